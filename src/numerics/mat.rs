@@ -1,0 +1,117 @@
+//! A dense matrix of doubles, columns one after the other.
+
+use serde::{Deserialize, Serialize};
+
+/// A dense matrix in column-major order. An ensemble holds one member per column.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Mat {
+    rows: usize,
+    cols: usize,
+    data: Vec<f64>,
+}
+
+impl Mat {
+    /// All zeros.
+    pub fn zeros(rows: usize, cols: usize) -> Self {
+        Self { rows, cols, data: vec![0.0; rows * cols] }
+    }
+
+    /// The identity.
+    pub fn identity(n: usize) -> Self {
+        Self::from_fn(n, n, |i, j| f64::from(u8::from(i == j)))
+    }
+
+    /// Entry by entry.
+    pub fn from_fn(rows: usize, cols: usize, mut entry: impl FnMut(usize, usize) -> f64) -> Self {
+        let mut data = Vec::with_capacity(rows * cols);
+        for j in 0..cols {
+            for i in 0..rows {
+                data.push(entry(i, j));
+            }
+        }
+        Self { rows, cols, data }
+    }
+
+    /// From columns laid one after the other; `data` has `rows * cols` entries.
+    pub fn from_columns(rows: usize, cols: usize, data: Vec<f64>) -> Self {
+        assert_eq!(data.len(), rows * cols, "a matrix has rows times columns entries");
+        Self { rows, cols, data }
+    }
+
+    /// Number of rows.
+    pub fn nrows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        self.cols
+    }
+
+    /// One column.
+    pub fn col(&self, j: usize) -> &[f64] {
+        &self.data[j * self.rows..(j + 1) * self.rows]
+    }
+
+    /// One column, to write.
+    pub fn col_mut(&mut self, j: usize) -> &mut [f64] {
+        &mut self.data[j * self.rows..(j + 1) * self.rows]
+    }
+
+    /// All entries, column by column.
+    pub fn data(&self) -> &[f64] {
+        &self.data
+    }
+
+    /// All entries, to write.
+    pub fn data_mut(&mut self) -> &mut [f64] {
+        &mut self.data
+    }
+
+    /// Rows become columns.
+    pub fn transpose(&self) -> Self {
+        Self::from_fn(self.cols, self.rows, |i, j| self[(j, i)])
+    }
+
+    /// Only the columns named, in that order.
+    pub fn select_cols(&self, columns: &[usize]) -> Self {
+        let mut data = Vec::with_capacity(self.rows * columns.len());
+        for &j in columns {
+            data.extend_from_slice(self.col(j));
+        }
+        Self { rows: self.rows, cols: columns.len(), data }
+    }
+
+    /// Mean of the columns.
+    pub fn mean(&self) -> Vec<f64> {
+        let mut mean = vec![0.0; self.rows];
+        for j in 0..self.cols {
+            for (m, x) in mean.iter_mut().zip(self.col(j)) {
+                *m += x;
+            }
+        }
+        let n = self.cols as f64;
+        mean.iter_mut().for_each(|m| *m /= n);
+        mean
+    }
+
+    /// No NaN, no infinity.
+    pub fn is_finite(&self) -> bool {
+        self.data.iter().all(|x| x.is_finite())
+    }
+}
+
+impl std::ops::Index<(usize, usize)> for Mat {
+    type Output = f64;
+    fn index(&self, (i, j): (usize, usize)) -> &f64 {
+        debug_assert!(i < self.rows);
+        &self.data[j * self.rows + i]
+    }
+}
+
+impl std::ops::IndexMut<(usize, usize)> for Mat {
+    fn index_mut(&mut self, (i, j): (usize, usize)) -> &mut f64 {
+        debug_assert!(i < self.rows);
+        &mut self.data[j * self.rows + i]
+    }
+}

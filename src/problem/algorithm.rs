@@ -1,0 +1,160 @@
+//! The trait of an algorithm that works in generations, and what goes in and comes out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::explain::{Exit, Explain};
+use crate::numerics::{Mat, Streams};
+use crate::problem::{Observation, Prior};
+
+/// Prior and observation.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// What is believed before
+    pub prior: Prior,
+    /// What was seen
+    pub observation: Observation,
+}
+
+/// Unconstrained parameters, d × J, one member per column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ensemble {
+    /// d × J
+    pub u: Mat,
+}
+
+/// An ensemble and what the model made of it.
+#[derive(Debug, Clone)]
+pub struct Evaluated<'a> {
+    /// Which iteration this is, from 0
+    pub iteration: u32,
+    /// What was tried
+    pub ensemble: &'a Ensemble,
+    /// Model outputs, p × J, unit of the observation; a failed member's column is all NaN,
+    /// a single NaN is a missing value
+    pub g: Mat,
+}
+
+/// What an algorithm keeps between calls: named numbers and arrays, so that one record serves all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Named numbers
+    pub scalars: BTreeMap<String, f64>,
+    /// Named arrays
+    pub arrays: BTreeMap<String, Mat>,
+}
+
+/// Why no further ensemble is to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// The pseudo-time T was reached: the next ensemble is the result
+    Time,
+}
+
+/// What a step tells people; goes into `update.toml`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// Members set aside by the algorithm (index from 0) and why
+    pub set_aside: Vec<(usize, String)>,
+    /// Step length Δt
+    pub step: f64,
+    /// Pseudo-time after the step: the sum of steps
+    pub time: f64,
+    /// (1/p) (ḡ − y)ᵀ Γ⁻¹ (ḡ − y), survivors, before the step
+    pub misfit: f64,
+    /// Mean over members of the root of (1/p) (gⱼ − y)ᵀ Γ⁻¹ (gⱼ − y), before the step
+    pub avg_rmse: f64,
+    /// Standard deviation of each unconstrained parameter after the step (divisor J − 1), d numbers
+    pub spread: Vec<f64>,
+    /// Things a person should know
+    pub warnings: Vec<String>,
+}
+
+/// The outcome of one step.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The next ensemble; the last one is the result
+    pub ensemble: Ensemble,
+    /// The next state
+    pub state: State,
+    /// Why nothing more is to be run, if so
+    pub stop: Option<Stop>,
+    /// For people
+    pub report: Report,
+}
+
+/// An algorithm that works in generations. State goes in and comes out, because it lives in a file between calls.
+pub trait Algorithm: Send + Sync {
+    /// The first ensemble and state.
+    fn first(&self, problem: &Problem, draw: &Streams) -> (Ensemble, State);
+    /// One step.
+    ///
+    /// # Errors
+    /// Nothing was changed; the reason says what to mend.
+    fn next(
+        &self,
+        problem: &Problem,
+        state: State,
+        tried: &Evaluated<'_>,
+        draw: &Streams,
+    ) -> Result<Step, AlgorithmError>;
+}
+
+/// Why a step cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AlgorithmError {
+    /// Fewer than two members to learn from
+    #[error("only {found} of {total} members can be used, a step needs at least 2")]
+    TooFewMembers {
+        /// Usable members
+        found: usize,
+        /// All members
+        total: usize,
+    },
+    /// Arrays that do not fit together
+    #[error("`{what}` has {found} rows or columns where {expected} are needed")]
+    Shape {
+        /// Which array
+        what: &'static str,
+        /// Found
+        found: usize,
+        /// Expected
+        expected: usize,
+    },
+    /// A covariance has no Cholesky factor
+    #[error("the covariance of {what} is not positive definite")]
+    NotPositiveDefinite {
+        /// Of what
+        what: String,
+    },
+    /// A decomposition failed
+    #[error("the {what} did not converge: values range over too many orders of magnitude, or are not finite")]
+    NoConvergence {
+        /// Which
+        what: &'static str,
+    },
+    /// The state on disk lacks something this algorithm needs
+    #[error("the state lacks `{key}`")]
+    State {
+        /// Which entry
+        key: String,
+    },
+}
+
+impl Explain for AlgorithmError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::TooFewMembers { .. } => "see `failed.toml` of the failed members".into(),
+            Self::NotPositiveDefinite { .. } => "look for a zero variance, or add a diagonal".into(),
+            Self::Shape { .. } | Self::NoConvergence { .. } => "look at the members' `data.toml`".into(),
+            Self::State { .. } => "was the run made by another version of the tools?".into(),
+        })
+    }
+    fn exit(&self) -> Exit {
+        match self {
+            Self::TooFewMembers { .. } => Exit::Quorum,
+            _ => Exit::Failed,
+        }
+    }
+}

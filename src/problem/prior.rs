@@ -1,0 +1,6 @@
+//! x
+/// x
+#[derive(Debug, Clone)]
+pub struct Prior;
+/// x
+pub struct Values;
