@@ -5,8 +5,9 @@
 //! EKP.jl minimises with a loose simplex, and differs by about 1e-4 in mean and standard deviation.
 
 use super::constraint::Constraint;
-use super::grammar::{Gaussian, Number};
+use super::grammar::Gaussian;
 use super::place::Fault;
+use super::token::Number;
 
 /// What the search found.
 #[derive(Debug, Clone, Copy)]

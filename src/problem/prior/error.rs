@@ -70,7 +70,7 @@ impl Explain for PriorError {
         Some(match self {
             Self::Outside { .. } => "a value on a bound has no unconstrained counterpart: move it inside".into(),
             Self::NoCovariance { .. } => {
-                "this method starts from mean and covariance: choose a prior with lighter tails, or eki or etki".into()
+                "this method starts from mean and covariance: choose a prior with lighter tails, or a method that starts from draws alone".into()
             }
             Self::NotFinite { .. } => "the ensemble has left the range of doubles: try a narrower prior or a bound".into(),
             Self::Length { .. } => "were they made with another prior, or other `names`?".into(),

@@ -133,7 +133,12 @@ impl MemberFile {
                 other => return Err(wrong(other.kind().into())),
             };
             if numbers.len() != *length {
-                return Err(wrong(format!("{} of {}", value.kind(), numbers.len())));
+                let array = matches!(value, Value::Array(_));
+                return Err(wrong(if array {
+                    format!("an array of {}", numbers.len())
+                } else {
+                    "one number".into()
+                }));
             }
             for number in numbers {
                 let x = number.ok_or_else(|| wrong("an array of other things".into()))?;
@@ -314,7 +319,7 @@ n = 2
             ("a = ", "the parameters cannot be read: line 1: this is not TOML"),
             ("b = 1", "the parameters lack `value` in `[a]`"),
             ("[a]\n", "the parameters lack `value` in `[a]`"),
-            ("[a]\nvalue = 1.0", "`value` in `[a]` is a number of 1, needed is an array of 2 numbers"),
+            ("[a]\nvalue = 1.0", "`value` in `[a]` is one number, needed is an array of 2 numbers"),
             ("[a]\nvalue = true", "`value` in `[a]` is a boolean, needed is an array of 2 numbers"),
             (
                 "[a]\nvalue = [1, \"x\"]",

@@ -8,12 +8,14 @@
 
 mod constrained_gaussian;
 mod constraint;
+mod constructor;
 mod distribution;
 mod error;
 mod grammar;
 mod member_file;
 mod place;
 mod read;
+mod token;
 
 use std::fmt;
 use std::ops::Range;
@@ -127,7 +129,8 @@ impl Prior {
             .collect()
     }
 
-    /// One member: d unconstrained values, block after block.
+    /// One member: d unconstrained values, block after block. With a stream of its own for each member
+    /// (`Purpose::Prior`), the first ensemble does not depend on who draws it.
     pub fn sample(&self, stream: &mut Stream) -> Vec<f64> {
         let mut u = Vec::with_capacity(self.dim());
         for block in &self.blocks {
@@ -207,8 +210,8 @@ impl Prior {
         Ok((mean, covariance))
     }
 
-    /// An unconstrained point for a trial run: the mean of each row where it has one, else a point in the
-    /// middle (median, or mode for an inverse Gamma).
+    /// An unconstrained point for a trial run: for each row the mean where mean and variance exist,
+    /// else a point in the middle (median, or mode for an inverse Gamma).
     pub fn centre(&self) -> Vec<f64> {
         let mut centre = Vec::with_capacity(self.dim());
         for block in &self.blocks {

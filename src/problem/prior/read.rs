@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use super::grammar::{self, Call, Expression, MOST_COMPONENTS, SampleRow};
+use super::grammar::{self, Call, Expression, SampleRow};
 use super::place::Fault;
+use super::token::MOST_COMPONENTS;
 use super::{
-    Block, Constraint, Law, Prior, Regularisation, Spread, constrained_gaussian, constraint, distribution,
+    Block, Constraint, Law, Prior, Regularisation, Spread, constrained_gaussian, constraint, constructor,
 };
 use crate::explain::{Marked, Source, nearest};
 use crate::files::human::{Document, Node, Table, Value};
@@ -35,7 +36,7 @@ impl Prior {
                 continue;
             };
             match table.get("prior") {
-                Some(Node { value: Value::Text(text), .. }) if text.trim() == "fixed" => {}
+                Some(Node { value: Value::Text(text), .. }) if grammar::is_fixed(text) => {}
                 Some(_) => calibrated.push((name, key, table)),
                 None => reader.notice_lost_prior(name, table),
             }
@@ -93,7 +94,7 @@ impl Reader<'_> {
                     let label = "add `prior = …` here, or take the name out of `names`";
                     return wrong(format!("`names` lists `{name}`, which has no `prior`"), label);
                 }
-                Some(Value::Text(text)) if text.trim() == "fixed" => {
+                Some(Value::Text(text)) if grammar::is_fixed(text) => {
                     let label = "give it a prior, or take the name out of `names`";
                     return wrong(format!("`names` lists `{name}`, which is fixed"), label);
                 }
@@ -169,15 +170,6 @@ impl Reader<'_> {
                     self.warnings.push(format!("`[{name}]`: EKP.jl does not read `Samples` of one row"));
                 }
                 (samples(&rows).map_err(|fault| fault.mark(self.source, node, text, name))?, None)
-            }
-            Expression::Fixed => {
-                // Reached by no caller: fixed tables are passed over before.
-                return Err(Marked::new(
-                    self.source,
-                    node.span.clone(),
-                    format!("`{name}` is fixed"),
-                    "not calibrated",
-                ));
             }
         };
         let dim = match &spread {
@@ -281,7 +273,7 @@ impl Reader<'_> {
 fn independent(calls: &[Call], times: usize) -> Result<Spread, Fault> {
     let mut laws = Vec::new();
     for call in calls {
-        let (law, count) = distribution::of(call)?;
+        let (law, count) = constructor::of(call)?;
         if (laws.len() + count).saturating_mul(times) > MOST_COMPONENTS {
             let label = format!("allowed: {MOST_COMPONENTS}");
             return Err(Fault::new(call.at.clone(), "this parameter has too many components", label));

@@ -329,6 +329,21 @@ fn exercise(text: &str) {
     }
 }
 
+#[test]
+fn deep_nesting_and_dos_line_ends_are_read_or_refused() {
+    let prior = "[a]\nprior = 'Parameterized(Normal())'\nconstraint = 'no_constraint()'\n";
+    for depth in [10, 75, 200, 5000] {
+        exercise(&format!("{prior}x = {}{}\n", "[".repeat(depth), "]".repeat(depth)));
+        exercise(&format!("{prior}x = {}1{}\n", "{a = ".repeat(depth), "}".repeat(depth)));
+        exercise(&format!("{prior}{}x = 1\n", "a.".repeat(depth)));
+    }
+    let text = EXAMPLE.replace('\n', "\r\n");
+    assert_eq!(read(&text).unwrap().dim(), 19);
+    let marked = read(&text.replace("Normal(-3.5", "Norml(-3.5")).unwrap_err();
+    assert_eq!((marked.line(), marked.title()), (3, "`[drag]`: unknown distribution"));
+    exercise(&text);
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in any::<String>()) {
