@@ -347,6 +347,19 @@ mod tests {
     }
 
     #[test]
+    fn every_example_of_a_site_is_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sbatch/sites");
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() >= 7, "{files:?}");
+        for path in files {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with("# "), "{} does not say what it is", path.display());
+            let site = Site::read(&Document::parse(&path, &text).unwrap()).unwrap_or_else(|e| panic!("{e}"));
+            assert_ne!(site, Site::default(), "{}", path.display());
+        }
+    }
+
+    #[test]
     fn unknown_keys_are_refused_with_the_nearest() {
         let hint = |text: &str| Explain::hint(&read(text).unwrap_err()).unwrap();
         let fault = read("[slurm.member]\ncpus_per_tasks = 4\n").unwrap_err();
