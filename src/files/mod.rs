@@ -4,3 +4,4 @@
 //! Not here: what the numbers mean.
 
 pub mod human;
+pub mod npy;
