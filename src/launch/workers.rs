@@ -1,55 +1,31 @@
 //! How many workers, and the end of a launch that other programs carried.
 
 use std::fs::File;
-use std::str::FromStr;
 
 use crate::files::FileError;
+use crate::launch::site::Workers;
 use crate::launch::{LaunchError, Watch};
 use crate::machine;
 use crate::plan::Due;
 use crate::steps::{Run, due, update};
 
-/// `--workers`: a number, `physical`, `logical`, or `-2` for all but two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Workers {
-    /// So many
-    Number(usize),
-    /// One for each physical core that this process may use
-    Physical,
-    /// One for each hardware thread that this process may use
-    Logical,
-    /// Physical cores less so many
-    AllBut(usize),
-}
-
-impl FromStr for Workers {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "physical" => Ok(Self::Physical),
-            "logical" => Ok(Self::Logical),
-            _ => match text.parse::<i64>() {
-                Ok(n @ 1..=100_000) => Ok(Self::Number(usize::try_from(n).expect("positive"))),
-                Ok(n @ -100_000..=-1) => Ok(Self::AllBut(usize::try_from(-n).expect("positive"))),
-                _ => Err(format!("`{text}` is no number of workers; allowed: `8`, `physical`, `logical`, `-2` (all cores but two)")),
-            },
-        }
+/// How many workers that is on this machine; a number given counts as it is, cores are shared out among the
+/// threads of each worker.
+pub fn count(workers: Workers, threads: usize) -> usize {
+    let cores = machine::Cores::here();
+    let found = workers.count(cores.physical, cores.logical);
+    match workers {
+        Workers::Count(_) => found,
+        _ => (found / threads.max(1)).max(1),
     }
 }
 
-impl Workers {
-    /// The number, within affinity mask and cgroup; `threads` of each are taken into account unless the
-    /// number was given.
-    pub fn count(self, threads: usize) -> usize {
-        let cores = machine::Cores::here();
-        let share = |n: usize| (n / threads.max(1)).max(1);
-        match self {
-            Self::Number(n) => n,
-            Self::Physical => share(cores.physical),
-            Self::Logical => share(cores.logical),
-            Self::AllBut(n) => share(cores.physical.saturating_sub(n).max(1)),
-        }
-    }
+/// `--workers` from the command line.
+///
+/// # Errors
+/// A text that is none of the allowed.
+pub fn parse(text: &str) -> Result<Workers, String> {
+    Workers::parse(text).ok_or_else(|| format!("allowed: {}", Workers::ALLOWED))
 }
 
 /// A courtesy: one launcher at a time. Where the file system cannot lock, nothing is lost but work done twice.

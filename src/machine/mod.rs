@@ -13,9 +13,11 @@ pub mod probe;
 pub mod process;
 pub mod signals;
 pub mod simd;
+pub mod usage;
 #[cfg(test)]
 pub(crate) mod snprintf;
 
 pub use cores::Cores;
 pub use host::host;
 pub use memory::Memory;
+pub use usage::{own_peak_rss_mb, thread_cpu_s};
