@@ -27,7 +27,7 @@ pub enum LinalgError {
 }
 
 /// A Mat as faer sees it, without copying.
-pub(super) fn view(a: &Mat) -> MatRef<'_, f64> {
+fn view(a: &Mat) -> MatRef<'_, f64> {
     MatRef::from_column_major_slice(a.data(), a.nrows(), a.ncols())
 }
 
@@ -41,7 +41,7 @@ fn owned(a: MatRef<'_, f64>) -> Mat {
 }
 
 fn finite(a: &Mat) -> Result<(), LinalgError> {
-    if a.is_finite() { Ok(()) } else { Err(LinalgError::NotFinite) }
+    if is_finite(a.data()) { Ok(()) } else { Err(LinalgError::NotFinite) }
 }
 
 /// A B.
@@ -97,9 +97,36 @@ pub fn dot(x: &[f64], y: &[f64]) -> f64 {
     fold(part) + rest
 }
 
+/// |x − y|², summed like [`dot`].
+pub fn distance_squared(x: &[f64], y: &[f64]) -> f64 {
+    assert_eq!(x.len(), y.len(), "a distance joins equal lengths");
+    let mut part = [0.0f64; 8];
+    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
+    let rest: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(a, b)| (a - b) * (a - b)).sum();
+    for (a, b) in xs.zip(ys) {
+        for k in 0..8 {
+            part[k] += (a[k] - b[k]) * (a[k] - b[k]);
+        }
+    }
+    fold(part) + rest
+}
+
 /// Eight partial sums become one, in a fixed order.
-pub(super) fn fold(part: [f64; 8]) -> f64 {
+fn fold(part: [f64; 8]) -> f64 {
     ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]))
+}
+
+/// No NaN, no infinity: x · 0 is 0 for numbers only, so one sum tells without a branch per entry.
+pub fn is_finite(x: &[f64]) -> bool {
+    let mut part = [0.0f64; 8];
+    let chunks = x.chunks_exact(8);
+    let rest: f64 = chunks.remainder().iter().map(|x| x * 0.0).sum();
+    for a in chunks {
+        for k in 0..8 {
+            part[k] += a[k] * 0.0;
+        }
+    }
+    fold(part) + rest == 0.0
 }
 
 /// y += s x.

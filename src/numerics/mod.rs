@@ -8,6 +8,7 @@ pub(crate) mod fixture;
 pub mod linalg;
 mod mat;
 mod normals;
+pub mod special;
 mod streams;
 
 pub use linalg::LinalgError;
