@@ -4,12 +4,15 @@
 //! Not here: knowledge of algorithms or models.
 
 pub mod crew;
+pub mod dry_run;
 pub mod local;
 pub mod make;
 pub mod mpi;
+pub mod once;
 pub mod scripts;
 pub mod setup;
 pub mod site;
+pub mod slurm;
 pub mod threads;
 pub mod workers;
 
@@ -57,7 +60,7 @@ impl Explain for LaunchError {
         match self {
             Self::Step(e) => e.hint(),
             Self::Script(e) => e.hint(),
-            Self::Site(e) => e.hint(),
+            Self::Site(e) => Explain::hint(e.as_ref()),
             Self::Carrier { hint, .. } => Some(hint.clone()),
             Self::Busy => Some("`ekp-status --watch` shows how far it is".into()),
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::files::{FileError, Iteration, load_record, Record};
+use crate::files::{FileError, Iteration, Record, load_record};
 use crate::steps::{Run, StepError, due, member, update};
 
 /// How often lost members of an iteration run again before they count as failed.
