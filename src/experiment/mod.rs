@@ -1,1 +1,300 @@
-//! x
+//! The experiment: `experiment.toml` as types, its defaults, and the names turned into things.
+//!
+//! Belongs here: reading and checking what the user asked for, and the three `match`es that turn a
+//! name into an algorithm, a model, a prior. Not here: the machine (partition, account, modules):
+//! that is `site.toml`, in `launch`.
+
+mod algorithm;
+mod copy;
+mod model;
+
+use std::path::{Path, PathBuf};
+
+use crate::explain::{Explain, Marked};
+use crate::files::FileError;
+use crate::files::human::{Document, Section};
+use crate::kalman::Kalman;
+use crate::problem::{Observation, Prior, Problem};
+
+pub use algorithm::METHODS;
+pub use copy::{Difference, differences, run_copy, with_settings};
+pub use model::Model;
+
+/// Why an experiment cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ExperimentError {
+    /// A fault in a file that the user wrote
+    #[error(transparent)]
+    Marked(#[from] Box<Marked>),
+    /// A file cannot be read
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A `--set` that names nothing
+    #[error("`--set {setting}`: {why}")]
+    Setting {
+        /// As typed
+        setting: String,
+        /// What is wrong with it
+        why: String,
+    },
+}
+
+impl From<Marked> for ExperimentError {
+    fn from(marked: Marked) -> Self {
+        Self::Marked(Box::new(marked))
+    }
+}
+
+impl Explain for ExperimentError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Marked(e) => Explain::hint(e.as_ref()),
+            Self::File(e) => e.hint(),
+            Self::Setting { .. } => {
+                Some("write `--set algorithm.members=40`: a key with its tables, then a TOML value".into())
+            }
+        }
+    }
+    fn exit(&self) -> crate::explain::Exit {
+        crate::explain::Exit::Usage
+    }
+    fn marked(&self) -> Option<&Marked> {
+        match self {
+            Self::Marked(e) => Some(e),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of members without an outcome when the iteration is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// They run again
+    Rerun,
+    /// They count as failed
+    Fail,
+}
+
+/// Which closed tries keep their working folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All of them
+    All,
+    /// Those that failed
+    Failed,
+    /// The last one of each member
+    Last,
+}
+
+/// `[failures]`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Failures {
+    /// Further tries of a failed member in the same `ekp-run-member`
+    pub retries: u32,
+    /// Share of members that must have succeeded
+    pub quorum: f64,
+    /// Members without an outcome
+    pub lost: Lost,
+    /// Share of NaN per block that an outcome may hold
+    pub nan_tolerance: f64,
+}
+
+/// `experiment.toml`, checked.
+pub struct Experiment {
+    /// Name of the run
+    pub name: String,
+    /// Seed of all random numbers, below 2⁶³
+    pub seed: u64,
+    /// The forward model
+    pub model: Model,
+    /// `priors.toml`
+    pub prior_file: PathBuf,
+    /// Order and subset of parameters
+    pub prior_names: Option<Vec<String>>,
+    /// `observation.toml`
+    pub observation_file: PathBuf,
+    /// Method, as written
+    pub method: String,
+    /// The algorithm
+    pub algorithm: Kalman,
+    /// Ensemble size
+    pub members: u32,
+    /// Iterations, at most
+    pub iterations: u32,
+    /// `[failures]`
+    pub failures: Failures,
+    /// Number of the first iteration
+    pub first_iteration: u32,
+    /// `[files] keep`
+    pub keep: Keep,
+    /// What a person should know
+    pub warnings: Vec<String>,
+}
+
+impl Experiment {
+    /// Read and check. `base` is the folder that the model's paths are relative to.
+    ///
+    /// # Errors
+    /// The first fault, at its line.
+    pub fn read(document: &Document, base: &Path) -> Result<Self, Marked> {
+        let top = document.section();
+        schema(&top, "ekp.experiment")?;
+        let name = name(&top)?;
+        let seed = top
+            .integer("seed", 0..=i64::MAX)?
+            .ok_or_else(|| top.missing("seed", "an integer, such as 42"))?;
+        let model_section = needed(&top, "model")?;
+        let model = Model::read(&model_section, base)?;
+        let prior = needed(&top, "prior")?;
+        let prior_file: String = prior.need("file")?;
+        let prior_names = prior.opt("names")?;
+        prior.finish()?;
+        let observation = needed(&top, "observation")?;
+        let observation_file: String = observation.need("file")?;
+        observation.finish()?;
+        let section = needed(&top, "algorithm")?;
+        let algorithm = algorithm::read(&section)?;
+        let failures = failures(&top)?;
+        let first_iteration = match top.section("layout")? {
+            Some(layout) => {
+                let first = layout.integer("first_iteration", 0..=1)?.unwrap_or(0);
+                layout.finish()?;
+                u32::try_from(first).expect("0 or 1")
+            }
+            None => 0,
+        };
+        let keep = match top.section("files")? {
+            Some(files) => {
+                let keep = files.choice("keep", &["all", "failed", "last"])?;
+                files.finish()?;
+                match keep {
+                    Some("all") => Keep::All,
+                    Some("last") => Keep::Last,
+                    _ => Keep::Failed,
+                }
+            }
+            None => Keep::Failed,
+        };
+        for (table, method) in [("score", "dds"), ("inputs", "forward"), ("axis", "grid"), ("stage", "grid")]
+        {
+            if top.keys().any(|k| k == table) {
+                let label =
+                    format!("`[{table}]` belongs to method `{method}`, this is `{}`", algorithm.method);
+                return Err(top.wrong(table, format!("`[{table}]` has no use here"), label));
+            }
+        }
+        top.finish()?;
+        let mut kalman = algorithm.kalman;
+        kalman.nan_tolerance = failures.nan_tolerance;
+        Ok(Self {
+            name,
+            seed: seed.unsigned_abs(),
+            model,
+            prior_file: prior_file.into(),
+            prior_names,
+            observation_file: observation_file.into(),
+            method: algorithm.method,
+            algorithm: kalman,
+            members: algorithm.members,
+            iterations: algorithm.iterations,
+            failures,
+            first_iteration,
+            keep,
+            warnings: algorithm.warnings,
+        })
+    }
+
+    /// Prior and observation, from the files that the experiment names, seen from `folder`.
+    ///
+    /// # Errors
+    /// A fault in either file, at its line.
+    pub fn problem(&self, folder: &Path) -> Result<Problem, ExperimentError> {
+        Ok(Problem { prior: self.prior(folder)?, observation: self.observation(folder)? })
+    }
+
+    /// The prior alone.
+    ///
+    /// # Errors
+    /// A fault in its file.
+    pub fn prior(&self, folder: &Path) -> Result<Prior, ExperimentError> {
+        let document = load(&folder.join(&self.prior_file))?;
+        Ok(Prior::read(&document, self.prior_names.as_deref())?)
+    }
+
+    /// The observation alone.
+    ///
+    /// # Errors
+    /// A fault in its file.
+    pub fn observation(&self, folder: &Path) -> Result<Observation, ExperimentError> {
+        let path = folder.join(&self.observation_file);
+        let document = load(&path)?;
+        Ok(Observation::read(&document, path.parent().unwrap_or(folder))?)
+    }
+}
+
+/// Read a file that a person wrote.
+///
+/// # Errors
+/// It cannot be read, or is no TOML.
+pub fn load(path: &Path) -> Result<Document, ExperimentError> {
+    let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let why = format!("byte {} is not UTF-8", e.utf8_error().valid_up_to() + 1);
+        FileError::Invalid { path: path.to_owned(), kind: "TOML file", why }
+    })?;
+    Ok(Document::parse(path, &text)?)
+}
+
+fn needed<'a>(top: &Section<'a>, name: &str) -> Result<Section<'a>, Marked> {
+    top.section(name)?.ok_or_else(|| {
+        Marked::new(top.source(), 0..0, format!("the table `[{name}]` is missing"), format!("add `[{name}]`"))
+            .hint("`ekp-init --new etki DIR` writes a complete experiment to start from")
+    })
+}
+
+fn schema(top: &Section<'_>, expected: &'static str) -> Result<(), Marked> {
+    let found: String = top.need("schema")?;
+    if found != expected {
+        return Err(top.wrong(
+            "schema",
+            "this is another kind of file",
+            format!("found `{found}`, allowed: `{expected}`"),
+        ));
+    }
+    top.integer("version", 1..=1)?.ok_or_else(|| top.missing("version", "1"))?;
+    Ok(())
+}
+
+/// Names become folders and job names: letters, digits and `._-` only.
+fn name(top: &Section<'_>) -> Result<String, Marked> {
+    let name: String = top.need("name")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.len() > 60 || !name.chars().all(plain) || name.starts_with(['.', '-']) {
+        let label = format!(
+            "found `{name}`, allowed: 1 to 60 letters, digits, `.`, `_`, `-`, not beginning with `.` or `-`"
+        );
+        return Err(top.wrong("name", "`name` cannot be used as a folder's name", label));
+    }
+    Ok(name)
+}
+
+fn failures(top: &Section<'_>) -> Result<Failures, Marked> {
+    let mut failures = Failures { retries: 1, quorum: 0.5, lost: Lost::Rerun, nan_tolerance: 0.0 };
+    let Some(section) = top.section("failures")? else { return Ok(failures) };
+    if let Some(retries) = section.integer("retries", 0..=100)? {
+        failures.retries = u32::try_from(retries).expect("at most 100");
+    }
+    if let Some(quorum) = section.number("quorum", "a share from 0 to 1", |q| (0.0..=1.0).contains(&q))? {
+        failures.quorum = quorum;
+    }
+    if let Some("fail") = section.choice("lost", &["rerun", "fail"])? {
+        failures.lost = Lost::Fail;
+    }
+    if let Some(share) =
+        section.number("nan_tolerance", "a share from 0 to 1", |q| (0.0..=1.0).contains(&q))?
+    {
+        failures.nan_tolerance = share;
+    }
+    section.finish()?;
+    Ok(failures)
+}

@@ -15,7 +15,9 @@ pub mod signals;
 pub mod simd;
 #[cfg(test)]
 pub(crate) mod snprintf;
+pub mod usage;
 
 pub use cores::Cores;
 pub use host::host;
 pub use memory::Memory;
+pub use usage::{own_peak_rss_mb, thread_cpu_s};

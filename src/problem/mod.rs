@@ -9,4 +9,4 @@ pub mod prior;
 
 pub use algorithm::{Algorithm, AlgorithmError, Ensemble, Evaluated, Problem, Report, State, Step, Stop};
 pub use observation::Observation;
-pub use prior::{Prior, Values};
+pub use prior::{MemberFile, Prior, PriorError};

@@ -1,1 +1,232 @@
-//! x
+//! Steps: load, call a lower room, publish. The only room where mathematics meets the disk.
+//!
+//! Belongs here: one file per tool call, each safe to repeat. Not here: formulas, and how or where
+//! a step is started.
+
+pub mod due;
+pub mod ensemble;
+pub mod init;
+pub mod member;
+pub mod outcomes;
+pub mod pack;
+pub mod parameters;
+pub mod platform;
+pub mod record;
+pub mod reopen;
+pub mod timing;
+pub mod trial;
+pub mod update;
+pub mod worker;
+
+use std::path::Path;
+
+use crate::experiment::{Experiment, ExperimentError, load};
+use crate::explain::{Exit, Explain, Marked};
+use crate::files::{FileError, RunDir};
+use crate::problem::PriorError;
+use crate::problem::{AlgorithmError, Prior, Problem};
+
+pub use record::{Stopped, Update};
+
+/// A run folder with its experiment.
+pub struct Run {
+    /// The folder, by an absolute path
+    pub dir: RunDir,
+    /// What it is about
+    pub experiment: Experiment,
+}
+
+impl Run {
+    /// Open a run folder.
+    ///
+    /// # Errors
+    /// It is no run folder, or its files cannot be read.
+    pub fn open(path: &Path) -> Result<Self, StepError> {
+        let dir = RunDir::open(path)?.absolute()?;
+        let document = load(&dir.top("experiment.toml"))?;
+        let experiment = Experiment::read(&document, &dir.base()).map_err(ExperimentError::from)?;
+        Ok(Self { dir, experiment })
+    }
+
+    /// Prior and observation.
+    ///
+    /// # Errors
+    /// A fault in either file.
+    pub fn problem(&self) -> Result<Problem, StepError> {
+        Ok(self.experiment.problem(self.dir.root())?)
+    }
+
+    /// The prior alone.
+    ///
+    /// # Errors
+    /// A fault in its file.
+    pub fn prior(&self) -> Result<Prior, StepError> {
+        Ok(self.experiment.prior(self.dir.root())?)
+    }
+
+    /// The iteration after the last one.
+    ///
+    /// # Errors
+    /// An extension record cannot be read.
+    pub fn end(&self) -> Result<u32, StepError> {
+        Ok(self.experiment.first_iteration + self.dir.iterations()?)
+    }
+
+    /// Refuse to work on a cancelled run.
+    ///
+    /// # Errors
+    /// [`StepError::Cancelled`].
+    pub fn not_cancelled(&self) -> Result<(), StepError> {
+        if self.dir.cancel().exists() { Err(StepError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Why a step did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// Files
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The experiment
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
+    /// The algorithm
+    #[error(transparent)]
+    Algorithm(#[from] AlgorithmError),
+    /// The prior
+    #[error(transparent)]
+    Prior(#[from] PriorError),
+    /// A folder holds another run
+    #[error("`{folder}` holds a run of another experiment")]
+    Changed {
+        /// Which folder
+        folder: String,
+        /// What differs, a line each
+        differences: Vec<String>,
+    },
+    /// A folder that is no run and not empty
+    #[error("`{folder}` is not empty and is no run folder")]
+    Occupied {
+        /// Which folder
+        folder: String,
+    },
+    /// Members without an outcome
+    #[error("iteration {iteration} is not complete: {} of {total} members have no outcome yet", missing.len())]
+    NotReady {
+        /// Which iteration
+        iteration: u32,
+        /// Member and what was found in its place
+        missing: Vec<(u32, String)>,
+        /// All members
+        total: u32,
+    },
+    /// Too many members failed
+    #[error(
+        "iteration {iteration}: {failed} of {total} members failed, at most {allowed} may (quorum {quorum})"
+    )]
+    Quorum {
+        /// Which iteration
+        iteration: u32,
+        /// Failed members
+        failed: usize,
+        /// All members
+        total: u32,
+        /// How many may fail
+        allowed: usize,
+        /// As in `[failures]`
+        quorum: f64,
+    },
+    /// The stop mark is there
+    #[error("the run was cancelled (`cancel.toml`)")]
+    Cancelled,
+    /// A member that the ensemble does not have
+    #[error("there is no member {member}: the ensemble has {members}")]
+    NoSuchMember {
+        /// Asked for
+        member: u32,
+        /// J
+        members: u32,
+    },
+    /// An iteration number before the first
+    #[error("there is no iteration {iteration}: the first is {first}")]
+    NoSuchIteration {
+        /// Asked for
+        iteration: u32,
+        /// The first
+        first: u32,
+    },
+    /// Something asked for that cannot be
+    #[error("{what}")]
+    Refused {
+        /// What cannot be
+        what: String,
+        /// What to do
+        hint: String,
+    },
+    /// `update.toml` was made from outcomes that are gone
+    #[error(
+        "`update.toml` of iteration {iteration} was made from other outcomes than the members have now (member {member})"
+    )]
+    Outcomes {
+        /// Which iteration
+        iteration: u32,
+        /// The first member that differs
+        member: u32,
+    },
+    /// The signal to stop came
+    #[error("stopped by a signal; what was finished is on disk")]
+    Interrupted,
+}
+
+impl Explain for StepError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(e) => e.hint(),
+            Self::Experiment(e) => e.hint(),
+            Self::Algorithm(e) => e.hint(),
+            Self::Prior(e) => e.hint(),
+            Self::Changed { differences, .. } => Some(format!(
+                "{}\n       give the new experiment a folder of its own: `ekp-init experiment.toml OTHER_RUN`",
+                differences.join("\n       ")
+            )),
+            Self::Occupied { .. } => Some("name another folder, or empty it".into()),
+            Self::NotReady { missing, .. } => {
+                let list: Vec<String> = missing.iter().take(5).map(|(m, why)| format!("member {m}: {why}")).collect();
+                let more = if missing.len() > 5 { format!(", and {} more", missing.len() - 5) } else { String::new() };
+                Some(format!("{}{more}", list.join("; ")))
+            }
+            Self::Quorum { .. } => Some(
+                "`ekp-status` groups the failures; mend the cause, then submit or launch again: failed members get another try".into(),
+            ),
+            Self::Cancelled => Some("submitting or launching again lifts the mark and goes on".into()),
+            Self::NoSuchMember { members, .. } => Some(format!("members are 1 to {members}")),
+            Self::NoSuchIteration { .. } => None,
+            Self::Refused { hint, .. } => Some(hint.clone()),
+            Self::Outcomes { .. } => Some("put the `data.toml` files back that the update used, or fork: `ekp-init --from RUN:N`".into()),
+            Self::Interrupted => Some("the same command again goes on".into()),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::File(e) => e.exit(),
+            Self::Experiment(e) => e.exit(),
+            Self::Algorithm(e) => e.exit(),
+            Self::Prior(e) => e.exit(),
+            Self::Changed { .. } | Self::Occupied { .. } | Self::NoSuchMember { .. } => Exit::Usage,
+            Self::NoSuchIteration { .. } | Self::Refused { .. } => Exit::Usage,
+            Self::NotReady { .. } => Exit::NotYet,
+            Self::Quorum { .. } => Exit::Quorum,
+            Self::Cancelled => Exit::Cancelled,
+            Self::Outcomes { .. } | Self::Interrupted => Exit::Failed,
+        }
+    }
+
+    fn marked(&self) -> Option<&Marked> {
+        match self {
+            Self::Experiment(e) => e.marked(),
+            Self::Prior(e) => e.marked(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `[algorithm]`: a name becomes an algorithm.
+
+use crate::explain::Marked;
+use crate::files::human::Section;
+use crate::kalman::{FailureRule, Kalman, OnTerminate, Process, Schedule};
+
+/// Methods that `[algorithm]` knows.
+pub const METHODS: &[&str] = &["etki", "eki"];
+
+/// `[algorithm]`, read.
+pub(super) struct Algorithm {
+    pub(super) method: String,
+    pub(super) members: u32,
+    pub(super) iterations: u32,
+    pub(super) kalman: Kalman,
+    pub(super) warnings: Vec<String>,
+}
+
+pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
+    let method = section.choice("method", METHODS)?.unwrap_or("etki");
+    let members = section
+        .integer("members", 2..=1_000_000)?
+        .ok_or_else(|| section.missing("members", "ensemble size, such as 20"))?;
+    let members = u32::try_from(members).expect("at most a million");
+    let iterations = section
+        .integer("iterations", 1..=100_000)?
+        .ok_or_else(|| section.missing("iterations", "how many at most, such as 10"))?;
+    let iterations = u32::try_from(iterations).expect("at most 100000");
+    let mut nugget = 0.0;
+    let process = match method {
+        "eki" => {
+            let perturbed = section.opt("perturb")?.unwrap_or(true);
+            nugget = section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0);
+            Process::Eki { perturbed }
+        }
+        _ => {
+            if section.keys().any(|k| k == "perturb") {
+                let label = "`etki` is deterministic; allowed with method `eki`";
+                return Err(section.wrong("perturb", "`perturb` has no use here", label));
+            }
+            Process::Etki
+        }
+    };
+    let schedule = schedule(section)?;
+    let failures = match section.choice("failed_members", &["redraw", "ignore"])? {
+        Some("ignore") => FailureRule::Ignore,
+        _ => FailureRule::Redraw,
+    };
+    section.finish()?;
+    let mut warnings = Vec::new();
+    if members < 10 {
+        warnings.push(format!("{members} members are few: 10 or more give a usable covariance"));
+    }
+    if matches!(process, Process::Eki { perturbed: false }) {
+        warnings.push("`eki` without perturbed observations: the spread collapses too fast, do not read it as uncertainty".into());
+    }
+    let kalman = Kalman { schedule, failures, nugget, ..Kalman::new(process, members as usize) };
+    Ok(Algorithm { method: method.to_owned(), members, iterations, kalman, warnings })
+}
+
+fn schedule(section: &Section<'_>) -> Result<Schedule, Marked> {
+    let kind = section.choice("scheduler", &["data-misfit", "fixed"])?.unwrap_or("data-misfit");
+    let foreign = |key: &str, of: &str| {
+        section.wrong(
+            key,
+            format!("`{key}` has no use here"),
+            format!("it belongs to `scheduler = \"{of}\"`, this is `{kind}`"),
+        )
+    };
+    if kind == "fixed" {
+        for key in ["terminate_at", "on_terminate"] {
+            if section.keys().any(|k| k == key) {
+                return Err(foreign(key, "data-misfit"));
+            }
+        }
+        let step = section.number("step", "a positive number", |x| x > 0.0)?.unwrap_or(1.0);
+        return Ok(Schedule::Fixed { step });
+    }
+    if section.keys().any(|k| k == "step") {
+        return Err(foreign("step", "fixed"));
+    }
+    let terminate_at = match section.opt::<f64>("terminate_at")? {
+        Some(t) if t > 0.0 => t,
+        Some(t) => {
+            let label = format!("found {t}, allowed: a positive number, or inf");
+            return Err(section.wrong("terminate_at", "`terminate_at` is out of range", label));
+        }
+        None => 1.0,
+    };
+    let on_terminate = match section.choice("on_terminate", &["stop", "continue-fixed", "continue"])? {
+        Some("continue-fixed") => OnTerminate::ContinueFixed,
+        Some("continue") => OnTerminate::Continue,
+        _ => OnTerminate::Stop,
+    };
+    Ok(Schedule::DataMisfit { terminate_at, on_terminate })
+}

@@ -1,0 +1,92 @@
+//! `[model]`: a name becomes a model.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::explain::{Marked, nearest, one_of};
+use crate::files::human::Section;
+use crate::models::external::External;
+use crate::models::sinusoid::Sinusoid;
+use crate::models::{Forward, Want};
+
+/// Names that `builtin` may have.
+const BUILTIN: &[&str] = &["sinusoid", "lorenz96"];
+
+/// The forward model of an experiment.
+#[derive(Clone)]
+pub struct Model {
+    /// How it is run
+    pub forward: Arc<dyn Forward>,
+    /// The same, when it is a program of its own
+    pub external: Option<Arc<External>>,
+    /// `sinusoid`, or the command
+    pub title: String,
+    /// Members that share one outcome
+    pub pack: u32,
+}
+
+impl Model {
+    /// Read `[model]`; paths are relative to `base`.
+    ///
+    /// # Errors
+    /// Neither or both of `builtin` and `command`, an unknown name, a fault in the model's options.
+    pub fn read(section: &Section<'_>, base: &Path) -> Result<Self, Marked> {
+        let builtin: Option<String> = section.opt("builtin")?;
+        let pack = section.integer("pack", 1..=1_000_000)?.unwrap_or(1);
+        let pack = u32::try_from(pack).expect("at most a million");
+        let model = match builtin {
+            Some(name) => {
+                if section.keys().any(|k| k == "command") {
+                    let label =
+                        "allowed: `builtin` for a model of the toolkit, or `command` for a program of yours";
+                    return Err(section.wrong(
+                        "command",
+                        "`[model]` has both `builtin` and `command`",
+                        label,
+                    ));
+                }
+                let options = section.section(&name)?;
+                let forward: Arc<dyn Forward> = match name.as_str() {
+                    "sinusoid" => Arc::new(Sinusoid::read(options.as_ref())?),
+                    _ => return Err(unknown(section, &name)),
+                };
+                Self { forward, external: None, title: name, pack }
+            }
+            None if section.keys().any(|k| k == "command") => {
+                let external = Arc::new(External::read(section, base)?);
+                if pack > 1 {
+                    let label = format!("found {pack}, allowed with `command`: 1");
+                    return Err(section.wrong("pack", "`pack` needs a built-in model", label).hint(
+                        "to run many members in one array element set `members_per_task` in `site.toml`",
+                    ));
+                }
+                let title = section.opt::<Vec<String>>("command")?.unwrap_or_default().join(" ");
+                Self { forward: external.clone(), external: Some(external), title, pack }
+            }
+            None => {
+                let label = format!(
+                    "add `builtin = …`: {}, or `command = [\"./model.sh\", \"{{parameters}}\", \"{{data}}\"]`",
+                    one_of(BUILTIN)
+                );
+                return Err(section.wrong("", "`[model]` names no model", label));
+            }
+        };
+        section.finish()?;
+        Ok(model)
+    }
+
+    /// What the caller needs back, from names and lengths of the observation blocks.
+    pub fn want(names: &[String], lengths: &[usize]) -> Want {
+        Want { blocks: names.iter().cloned().zip(lengths.iter().copied()).collect() }
+    }
+}
+
+fn unknown(section: &Section<'_>, name: &str) -> Marked {
+    let label = format!("found `{name}`, allowed: {}", one_of(BUILTIN));
+    let fault = section.wrong("builtin", "there is no such built-in model", label);
+    match nearest(name, BUILTIN) {
+        Some(near) => fault.hint(format!("did you mean `{near}`?")),
+        None => fault
+            .hint("any program can be a model: `command = [\"./model.sh\", \"{parameters}\", \"{data}\"]`"),
+    }
+}

@@ -1,0 +1,107 @@
+//! What goes wrong with files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::explain::{Exit, Explain};
+
+/// A file that cannot be read, written, or believed.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system refused
+    #[error("cannot {verb} `{}`: {source}", path.display())]
+    Io {
+        /// read, write, …
+        verb: &'static str,
+        /// Which file
+        path: PathBuf,
+        /// Why
+        source: io::Error,
+    },
+    /// A file of ours whose content is not what its name says
+    #[error("`{}` is not a valid {kind}: {why}", path.display())]
+    Invalid {
+        /// Which file
+        path: PathBuf,
+        /// What it should be
+        kind: &'static str,
+        /// In which way it is not
+        why: String,
+    },
+    /// Made by another version of the tools
+    #[error("`{}` has `{schema}` version {found}, these tools know version {known}", path.display())]
+    Version {
+        /// Which file
+        path: PathBuf,
+        /// Which record
+        schema: &'static str,
+        /// In the file
+        found: u32,
+        /// Here
+        known: u32,
+    },
+    /// The folder is no run
+    #[error("`{}` is not a run folder: it has no `run.toml`", path.display())]
+    NotARun {
+        /// Which folder
+        path: PathBuf,
+    },
+    /// An iteration that nobody has made yet
+    #[error("iteration {iteration} is not there yet: `{}` is missing", path.display())]
+    NotYet {
+        /// Which iteration
+        iteration: u32,
+        /// What is missing
+        path: PathBuf,
+    },
+}
+
+impl FileError {
+    /// For `map_err`: an error of the system at `path`.
+    pub fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { verb, path, source }
+    }
+
+    /// True for a file that is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+impl Explain for FileError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { source, path, .. } => match source.kind() {
+                io::ErrorKind::StorageFull => {
+                    Some("the disk is full: free space, then run the same command again".into())
+                }
+                io::ErrorKind::QuotaExceeded => {
+                    Some("your quota is used up: free space, then run the same command again".into())
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some(format!("look at the permissions of `{}`", path.parent().unwrap_or(path).display()))
+                }
+                _ => None,
+            },
+            Self::Invalid { .. } => None,
+            Self::Version { .. } => {
+                Some("use the tools that made the run, or make it anew with `ekp-init`".into())
+            }
+            Self::NotARun { .. } => {
+                Some("`cd` into the run folder, or make one with `ekp-init experiment.toml`".into())
+            }
+            Self::NotYet { iteration: 0, .. } => Some("`ekp-init-ensemble` makes the first iteration".into()),
+            Self::NotYet { iteration, .. } => {
+                Some(format!("it appears when `ekp-update -i {}` has closed the one before", iteration - 1))
+            }
+        }
+    }
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotARun { .. } | Self::Version { .. } => Exit::Usage,
+            Self::NotYet { .. } => Exit::NotYet,
+            _ => Exit::Failed,
+        }
+    }
+}

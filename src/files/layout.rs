@@ -1,0 +1,268 @@
+//! The run folder: the only place that spells a file name.
+//!
+//! ```text
+//!   RUN/run.toml experiment.toml priors.toml observation.toml site.toml
+//!       iteration_000/ensemble.bin state.bin update.toml timing.toml
+//!       iteration_000/member_001/parameters.toml data.toml failed.toml timing.toml try_1/
+//!       stop.toml cancel.toml extend_001.toml jobs/0001.toml platform/HOST.toml logs/ results/ report/
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::files::{FileError, Record, digest, load_record};
+
+/// An iteration, as in its folder's name.
+pub type Iteration = u32;
+
+/// A member, counted from 1.
+pub type Member = u32;
+
+/// `run.toml`: who this run is. Written once by `ekp-init`, never changed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Identity {
+    /// Name of the experiment
+    pub name: String,
+    /// Digest of experiment, priors and observation: the same science has the same id
+    pub id: String,
+    /// Version of the tools that made the run
+    pub tools: String,
+    /// Seed of all random numbers
+    pub seed: u64,
+    /// Method of `[algorithm]`
+    pub method: String,
+    /// Ensemble size J
+    pub members: u32,
+    /// Iterations asked for when the run was made; `extend_NNN.toml` may raise it
+    pub iterations: u32,
+    /// Number of the first iteration: 0, or 1 as ClimaCalibrate has it
+    pub first_iteration: u32,
+    /// Digits of an iteration's number in a folder's name
+    pub iteration_digits: usize,
+    /// Digits of a member's number in a folder's name
+    pub member_digits: usize,
+    /// Members that share one outcome (1: each its own)
+    pub pack: u32,
+    /// Names of the calibrated parameters in row order
+    pub parameters: Vec<String>,
+    /// Components of each of them
+    pub components: Vec<usize>,
+    /// Names of the observation blocks
+    pub blocks: Vec<String>,
+    /// Lengths of the blocks, as the model puts them out
+    pub lengths: Vec<usize>,
+    /// Folder of the experiment file, where the model's files are
+    pub base: PathBuf,
+    /// The same seen from the run folder, for trees that move as a whole
+    pub base_relative: PathBuf,
+    /// Digest of `experiment.toml` in the run
+    pub experiment: String,
+    /// Digest of `priors.toml`
+    pub priors: String,
+    /// Digest of `observation.toml`
+    pub observation: String,
+}
+
+impl Record for Identity {
+    const SCHEMA: &'static str = "ekp.run";
+    const VERSION: u32 = 1;
+}
+
+/// The id of a run from the digests of its inputs: the same science has the same id.
+pub fn run_id(experiment: &str, priors: &str, observation: &str) -> String {
+    let all = digest(format!("{experiment}\n{priors}\n{observation}").as_bytes());
+    all["blake3:".len()..][..12].to_owned()
+}
+
+/// An extension: more iterations than the run was made with.
+#[derive(Debug, Deserialize)]
+struct Extension {
+    iterations: u32,
+}
+
+impl Record for Extension {
+    const SCHEMA: &'static str = "ekp.extend";
+    const VERSION: u32 = 1;
+}
+
+/// A run folder.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    root: PathBuf,
+    /// What `run.toml` says
+    pub identity: Identity,
+}
+
+impl RunDir {
+    /// Open a run folder.
+    ///
+    /// # Errors
+    /// No `run.toml`, an unreadable one, or one of another version.
+    pub fn open(root: &Path) -> Result<Self, FileError> {
+        match load_record(&root.join("run.toml")) {
+            Ok(identity) => Ok(Self { root: root.to_owned(), identity }),
+            Err(e) if e.is_missing() => Err(FileError::NotARun { path: root.to_owned() }),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A folder that is being made: its `run.toml` may not be there yet.
+    pub fn making(root: &Path, identity: Identity) -> Self {
+        Self { root: root.to_owned(), identity }
+    }
+
+    /// The folder, as it was named.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The same folder by an absolute path.
+    ///
+    /// # Errors
+    /// The current folder is gone.
+    pub fn absolute(&self) -> Result<Self, FileError> {
+        let root = std::path::absolute(&self.root).map_err(FileError::io("find", &self.root))?;
+        // `RUN/.` and `RUN` are one folder; a path that models see should look it.
+        let root = root.components().collect();
+        Ok(Self { root, identity: self.identity.clone() })
+    }
+
+    /// Folder of the experiment file, where the model's files are.
+    pub fn base(&self) -> PathBuf {
+        let base = &self.identity.base;
+        if base.is_dir() { base.clone() } else { self.root.join(&self.identity.base_relative) }
+    }
+
+    /// Iterations asked for, extensions included.
+    ///
+    /// # Errors
+    /// An extension record that cannot be read.
+    pub fn iterations(&self) -> Result<u32, FileError> {
+        let mut iterations = self.identity.iterations;
+        for number in 1.. {
+            match load_record::<Extension>(&self.extend(number)) {
+                Ok(extension) => iterations = iterations.max(extension.iterations),
+                Err(e) if e.is_missing() => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(iterations)
+    }
+
+    /// `iteration_003`
+    pub fn iteration_name(&self, iteration: Iteration) -> String {
+        format!("iteration_{iteration:0width$}", width = self.identity.iteration_digits)
+    }
+
+    /// Folder of an iteration.
+    pub fn iteration(&self, iteration: Iteration) -> PathBuf {
+        self.root.join(self.iteration_name(iteration))
+    }
+
+    /// `member_007`
+    pub fn member_name(&self, member: Member) -> String {
+        format!("member_{member:0width$}", width = self.identity.member_digits)
+    }
+
+    /// Folder of a member.
+    pub fn member(&self, iteration: Iteration, member: Member) -> PathBuf {
+        self.iteration(iteration).join(self.member_name(member))
+    }
+
+    /// Path of a file in a member's folder as a person in the run folder types it.
+    pub fn shown(&self, iteration: Iteration, member: Member, file: &str) -> String {
+        format!("{}/{}/{file}", self.iteration_name(iteration), self.member_name(member))
+    }
+
+    /// `chunk_000001`, the outcome of a pack of members (packs count from 1).
+    pub fn chunk(&self, iteration: Iteration, chunk: u32) -> PathBuf {
+        self.iteration(iteration).join(format!("chunk_{chunk:06}"))
+    }
+
+    /// Number of packs of an iteration.
+    pub fn chunks(&self) -> u32 {
+        self.identity.members.div_ceil(self.identity.pack)
+    }
+
+    /// Members of a pack, first and last.
+    pub fn chunk_members(&self, chunk: u32) -> std::ops::RangeInclusive<u32> {
+        let first = (chunk - 1) * self.identity.pack + 1;
+        first..=(first + self.identity.pack - 1).min(self.identity.members)
+    }
+
+    /// True when members share outcomes.
+    pub fn packed(&self) -> bool {
+        self.identity.pack > 1
+    }
+
+    /// What the model reads.
+    pub fn parameters(&self, iteration: Iteration, member: Member) -> PathBuf {
+        self.member(iteration, member).join("parameters.toml")
+    }
+
+    /// The ensemble of an iteration, unconstrained.
+    pub fn ensemble(&self, iteration: Iteration) -> PathBuf {
+        self.iteration(iteration).join("ensemble.bin")
+    }
+
+    /// The algorithm's state at the start of an iteration.
+    pub fn state(&self, iteration: Iteration) -> PathBuf {
+        self.iteration(iteration).join("state.bin")
+    }
+
+    /// The decision that closes an iteration.
+    pub fn update(&self, iteration: Iteration) -> PathBuf {
+        self.iteration(iteration).join("update.toml")
+    }
+
+    /// Timing of the update.
+    pub fn update_timing(&self, iteration: Iteration) -> PathBuf {
+        self.iteration(iteration).join("timing.toml")
+    }
+
+    /// Why the run is over.
+    pub fn stop(&self) -> PathBuf {
+        self.root.join("stop.toml")
+    }
+
+    /// The mark of a cancelled run.
+    pub fn cancel(&self) -> PathBuf {
+        self.root.join("cancel.toml")
+    }
+
+    /// An extension, from 1.
+    pub fn extend(&self, number: u32) -> PathBuf {
+        self.root.join(format!("extend_{number:03}.toml"))
+    }
+
+    /// The ensemble that a forked run starts from.
+    pub fn fork(&self) -> PathBuf {
+        self.root.join("start.bin")
+    }
+
+    /// A submission, from 1.
+    pub fn job(&self, number: u32) -> PathBuf {
+        self.jobs().join(format!("{number:04}.toml"))
+    }
+
+    /// All submissions.
+    pub fn jobs(&self) -> PathBuf {
+        self.root.join("jobs")
+    }
+
+    /// What a host is.
+    pub fn platform(&self, host: &str) -> PathBuf {
+        self.root.join("platform").join(format!("{host}.toml"))
+    }
+
+    /// The scheduler's output of an iteration's jobs.
+    pub fn logs(&self, iteration: Iteration) -> PathBuf {
+        self.root.join("logs").join(self.iteration_name(iteration))
+    }
+
+    /// A file of the run's top level.
+    pub fn top(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+}

@@ -1,0 +1,128 @@
+//! Leases: who works on which member, on a disk that several machines share.
+//!
+//! A lease is a folder `try_K`. Taking it is making it; losing it is finding a later one beside it.
+//! An expired one is never touched: it may have been taken anew by then. A lease saves work, it does
+//! not keep truth: the name of the outcome does that.
+//! Belongs here: taking, renewing, finding what has expired. Not here: what is done under a lease.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::files::{FileError, TomlText, publish};
+
+/// A lease that this process holds.
+#[derive(Debug)]
+pub struct Lease {
+    /// Number of the try
+    pub attempt: u32,
+    /// Its folder
+    pub folder: PathBuf,
+}
+
+/// The answer to a claim.
+#[derive(Debug)]
+pub enum Claim {
+    /// It is ours
+    Got(Lease),
+    /// Another one is at work
+    Busy,
+}
+
+/// Try to take the work of the member in `folder`. A lease not touched for `lease_s` seconds by the
+/// file server's clock counts as left behind.
+///
+/// # Errors
+/// The folder cannot be read or written.
+pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileError> {
+    let last = last_try(folder)?;
+    if last > 0 {
+        let held = folder.join(format!("try_{last}"));
+        let claim_file = held.join("claim.toml");
+        // Between mkdir and the claim the folder's own time counts.
+        let touched = fs::metadata(&claim_file).or_else(|_| fs::metadata(&held)).and_then(|m| m.modified());
+        if let Ok(touched) = touched {
+            let age = server_now(folder)?.duration_since(touched).unwrap_or(Duration::ZERO);
+            if age.as_secs_f64() < lease_s {
+                return Ok(Claim::Busy);
+            }
+        }
+    }
+    let attempt = last + 1;
+    let mine = folder.join(format!("try_{attempt}"));
+    match fs::create_dir(&mine) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(Claim::Busy),
+        Err(e) => return Err(FileError::io("make", &mine)(e)),
+    }
+    let mut text = TomlText::comments("Who works on this member. Live while touched within the lease.");
+    text.text("worker", worker).float("lease_s", lease_s);
+    publish(&mine.join("claim.toml"), text.finish().as_bytes())?;
+    Ok(Claim::Got(Lease { attempt, folder: mine }))
+}
+
+/// The highest try in a member's folder; 0 when there is none.
+fn last_try(folder: &Path) -> Result<u32, FileError> {
+    let entries = fs::read_dir(folder).map_err(FileError::io("read", folder))?;
+    Ok(entries
+        .filter_map(|e| e.ok()?.file_name().to_str()?.strip_prefix("try_")?.parse().ok())
+        .max()
+        .unwrap_or(0))
+}
+
+/// Now, as the file server sees it: a scratch file of our own tells.
+fn server_now(folder: &Path) -> Result<SystemTime, FileError> {
+    let scratch = folder.join(format!(".clock.{}.{:?}.tmp", std::process::id(), std::thread::current().id()));
+    let now = fs::File::create(&scratch).and_then(|f| f.metadata()?.modified());
+    let _ = fs::remove_file(&scratch);
+    now.map_err(FileError::io("write", &scratch))
+}
+
+impl Lease {
+    /// Say that the work goes on. Writing the byte that is there moves the file's time by the file
+    /// server's clock, not by ours.
+    pub fn renew(&self) {
+        use std::os::unix::fs::FileExt;
+        // A lease that cannot be renewed costs double work at worst.
+        let _ = fs::File::options()
+            .write(true)
+            .open(self.folder.join("claim.toml"))
+            .and_then(|f| f.write_all_at(b"#", 0));
+    }
+}
+
+/// The number of the next try in a member's folder, without a lease.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn next_try(folder: &Path) -> Result<u32, FileError> {
+    Ok(last_try(folder)? + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_claimants_one_gets_it_and_an_expired_lease_is_followed_by_another() {
+        let dir = std::env::temp_dir().join(format!("ekp-lease-{}", std::process::id()));
+        for round in 0..100 {
+            let member = dir.join(format!("{round}"));
+            fs::create_dir_all(&member).unwrap();
+            let got = std::thread::scope(|s| {
+                let all: Vec<_> = (0..8)
+                    .map(|i| {
+                        let member = &member;
+                        s.spawn(move || matches!(claim(member, 60.0, &i.to_string()).unwrap(), Claim::Got(_)))
+                    })
+                    .collect();
+                all.into_iter().filter(|_| true).map(|h| h.join().unwrap()).filter(|g| *g).count()
+            });
+            assert_eq!(got, 1, "round {round}");
+            let Claim::Got(second) = claim(&member, 0.0, "late").unwrap() else { panic!("expired") };
+            assert_eq!(second.attempt, 2);
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

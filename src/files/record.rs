@@ -1,0 +1,216 @@
+//! Records: TOML files that tools leave for tools, with `schema` and `version` first.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::files::FileError;
+
+/// A type that crosses the disk.
+pub trait Record: DeserializeOwned {
+    /// `ekp.update`
+    const SCHEMA: &'static str;
+    /// Raised when an old reader would misread a new file
+    const VERSION: u32;
+}
+
+#[derive(serde::Deserialize)]
+struct Head {
+    schema: String,
+    version: u32,
+}
+
+/// Read and check a record.
+///
+/// # Errors
+/// Missing, not TOML, another schema, another version.
+pub fn load_record<R: Record>(path: &Path) -> Result<R, FileError> {
+    let text = std::fs::read_to_string(path).map_err(FileError::io("read", path))?;
+    let invalid = |why: String| FileError::Invalid { path: path.to_owned(), kind: R::SCHEMA, why };
+    let first_line = |e: &toml::de::Error| e.message().lines().next().unwrap_or_default().to_owned();
+    let head: Head = toml::from_str(&text).map_err(|e| invalid(first_line(&e)))?;
+    if head.schema != R::SCHEMA {
+        return Err(invalid(format!("its schema is `{}`", head.schema)));
+    }
+    if head.version != R::VERSION {
+        let (found, known) = (head.version, R::VERSION);
+        return Err(FileError::Version { path: path.to_owned(), schema: R::SCHEMA, found, known });
+    }
+    toml::from_str(&text).map_err(|e| invalid(first_line(&e)))
+}
+
+/// Writes TOML line by line: keys in the order given, comments where a person wants them,
+/// floats in shortest round-trip form (the `toml` crate writes 1e-300 as three hundred zeros).
+#[derive(Debug, Default)]
+pub struct TomlText(String);
+
+impl TomlText {
+    /// A record: comment lines, then schema and version.
+    pub fn record<R: Record>(comments: &str) -> Self {
+        let mut text = Self::comments(comments);
+        text.text("schema", R::SCHEMA).number("version", R::VERSION);
+        text
+    }
+
+    /// A file that begins with comment lines.
+    pub fn comments(comments: &str) -> Self {
+        let mut text = Self::default();
+        for line in comments.lines() {
+            text.raw(&if line.is_empty() { "#".to_owned() } else { format!("# {line}") });
+        }
+        text
+    }
+
+    /// A line as it is.
+    pub fn raw(&mut self, line: &str) -> &mut Self {
+        self.0.push_str(line);
+        self.0.push('\n');
+        self
+    }
+
+    /// A blank line and `[name]`.
+    pub fn table(&mut self, name: &str) -> &mut Self {
+        self.raw("").raw(&format!("[{name}]"))
+    }
+
+    /// `key = "value"`
+    pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
+        let line = format!("{} = {}", bare(key), quoted(value));
+        self.raw(&line)
+    }
+
+    /// `key = 3`
+    pub fn number(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
+        let line = format!("{} = {}", bare(key), value.into());
+        self.raw(&line)
+    }
+
+    /// `key = true`
+    pub fn boolean(&mut self, key: &str, value: bool) -> &mut Self {
+        self.raw(&format!("{} = {value}", bare(key)))
+    }
+
+    /// `key = 3.0`
+    pub fn float(&mut self, key: &str, value: f64) -> &mut Self {
+        let line = format!("{} = {}", bare(key), float(value));
+        self.raw(&line)
+    }
+
+    /// `key = [1.0, 2.0]`, eight numbers to a line when there are more.
+    pub fn floats(&mut self, key: &str, values: &[f64]) -> &mut Self {
+        let out = &mut self.0;
+        let _ = write!(out, "{} = [", bare(key));
+        let broken = values.len() > 8;
+        for (k, value) in values.iter().enumerate() {
+            if broken && k % 8 == 0 {
+                out.push_str("\n  ");
+            }
+            push_float(out, *value);
+            if k + 1 < values.len() || broken {
+                out.push(',');
+                if k % 8 != 7 && k + 1 < values.len() {
+                    out.push(' ');
+                }
+            }
+        }
+        out.push_str(if broken { "\n]\n" } else { "]\n" });
+        self
+    }
+
+    /// `key = ["a", "b"]`
+    pub fn texts<S: AsRef<str>>(&mut self, key: &str, values: &[S]) -> &mut Self {
+        let list: Vec<String> = values.iter().map(|v| quoted(v.as_ref())).collect();
+        self.raw(&format!("{} = [{}]", bare(key), list.join(", ")))
+    }
+
+    /// `key = [1, 2]`
+    pub fn numbers(&mut self, key: &str, values: &[u32]) -> &mut Self {
+        let list: Vec<String> = values.iter().map(u32::to_string).collect();
+        self.raw(&format!("{} = [{}]", bare(key), list.join(", ")))
+    }
+
+    /// All of it.
+    pub fn finish(&mut self) -> String {
+        std::mem::take(&mut self.0)
+    }
+}
+
+fn float(value: f64) -> String {
+    let mut out = String::new();
+    push_float(&mut out, value);
+    out
+}
+
+fn push_float(out: &mut String, value: f64) {
+    if value.is_nan() {
+        out.push_str("nan");
+    } else if value.is_infinite() {
+        out.push_str(if value > 0.0 { "inf" } else { "-inf" });
+    } else {
+        let _ = write!(out, "{value:?}");
+    }
+}
+
+/// A TOML string with its quotes; several lines stay several lines.
+pub fn quoted(value: &str) -> String {
+    use escapes::escape;
+    if value.contains('\n') {
+        format!("\"\"\"\n{}\"\"\"", escape(value, true))
+    } else {
+        format!("\"{}\"", escape(value, false))
+    }
+}
+
+/// A key, quoted when it must be.
+fn bare(key: &str) -> String {
+    let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if plain { key.to_owned() } else { quoted(key) }
+}
+
+mod escapes {
+    use std::fmt::Write as _;
+
+    /// Escapes of a basic string (TOML 1.0).
+    pub(super) fn escape(value: &str, lines: bool) -> String {
+        let mut out = String::with_capacity(value.len());
+        for c in value.chars() {
+            match c {
+                '\\' => out.push_str("\\\\"),
+                '"' => out.push_str("\\\""),
+                '\n' if lines => out.push('\n'),
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                '\r' => out.push_str("\\r"),
+                c if c.is_control() => {
+                    let _ = write!(out, "\\u{:04X}", c as u32);
+                }
+                c => out.push(c),
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_written_reads_back_the_same() {
+        let values = [0.1, 1e-300, -0.0, 5e-324, 1e300, 7.0, 1.0 / 3.0, 2.0, 9.0, f64::INFINITY];
+        let nasty = "a \"quoted\" \\ back\nsecond\ttab \u{1}";
+        let mut text = TomlText::comments("one\n\ntwo");
+        text.text("plain key", nasty)
+            .floats("many", &values)
+            .float("one", 1e22)
+            .texts("list", &["a", "b\"c"]);
+        let table: toml::Table = toml::from_str(&text.finish()).unwrap();
+        assert_eq!(table["plain key"].as_str().unwrap(), nasty);
+        let back: Vec<f64> =
+            table["many"].as_array().unwrap().iter().map(|v| v.as_float().unwrap()).collect();
+        assert!(back.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits()));
+        assert_eq!(table["one"].as_float(), Some(1e22));
+        assert_eq!(table["list"][1].as_str(), Some("b\"c"));
+    }
+}

@@ -1,6 +1,0 @@
-//! x
-/// x
-#[derive(Debug, Clone)]
-pub struct Prior;
-/// x
-pub struct Values;

@@ -1,0 +1,61 @@
+//! What is due: where a run stands, from its files alone.
+
+use crate::files::{Iteration, Members, load_record};
+use crate::plan::Due;
+use crate::steps::{Run, StepError, Stopped, outcomes};
+
+/// The stop record, unless an extension has overtaken it.
+///
+/// # Errors
+/// An unreadable record.
+pub fn stopped(run: &Run) -> Result<Option<Stopped>, StepError> {
+    match load_record::<Stopped>(&run.dir.stop()) {
+        Ok(stop) if stop.reason == "iterations" && stop.last < run.end()? => Ok(None),
+        Ok(stop) => Ok(Some(stop)),
+        Err(e) if e.is_missing() => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The open iteration: the last whose folder is there, if there is one.
+pub fn open_iteration(run: &Run) -> Option<Iteration> {
+    let first = run.experiment.first_iteration;
+    let mut iteration = first;
+    if !run.dir.iteration(iteration).is_dir() {
+        return None;
+    }
+    while run.dir.iteration(iteration + 1).is_dir() {
+        iteration += 1;
+    }
+    Some(iteration)
+}
+
+/// What is to be done next.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn due(run: &Run) -> Result<Due, StepError> {
+    if stopped(run)?.is_some() {
+        return Ok(Due::Over);
+    }
+    let Some(iteration) = open_iteration(run) else { return Ok(Due::Ensemble) };
+    if iteration >= run.end()? {
+        // The last update died between its two publications: it is to be finished.
+        return Ok(Due::Update(iteration - 1));
+    }
+    if run.dir.update(iteration).exists() {
+        return Ok(Due::Update(iteration));
+    }
+    let open: Vec<u32> = outcomes::missing(run, iteration)?;
+    Ok(if open.is_empty() { Due::Update(iteration) } else { Due::Members(iteration, Members::new(open)) })
+}
+
+/// One line per due step, for scripts: `init`, `members 3 1-20`, `update 3`, or nothing when it is over.
+pub fn line(due: &Due) -> Option<String> {
+    match due {
+        Due::Ensemble => Some("init 0".into()),
+        Due::Members(iteration, members) => Some(format!("members {iteration} {members}")),
+        Due::Update(iteration) => Some(format!("update {iteration}")),
+        Due::Over => None,
+    }
+}

@@ -1,0 +1,76 @@
+//! Step 0, and what every update does too: an iteration's folder appears whole.
+
+use std::fs;
+use std::path::Path;
+
+use crate::files::{FileError, Iteration, RunDir, load_state, save_state, sync_folder, whole_folder};
+use crate::numerics::Streams;
+use crate::problem::{Algorithm, Ensemble, Prior, State};
+use crate::steps::parameters::{ENSEMBLE, STATE, Writer};
+use crate::steps::{Run, StepError, pack};
+
+/// Make the first iteration; false when it was there already.
+///
+/// # Errors
+/// Cancelled, a fault in the prior, the disk.
+pub fn run(run: &Run) -> Result<bool, StepError> {
+    let first = run.experiment.first_iteration;
+    if run.dir.iteration(first).is_dir() {
+        return Ok(false);
+    }
+    run.not_cancelled()?;
+    let problem = run.problem()?;
+    let (mut ensemble, state) = run.experiment.algorithm.first(&problem, &Streams::new(run.experiment.seed));
+    if run.dir.fork().exists() {
+        ensemble = load_state(&run.dir.fork(), ENSEMBLE.0, ENSEMBLE.1)?;
+    }
+    write_iteration(&run.dir, &problem.prior, first, &ensemble, &state)
+}
+
+/// Write an iteration's folder, whole; false when another was first.
+///
+/// # Errors
+/// A parameter is not finite, the disk.
+pub fn write_iteration(
+    dir: &RunDir,
+    prior: &Prior,
+    iteration: Iteration,
+    ensemble: &Ensemble,
+    state: &State,
+) -> Result<bool, StepError> {
+    whole_folder(&dir.iteration(iteration), |hidden| {
+        durable(&hidden.join("ensemble.bin"), &save_state(ENSEMBLE.0, ENSEMBLE.1, ensemble)?)?;
+        durable(&hidden.join("state.bin"), &save_state(STATE.0, STATE.1, state)?)?;
+        if dir.packed() {
+            return pack::write_parameters(dir, prior, hidden, ensemble);
+        }
+        let writer = Writer::new(dir, prior);
+        for column in 0..ensemble.u.ncols() {
+            let member = u32::try_from(column + 1).expect("members are counted in u32");
+            let folder = hidden.join(dir.member_name(member));
+            fs::create_dir(&folder).map_err(FileError::io("make", &folder))?;
+            let path = folder.join("parameters.toml");
+            let text = writer.text(ensemble, iteration, member)?;
+            fs::write(&path, text).map_err(FileError::io("write", &path))?;
+        }
+        Ok(())
+    })
+}
+
+fn durable(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    use std::io::Write as _;
+    let write = || {
+        let mut file = fs::File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(FileError::io("write", path))
+}
+
+/// Make sure that the run folder itself survives a power loss.
+///
+/// # Errors
+/// The folder cannot be opened.
+pub fn settle(dir: &RunDir) -> Result<(), FileError> {
+    sync_folder(dir.root())
+}

@@ -1,0 +1,369 @@
+//! Make a run folder from an experiment: everything checked first, then everything at once, or nothing.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use crate::experiment::{Experiment, ExperimentError, differences, run_copy, with_settings};
+use crate::explain::{Explain, Marked};
+use crate::files::human::Document;
+use crate::files::{
+    FileError, Identity, TomlText, digest, load_record, load_state, publish, publish_new_durable, run_id,
+    save_state, whole_folder,
+};
+use crate::problem::{Ensemble, Problem};
+use crate::steps::parameters::ENSEMBLE;
+use crate::steps::{Run, StepError};
+
+/// What is to be made.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The experiment file
+    pub experiment: PathBuf,
+    /// The run folder; `runs/<name>` beside the experiment when absent
+    pub run: Option<PathBuf>,
+    /// `key.path=value`
+    pub settings: Vec<String>,
+    /// Start from the ensemble of this iteration of another run
+    pub from: Option<(PathBuf, u32)>,
+}
+
+/// An experiment that can be run: every file read and checked.
+pub struct Prepared {
+    /// The experiment
+    pub experiment: Experiment,
+    /// Prior and observation
+    pub problem: Problem,
+    /// Who the run will be
+    pub identity: Identity,
+    /// Where it will be, absolute
+    pub root: PathBuf,
+    /// What a person should know
+    pub warnings: Vec<String>,
+    texts: [(&'static str, String); 3],
+    start: Option<Ensemble>,
+}
+
+/// What `make` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// A new run folder
+    New,
+    /// It was there with the same experiment; nothing changed
+    Same,
+    /// It was there with the same experiment; machine files were written anew
+    Refreshed,
+}
+
+/// Read and check everything; write nothing.
+///
+/// # Errors
+/// The first fault in any of the files, at its line.
+pub fn check(request: &Request) -> Result<Prepared, StepError> {
+    let path = &request.experiment;
+    let user =
+        fs::read_to_string(path).map_err(FileError::io("read", path)).map_err(ExperimentError::from)?;
+    let text = with_settings(&user, &request.settings)?;
+    let document = Document::parse(path, &text).map_err(ExperimentError::from)?;
+    let absolute = std::path::absolute(path).map_err(FileError::io("find", path))?;
+    let base = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+    let experiment = Experiment::read(&document, &base).map_err(ExperimentError::from)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let problem = experiment.problem(folder)?;
+    let mut warnings = experiment.warnings.clone();
+    warnings.extend(problem.prior.warnings.iter().cloned());
+    let names: Vec<(String, usize)> = problem.prior.names().to_vec();
+    fits(&experiment, &document, &names, &problem, &mut warnings)?;
+    let dimension = problem.prior.dim();
+    if experiment.members as usize <= dimension {
+        warnings.push(format!(
+            "{} members for {dimension} parameters: the result stays in the span of the first ensemble; more members, or localisation, would free it",
+            experiment.members
+        ));
+    }
+    let read = |name: &Path| {
+        let path = folder.join(name);
+        fs::read_to_string(&path).map_err(FileError::io("read", &path))
+    };
+    let texts = [
+        ("experiment.toml", run_copy(&text)),
+        ("priors.toml", read(&experiment.prior_file)?),
+        ("observation.toml", read(&experiment.observation_file)?),
+    ];
+    let start = request
+        .from
+        .as_ref()
+        .map(|(run, iteration)| fork(run, *iteration, &problem, &experiment))
+        .transpose()?;
+    let root = match &request.run {
+        Some(run) => run.clone(),
+        None => base.join("runs").join(&experiment.name),
+    };
+    let root: PathBuf =
+        std::path::absolute(&root).map_err(FileError::io("find", &root))?.components().collect();
+    let identity = identity(&experiment, &problem, &texts, &base, &root, start.as_ref());
+    Ok(Prepared { experiment, problem, identity, root, warnings, texts, start })
+}
+
+/// Does the model fit parameters and observation?
+fn fits(
+    experiment: &Experiment,
+    document: &Document,
+    names: &[(String, usize)],
+    problem: &Problem,
+    warnings: &mut Vec<String>,
+) -> Result<(), StepError> {
+    let at_model = |e: String, hint: Option<String>| {
+        let top = document.section();
+        let marked = top.wrong("model", "the model does not fit", e);
+        ExperimentError::from(match hint {
+            Some(hint) => marked.hint(hint),
+            None => marked,
+        })
+    };
+    let want = crate::models::Want { blocks: problem.observation.shape() };
+    let more = experiment.model.forward.fits(names, &want).map_err(|e| match e.marked() {
+        Some(marked) => ExperimentError::from(Marked::clone(marked)),
+        None => at_model(e.to_string(), e.hint()),
+    })?;
+    warnings.extend(more);
+    Ok(())
+}
+
+fn fork(
+    from: &Path,
+    iteration: u32,
+    problem: &Problem,
+    experiment: &Experiment,
+) -> Result<Ensemble, StepError> {
+    let parent = Run::open(from)?;
+    let ensemble: Ensemble = load_state(&parent.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+    let theirs: Vec<(String, usize)> = parent
+        .dir
+        .identity
+        .parameters
+        .iter()
+        .cloned()
+        .zip(parent.dir.identity.components.iter().copied())
+        .collect();
+    if theirs != problem.prior.names() || ensemble.u.ncols() != experiment.members as usize {
+        return Err(StepError::Refused {
+            what: format!(
+                "`{}` has {} members of {:?}, the experiment has {} of {:?}",
+                from.display(),
+                ensemble.u.ncols(),
+                theirs.iter().map(|(n, _)| n).collect::<Vec<_>>(),
+                experiment.members,
+                problem.prior.names().iter().map(|(n, _)| n).collect::<Vec<_>>()
+            ),
+            hint: "a fork keeps parameters and ensemble size; method, model and observation may change"
+                .into(),
+        });
+    }
+    Ok(ensemble)
+}
+
+fn identity(
+    experiment: &Experiment,
+    problem: &Problem,
+    texts: &[(&'static str, String); 3],
+    base: &Path,
+    root: &Path,
+    start: Option<&Ensemble>,
+) -> Identity {
+    // Comments and order are not the science: digests are taken of the values.
+    let values = |text: &str| text.parse::<toml::Table>().map_or_else(|_| text.to_owned(), |t| t.to_string());
+    let [experiment_digest, priors, observation] =
+        texts.each_ref().map(|(_, text)| digest(values(text).as_bytes()));
+    let start = start.map_or(String::new(), |e| {
+        digest(&e.u.data().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
+    });
+    let (blocks, lengths) = problem.observation.shape().into_iter().unzip();
+    let (parameters, components) = problem.prior.names().iter().cloned().unzip();
+    let digits = |n: u32| n.to_string().len().max(3);
+    Identity {
+        name: experiment.name.clone(),
+        id: run_id(&experiment_digest, &priors, &format!("{observation}{start}")),
+        tools: env!("CARGO_PKG_VERSION").into(),
+        seed: experiment.seed,
+        method: experiment.method.clone(),
+        members: experiment.members,
+        iterations: experiment.iterations,
+        first_iteration: experiment.first_iteration,
+        iteration_digits: digits(experiment.iterations + 1),
+        member_digits: digits(experiment.members),
+        pack: experiment.model.pack.min(experiment.members),
+        parameters,
+        components,
+        blocks,
+        lengths,
+        base: base.to_owned(),
+        base_relative: relative(root, base),
+        experiment: experiment_digest,
+        priors,
+        observation,
+    }
+}
+
+/// `to` as seen from the folder `from`; both absolute.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let (from, to): (Vec<Component<'_>>, Vec<Component<'_>>) =
+        (from.components().collect(), to.components().collect());
+    let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = from[same..].iter().map(|_| Component::ParentDir);
+    let path: PathBuf = up.chain(to[same..].iter().copied()).collect();
+    if path.as_os_str().is_empty() { ".".into() } else { path }
+}
+
+/// Make the run folder. `machine` are the files that belong to the machine, not to the science (site,
+/// scripts, Makefile): they are written anew when they differ.
+///
+/// # Errors
+/// The folder holds another run or other files; the disk.
+pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, StepError> {
+    let root = &prepared.root;
+    match load_record::<Identity>(&root.join("run.toml")) {
+        Ok(found) => return refresh(prepared, &found, machine),
+        Err(e) if e.is_missing() => {}
+        Err(e) => return Err(e.into()),
+    }
+    let occupied = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied || root.is_file() {
+        return Err(StepError::Occupied { folder: root.display().to_string() });
+    }
+    let parent = root.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(parent).map_err(FileError::io("make", parent))?;
+    let first = whole_folder(root, |hidden| {
+        let write = |name: &str, text: &[u8]| {
+            let path = hidden.join(name);
+            fs::write(&path, text).map_err(FileError::io("write", &path))
+        };
+        for (name, text) in &prepared.texts {
+            write(name, text.as_bytes())?;
+        }
+        for (name, text) in machine {
+            write(name, text.as_bytes())?;
+        }
+        if let Some(start) = &prepared.start {
+            write("start.bin", &save_state(ENSEMBLE.0, ENSEMBLE.1, start)?)?;
+        }
+        for folder in ["jobs", "logs", "platform"] {
+            let path = hidden.join(folder);
+            fs::create_dir(&path).map_err(FileError::io("make", &path))?;
+        }
+        write("run.toml", run_record(&prepared.identity).as_bytes())?;
+        Ok::<(), StepError>(())
+    })?;
+    if first {
+        return Ok(Made::New);
+    }
+    let found = load_record::<Identity>(&root.join("run.toml"))?;
+    refresh(prepared, &found, machine)
+}
+
+fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) -> Result<Made, StepError> {
+    let root = &prepared.root;
+    if found.id != prepared.identity.id {
+        let mut lines = Vec::new();
+        for (name, text) in &prepared.texts {
+            let before = fs::read_to_string(root.join(name)).unwrap_or_default();
+            lines.extend(differences(&before, text).iter().map(|d| format!("{name}: {d}")));
+        }
+        if lines.is_empty() {
+            lines.push("start.bin: it starts from another ensemble (`--from`)".into());
+        }
+        lines.truncate(12);
+        return Err(StepError::Changed { folder: root.display().to_string(), differences: lines });
+    }
+    let mut made = Made::Same;
+    for (name, text) in machine {
+        let path = root.join(name);
+        if fs::read_to_string(&path).ok().as_ref() != Some(text) {
+            publish(&path, text.as_bytes())?;
+            made = Made::Refreshed;
+        }
+    }
+    Ok(made)
+}
+
+fn run_record(id: &Identity) -> String {
+    let comments = "ekp run: who this run is. Written once by `ekp-init`, never changed.\n\
+                    `base` is the folder of the experiment file, where the model's files are.";
+    let lengths = |n: &[usize]| n.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect::<Vec<u32>>();
+    TomlText::record::<Identity>(comments)
+        .text("name", &id.name)
+        .text("id", &id.id)
+        .text("tools", &id.tools)
+        .number("seed", id.seed)
+        .text("method", &id.method)
+        .number("members", id.members)
+        .number("iterations", id.iterations)
+        .number("first_iteration", id.first_iteration)
+        .number("iteration_digits", i64::try_from(id.iteration_digits).unwrap_or(3))
+        .number("member_digits", i64::try_from(id.member_digits).unwrap_or(3))
+        .number("pack", id.pack)
+        .texts("parameters", &id.parameters)
+        .numbers("components", &lengths(&id.components))
+        .texts("blocks", &id.blocks)
+        .numbers("lengths", &lengths(&id.lengths))
+        .text("base", &id.base.to_string_lossy())
+        .text("base_relative", &id.base_relative.to_string_lossy())
+        .text("experiment", &id.experiment)
+        .text("priors", &id.priors)
+        .text("observation", &id.observation)
+        .finish()
+}
+
+/// More iterations for a run: a new record, not a changed experiment. The stop that the old limit set goes.
+///
+/// # Errors
+/// Fewer iterations than before, or an algorithm that reached its end.
+pub fn extend(run: &Run, iterations: u32) -> Result<(), StepError> {
+    let now = run.dir.iterations()?;
+    if iterations == now {
+        return Ok(());
+    }
+    if iterations < now {
+        return Err(StepError::Refused {
+            what: format!("the run has {now} iterations, it cannot be extended to {iterations}"),
+            hint: "`ekp-cancel` ends a run early".into(),
+        });
+    }
+    let stop = crate::steps::due::stopped(run)?;
+    if stop.as_ref().is_some_and(|s| s.reason != "iterations") {
+        return Err(StepError::Refused {
+            what: "the run ended because the data are used up: more iterations would count them twice".into(),
+            hint: "to go on all the same make a new run with `on_terminate = \"continue\"`, or fork: `ekp-init --from RUN:N`".into(),
+        });
+    }
+    let text = TomlText::comments("ekp extend: more iterations than the run was made with.")
+        .text("schema", "ekp.extend")
+        .number("version", 1)
+        .number("iterations", iterations)
+        .finish();
+    for number in 1.. {
+        if publish_new_durable(&run.dir.extend(number), text.as_bytes())? {
+            break;
+        }
+    }
+    // `stop.toml` said where the old limit was; the last update of the longer run writes it anew.
+    match fs::remove_file(run.dir.stop()) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(FileError::io("remove", &run.dir.stop())(e).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_folder_is_seen_from_another() {
+        let of = |a: &str, b: &str| relative(Path::new(a), Path::new(b)).display().to_string();
+        assert_eq!(of("/a/runs/x", "/a"), "../..");
+        assert_eq!(of("/a", "/a/b/c"), "b/c");
+        assert_eq!(of("/a", "/a"), ".");
+        assert_eq!(of("/r/x", "/a/b"), "../../a/b");
+    }
+}

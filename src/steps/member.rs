@@ -1,0 +1,443 @@
+//! Run members of an iteration: each ends with `data.toml` or `failed.toml`.
+//!
+//! A member that has an outcome is left alone. A defective outcome is named, moved aside and run again.
+//! Side files (timing) come first, the outcome last: its presence vouches for the rest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::experiment::{Keep, Model};
+use crate::files::{
+    Failed, FileError, Found, Iteration, Member, Members, data_text, next_try, publish, publish_new,
+};
+use crate::models::{Cause, ModelError, Output, Place, ThetaRef, Want};
+use crate::numerics::{Mat, Purpose, Streams};
+use crate::problem::MemberFile;
+use crate::steps::parameters::{self, Loaded};
+use crate::steps::timing::{Clock, Who, job_id};
+use crate::steps::{Run, StepError, due, pack, platform};
+
+/// How members are to be run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Run even if there is an outcome, and replace it
+    pub again: bool,
+    /// Threads: members at once for a model of this process, threads of the model otherwise
+    pub threads: usize,
+    /// Which worker this is, from 1
+    pub worker: u32,
+    /// Array element, 0 without one
+    pub element: u32,
+    /// Work inside a try folder that is there already (a lease)
+    pub held: Option<(u32, PathBuf)>,
+    /// Set by a signal: finish nothing new
+    pub stop: Option<Arc<AtomicBool>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { again: false, threads: 1, worker: 1, element: 0, held: None, stop: None }
+    }
+}
+
+/// How a member ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It had data
+    AlreadyDone,
+    /// It had failed before
+    AlreadyFailed,
+    /// The iteration is closed, or the run over: nobody needs it
+    Closed,
+    /// It has data now
+    Done {
+        /// Wall time
+        seconds: f64,
+    },
+    /// It failed; that is a result
+    Failed {
+        /// One line
+        reason: String,
+    },
+}
+
+/// Run `members`, telling `each` how one ended.
+///
+/// # Errors
+/// Cancelled, the iteration is not there, the disk. A model that fails is no error.
+pub fn run(
+    run: &Run,
+    iteration: Iteration,
+    members: &Members,
+    options: &Options,
+    each: &(dyn Fn(Member, &Outcome) + Sync),
+) -> Result<(), StepError> {
+    run.not_cancelled()?;
+    let id = &run.dir.identity;
+    if let Some(member) = members.last().filter(|&m| m > id.members) {
+        return Err(StepError::NoSuchMember { member, members: id.members });
+    }
+    if iteration < id.first_iteration {
+        return Err(StepError::NoSuchIteration { iteration, first: id.first_iteration });
+    }
+    if !options.again && nobody_needs(run, iteration)? {
+        members.iter().for_each(|m| each(m, &Outcome::Closed));
+        return Ok(());
+    }
+    platform::once(run);
+    if run.dir.packed() {
+        return pack::run(run, iteration, members, options, each);
+    }
+    let list: Vec<Member> = members.iter().collect();
+    // A model of its own gets the threads itself; models of this process share them out.
+    let lanes =
+        if run.experiment.model.external.is_some() { 1 } else { options.threads.clamp(1, list.len().max(1)) };
+    in_lanes(lanes, &list, |&member| {
+        if options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)) {
+            return Err(StepError::Interrupted);
+        }
+        let outcome = one(run, iteration, member, options)?;
+        each(member, &outcome);
+        Ok(())
+    })
+}
+
+/// True when the iteration is closed or lies behind the end of the run.
+fn nobody_needs(run: &Run, iteration: Iteration) -> Result<bool, StepError> {
+    if run.dir.update(iteration).exists() {
+        return Ok(true);
+    }
+    Ok(due::stopped(run)?.is_some_and(|stop| iteration >= stop.last))
+}
+
+/// Do `work` on each item, `lanes` at a time; the first error ends it.
+pub(super) fn in_lanes<T: Sync>(
+    lanes: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<(), StepError> + Sync,
+) -> Result<(), StepError> {
+    if lanes <= 1 {
+        return items.iter().try_for_each(work);
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes)
+            .map(|_| {
+                scope.spawn(|| {
+                    while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        work(item).inspect_err(|_| next.store(items.len(), Ordering::Relaxed))?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        lanes.into_iter().try_for_each(|lane| lane.join().expect("a lane does not panic"))
+    })
+}
+
+/// Run one member, if it has no outcome.
+///
+/// # Errors
+/// As [`run`].
+pub fn one(run: &Run, iteration: Iteration, member: Member, options: &Options) -> Result<Outcome, StepError> {
+    let id = &run.dir.identity;
+    let folder = run.dir.member(iteration, member);
+    let loaded = parameters::load(run, iteration, member)?;
+    if !options.again {
+        match Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
+            Found::Data(_) => return Ok(Outcome::AlreadyDone),
+            Found::Failed(_) => return Ok(Outcome::AlreadyFailed),
+            Found::Missing => {}
+            Found::Defective(_) => set_aside(&folder, &["data.toml", "failed.toml"])?,
+        }
+    }
+    let finished = attempts(run, iteration, member, &loaded, options)?;
+    publish(&folder.join("timing.toml"), finished.timing.as_bytes())?;
+    let (name, text, outcome) = match finished.result {
+        Ok(text) => ("data.toml", text, Outcome::Done { seconds: finished.seconds }),
+        Err(failed) => {
+            let comments = format!("ekp failed: member {member} of iteration {iteration} has no data.");
+            ("failed.toml", failed.text(&comments), Outcome::Failed { reason: failed.message })
+        }
+    };
+    if options.again {
+        // Asked for by a person: the new outcome takes the place of the old one.
+        publish(&folder.join(name), text.as_bytes())?;
+        let other = if name == "data.toml" { "failed.toml" } else { "data.toml" };
+        remove(&folder.join(other))?;
+    } else if !publish_new(&folder.join(name), text.as_bytes())? {
+        // Another try was first; its outcome counts if it is one.
+        if let Found::Defective(_) = Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
+            set_aside(&folder, &[name])?;
+            publish_new(&folder.join(name), text.as_bytes())?;
+        }
+    }
+    tidy(run.experiment.keep, &finished.tries)?;
+    Ok(outcome)
+}
+
+/// What all tries of a member gave.
+struct Finished {
+    result: Result<String, Failed>,
+    timing: String,
+    seconds: f64,
+    /// Folder of each try and whether it succeeded
+    tries: Vec<(PathBuf, bool)>,
+}
+
+fn attempts(
+    run: &Run,
+    iteration: Iteration,
+    member: Member,
+    loaded: &Loaded,
+    options: &Options,
+) -> Result<Finished, StepError> {
+    let folder = run.dir.member(iteration, member);
+    let external = run.experiment.model.external.is_some();
+    // A model of this process gives the same failure again.
+    let allowed = if external { 1 + run.experiment.failures.retries } else { 1 };
+    let mut tries = Vec::new();
+    for round in 1..=allowed {
+        let (attempt, place) = match (&options.held, round) {
+            (Some((attempt, held)), 1) => (*attempt, held.clone()),
+            _ if external => new_try(&folder)?,
+            _ => (1, folder.clone()),
+        };
+        let clock = Clock::start();
+        let result = call(run, iteration, member, loaded, attempt, &place, options)
+            .and_then(|output| judged(run, output));
+        if options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)) && result.is_err() {
+            // The model was ended by our own stop, that is no failure of its own.
+            return Err(StepError::Interrupted);
+        }
+        let usage = match &result {
+            Ok(output) => output.usage,
+            Err(error) => error.usage,
+        };
+        let usage = usage.unwrap_or_else(|| clock.own_usage());
+        let who = Who {
+            job: job_id(),
+            element: options.element,
+            worker: options.worker,
+            threads: options.threads,
+            attempt,
+        };
+        let timing = clock.stop(usage, &who).text();
+        if external {
+            tries.push((place, result.is_ok()));
+        }
+        let seconds = usage.wall_s;
+        match result {
+            Ok(output) => {
+                let text = data(run, iteration, member, loaded, &output);
+                return Ok(Finished { result: Ok(text), timing, seconds, tries });
+            }
+            Err(error) if round == allowed => {
+                let failed = failed(iteration, member, error, round);
+                return Ok(Finished { result: Err(failed), timing, seconds, tries });
+            }
+            Err(_) => {}
+        }
+    }
+    unreachable!("there is at least one try, and the last one returns")
+}
+
+/// Make the folder of the next try. Another process may make one at the same time: then the one after.
+fn new_try(folder: &Path) -> Result<(u32, PathBuf), FileError> {
+    loop {
+        let attempt = next_try(folder)?;
+        let place = folder.join(format!("try_{attempt}"));
+        match fs::create_dir(&place) {
+            Ok(()) => return Ok((attempt, place)),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(FileError::io("make", &place)(e)),
+        }
+    }
+}
+
+fn call(
+    run: &Run,
+    iteration: Iteration,
+    member: Member,
+    loaded: &Loaded,
+    attempt: u32,
+    folder: &Path,
+    options: &Options,
+) -> Result<Output, ModelError> {
+    let id = &run.dir.identity;
+    let names: Vec<(String, usize)> =
+        id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
+    let theta = MemberFile::read(&loaded.text, &names)
+        .map_err(|e| ModelError::new(Cause::Output, format!("`parameters.toml` cannot be read: {e}")))?;
+    let values = Mat::from_columns(theta.len(), 1, theta);
+    let place = place(run, iteration, member, attempt, folder, options);
+    let want = Model::want(&id.blocks, &id.lengths);
+    let forward = &run.experiment.model.forward;
+    forward
+        .run(ThetaRef { names: &names, values: &values }, &want, &mut [place])
+        .pop()
+        .unwrap_or_else(|| Err(ModelError::new(Cause::Output, "the model gave nothing back")))
+}
+
+/// Where and as whom a member runs.
+pub(super) fn place(
+    run: &Run,
+    iteration: Iteration,
+    member: Member,
+    attempt: u32,
+    folder: &Path,
+    options: &Options,
+) -> Place {
+    let draw = Streams::new(run.experiment.seed);
+    // Streams count iterations from the first, whatever its number is.
+    let index = iteration - run.experiment.first_iteration;
+    Place {
+        run: run.dir.root().to_owned(),
+        iteration,
+        member,
+        attempt,
+        seed: draw.model_seed(index, member),
+        stream: draw.at(Purpose::Model, index, member),
+        parameters: run.dir.parameters(iteration, member),
+        folder: folder.to_owned(),
+        threads: options.threads,
+        worker: options.worker,
+        stop: options.stop.clone(),
+    }
+}
+
+/// Is this output an outcome? Lengths, infinities, NaN against the tolerance.
+pub(super) fn judged(run: &Run, output: Output) -> Result<Output, ModelError> {
+    let id = &run.dir.identity;
+    let want: Want = Model::want(&id.blocks, &id.lengths);
+    let usage = output.usage;
+    let refuse = |message: String| Err(ModelError { usage, ..ModelError::new(Cause::Output, message) });
+    if output.blocks.len() != want.blocks.len() {
+        return refuse(format!(
+            "the model gave {} blocks, the observation has {}",
+            output.blocks.len(),
+            want.blocks.len()
+        ));
+    }
+    for ((name, length), values) in want.blocks.iter().zip(&output.blocks) {
+        if values.len() != *length {
+            return refuse(format!(
+                "block `{name}` has {} numbers, the observation has {length}",
+                values.len()
+            ));
+        }
+        if let Some(at) = values.iter().position(|x| x.is_infinite()) {
+            return refuse(format!("block `{name}` holds an infinite number at position {}", at + 1));
+        }
+        let nan = values.iter().filter(|x| x.is_nan()).count();
+        let allowed = (run.experiment.failures.nan_tolerance * *length as f64).floor();
+        if nan as f64 > allowed {
+            return refuse(format!(
+                "block `{name}` holds {nan} NaN among {length} numbers, {allowed} are tolerated"
+            ));
+        }
+    }
+    Ok(output)
+}
+
+fn data(run: &Run, iteration: Iteration, member: Member, loaded: &Loaded, output: &Output) -> String {
+    let comments = format!(
+        "ekp data: member {member} of iteration {iteration}.\n\
+         Written last, by `ekp-run-member`: its presence closes the member.\n\
+         By hand:  ekp-run-member . -i {iteration} -m {member} --again"
+    );
+    let names = run.dir.identity.blocks.iter().map(String::as_str);
+    let blocks: Vec<(&str, &[f64])> = names.zip(output.blocks.iter().map(Vec::as_slice)).collect();
+    data_text(&comments, &loaded.digest, &blocks)
+}
+
+fn failed(iteration: Iteration, member: Member, error: ModelError, tries: u32) -> Failed {
+    Failed {
+        cause: error.cause.word().into(),
+        exit_code: error.exit_code,
+        signal: error.signal,
+        message: error.message,
+        stderr_tail: error.stderr_tail,
+        rerun: format!("ekp-run-member . -i {iteration} -m {member} --again"),
+        attempt: tries,
+    }
+}
+
+/// Mark a member as failed without running it.
+///
+/// # Errors
+/// The disk; a member that has data already keeps it, which is told by `false`.
+pub fn mark_failed(
+    run: &Run,
+    iteration: Iteration,
+    member: Member,
+    cause: Cause,
+    reason: &str,
+) -> Result<bool, StepError> {
+    let loaded = parameters::load(run, iteration, member)?;
+    let id = &run.dir.identity;
+    let folder = run.dir.member(iteration, member);
+    if let Found::Data(_) = Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
+        return Ok(false);
+    }
+    set_aside(&folder, &["data.toml"])?;
+    let failed = failed(iteration, member, ModelError::new(cause, reason), 0);
+    let comments = format!("ekp failed: member {member} of iteration {iteration} has no data.");
+    publish_new(&folder.join("failed.toml"), failed.text(&comments).as_bytes())?;
+    Ok(true)
+}
+
+/// Move files that are no outcomes out of the way, into the folder of the last try.
+///
+/// # Errors
+/// The disk.
+pub fn set_aside(folder: &Path, names: &[&str]) -> Result<(), FileError> {
+    for name in names {
+        let path = folder.join(name);
+        if !path.exists() {
+            continue;
+        }
+        let attempt = (next_try(folder)? - 1).max(1);
+        let place = folder.join(format!("try_{attempt}"));
+        fs::create_dir_all(&place).map_err(FileError::io("make", &place))?;
+        let mut to = place.join(name);
+        for number in 2.. {
+            if !to.exists() {
+                break;
+            }
+            to = place.join(format!("{name}.{number}"));
+        }
+        match fs::rename(&path, &to) {
+            Ok(()) => {}
+            // Another process moved it first.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(FileError::io("move", &path)(e)),
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Remove working folders that nobody asked to keep. The outcome is on disk already: a folder that
+/// cannot be removed (a file still open on NFS) stays and hurts nobody.
+fn tidy(keep: Keep, tries: &[(PathBuf, bool)]) -> Result<(), FileError> {
+    for (k, (folder, succeeded)) in tries.iter().enumerate() {
+        let stays = match keep {
+            Keep::All => true,
+            Keep::Failed => !succeeded,
+            Keep::Last => k + 1 == tries.len(),
+        };
+        if !stays {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! The outcomes of an iteration: what each member left, judged by content, not by presence.
+
+use crate::files::{Data, Found, Iteration, RunDir, digest};
+use crate::numerics::Mat;
+use crate::problem::{Ensemble, Prior};
+use crate::steps::parameters::Writer;
+use crate::steps::{Run, StepError, pack};
+
+/// What one member left.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Left {
+    /// Numbers, with the digest that `update.toml` records
+    Data {
+        /// All blocks, one after the other
+        values: Vec<f64>,
+        /// Of the outcome
+        digest: String,
+    },
+    /// It failed
+    Failed {
+        /// The word of `failed.toml`
+        cause: String,
+        /// One line
+        message: String,
+    },
+    /// No outcome, and what was found in its place
+    Missing(String),
+}
+
+impl Left {
+    /// As `update.toml` records it.
+    pub fn mark(&self) -> String {
+        match self {
+            Self::Data { digest, .. } => digest.clone(),
+            Self::Failed { cause, .. } => format!("failed: {cause}"),
+            Self::Missing(_) => "failed: lost".into(),
+        }
+    }
+}
+
+/// Look at every member of an iteration.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn gather(
+    run: &Run,
+    prior: &Prior,
+    ensemble: &Ensemble,
+    iteration: Iteration,
+) -> Result<Vec<Left>, StepError> {
+    if run.dir.packed() {
+        return pack::gather(run, prior, ensemble, iteration);
+    }
+    let writer = Writer::new(&run.dir, prior);
+    let id = &run.dir.identity;
+    (1..=id.members)
+        .map(|member| {
+            let expected = digest(writer.text(ensemble, iteration, member)?.as_bytes());
+            let folder = run.dir.member(iteration, member);
+            Ok(match Found::look(&folder, &expected, &id.blocks, &id.lengths)? {
+                Found::Data(data) => Left::Data { values: flat(&data), digest: data.digest },
+                Found::Failed(f) => Left::Failed { cause: f.cause, message: f.message },
+                Found::Missing => Left::Missing("no `data.toml` and no `failed.toml`".into()),
+                Found::Defective(defect) => {
+                    Left::Missing(format!("`{}`: {defect}", run.dir.shown(iteration, member, "data.toml")))
+                }
+            })
+        })
+        .collect()
+}
+
+fn flat(data: &Data) -> Vec<f64> {
+    data.blocks.iter().flat_map(|(_, values)| values.iter().copied()).collect()
+}
+
+/// Outputs as a matrix p × J; members without data are columns of NaN.
+pub fn matrix(dir: &RunDir, left: &[Left]) -> Mat {
+    let rows = dir.identity.lengths.iter().sum();
+    let mut g = Mat::zeros(rows, left.len());
+    for (j, outcome) in left.iter().enumerate() {
+        match outcome {
+            Left::Data { values, .. } => g.col_mut(j).copy_from_slice(values),
+            _ => g.col_mut(j).fill(f64::NAN),
+        }
+    }
+    g
+}
+
+/// Members of an iteration that have no outcome, by presence of files alone: quick, for status and plans.
+/// The update judges by content.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn missing(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
+    let open = |member: &u32| {
+        if run.dir.packed() {
+            return !run
+                .dir
+                .chunk(iteration, (member - 1) / run.dir.identity.pack + 1)
+                .join("data.toml")
+                .exists();
+        }
+        let folder = run.dir.member(iteration, *member);
+        !folder.join("data.toml").exists() && !folder.join("failed.toml").exists()
+    };
+    Ok((1..=run.dir.identity.members).filter(open).collect())
+}

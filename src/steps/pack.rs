@@ -1,0 +1,276 @@
+//! Packs: many cheap members share one outcome, so that the file server sees hundreds of files, not millions.
+//!
+//! ```text
+//!   chunk_000001/parameters.npy    members × d, float64: a row per member
+//!                data.npy          members × p, the same way; NaN rows for failed members
+//!                data.toml         names it with shape and digest, tells the failed ones; written last
+//!                timing.toml
+//! ```
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::files::npy;
+use crate::files::{
+    FileError, Iteration, Members, Record, RunDir, TomlText, crc32, digest, publish, publish_new,
+};
+use crate::models::{Cause, ModelError, ThetaRef};
+use crate::numerics::Mat;
+use crate::problem::{Ensemble, Prior};
+use crate::steps::member::{Options, Outcome, in_lanes, judged, place};
+use crate::steps::outcomes::Left;
+use crate::steps::timing::{Clock, Who, job_id};
+use crate::steps::{Run, StepError};
+
+/// `chunk_NNNNNN/data.toml`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Chunk {
+    parameters: String,
+    data: String,
+    shape: Vec<usize>,
+    failed: Vec<u32>,
+    causes: Vec<String>,
+    messages: Vec<String>,
+}
+
+impl Record for Chunk {
+    const SCHEMA: &'static str = "ekp.chunk";
+    const VERSION: u32 = 1;
+}
+
+/// Write the parameters of all packs into an iteration's (hidden) folder.
+///
+/// # Errors
+/// The disk.
+pub(super) fn write_parameters(
+    dir: &RunDir,
+    prior: &Prior,
+    hidden: &Path,
+    ensemble: &Ensemble,
+) -> Result<(), StepError> {
+    for chunk in 1..=dir.chunks() {
+        let name = dir.chunk(0, chunk);
+        let folder = hidden.join(name.file_name().expect("a chunk has a name"));
+        fs::create_dir(&folder).map_err(FileError::io("make", &folder))?;
+        let path = folder.join("parameters.npy");
+        fs::write(&path, parameters(dir, prior, ensemble, chunk)).map_err(FileError::io("write", &path))?;
+    }
+    Ok(())
+}
+
+/// The bytes of a pack's parameters.
+fn parameters(dir: &RunDir, prior: &Prior, ensemble: &Ensemble, chunk: u32) -> Vec<u8> {
+    let members = dir.chunk_members(chunk);
+    let columns = members.clone().count();
+    let mut data = Vec::with_capacity(ensemble.u.nrows() * columns);
+    for member in members {
+        data.extend(prior.constrain(ensemble.u.col(member as usize - 1)));
+    }
+    npy::write(&[columns, ensemble.u.nrows()], &data)
+}
+
+/// Run the packs that hold `members`.
+///
+/// # Errors
+/// The iteration is not there, the disk.
+pub(super) fn run(
+    run: &Run,
+    iteration: Iteration,
+    members: &Members,
+    options: &Options,
+    each: &(dyn Fn(u32, &Outcome) + Sync),
+) -> Result<(), StepError> {
+    if !run.dir.iteration(iteration).is_dir() {
+        return Err(FileError::NotYet { iteration, path: run.dir.iteration(iteration) }.into());
+    }
+    let mut chunks: Vec<u32> = members.iter().map(|m| (m - 1) / run.dir.identity.pack + 1).collect();
+    chunks.dedup();
+    in_lanes(options.threads.clamp(1, chunks.len().max(1)), &chunks, |&chunk| {
+        let outcomes = one(run, iteration, chunk, options)?;
+        for (member, outcome) in run.dir.chunk_members(chunk).zip(&outcomes) {
+            each(member, outcome);
+        }
+        Ok(())
+    })
+}
+
+fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result<Vec<Outcome>, StepError> {
+    let folder = run.dir.chunk(iteration, chunk);
+    let path = folder.join("parameters.npy");
+    let bytes = fs::read(&path).map_err(FileError::io("read", &path))?;
+    let expected = digest(&bytes);
+    let members: Vec<u32> = run.dir.chunk_members(chunk).collect();
+    if !options.again
+        && let Ok(left) = look(run, &folder, &expected, members.len())
+    {
+        let outcome = |l: &Left| match l {
+            Left::Failed { .. } => Outcome::AlreadyFailed,
+            _ => Outcome::AlreadyDone,
+        };
+        return Ok(left.iter().map(outcome).collect());
+    }
+    let invalid = |why: String| FileError::Invalid { path: path.clone(), kind: "array of parameters", why };
+    let theta = npy::read(&bytes).map_err(|e| invalid(e.to_string()))?;
+    let id = &run.dir.identity;
+    let d: usize = id.components.iter().sum();
+    if theta.shape != [members.len(), d] {
+        return Err(invalid(format!("its shape is {:?}, not {} × {d}", theta.shape, members.len())).into());
+    }
+    // A row per member in the file is a column per member here.
+    let values = Mat::from_columns(d, members.len(), theta.data);
+    let names: Vec<(String, usize)> =
+        id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
+    let mut places: Vec<_> = members.iter().map(|&m| place(run, iteration, m, 1, &folder, options)).collect();
+    let want = crate::experiment::Model::want(&id.blocks, &id.lengths);
+    let clock = Clock::start();
+    let results =
+        run.experiment.model.forward.run(ThetaRef { names: &names, values: &values }, &want, &mut places);
+    let results: Vec<_> = results.into_iter().map(|r| r.and_then(|output| judged(run, output))).collect();
+    let who = Who { job: job_id(), element: options.element, worker: options.worker, threads: 1, attempt: 1 };
+    publish(&folder.join("timing.toml"), clock.stop(clock.own_usage(), &who).text().as_bytes())?;
+    publish_chunk(run, iteration, chunk, &folder, &expected, &results, options.again)?;
+    let seconds = clock.wall_s() / members.len() as f64;
+    Ok(results
+        .into_iter()
+        .map(|r| match r {
+            Ok(_) => Outcome::Done { seconds },
+            Err(e) => Outcome::Failed { reason: e.message },
+        })
+        .collect())
+}
+
+fn publish_chunk(
+    run: &Run,
+    iteration: Iteration,
+    chunk: u32,
+    folder: &Path,
+    parameters: &str,
+    results: &[Result<crate::models::Output, ModelError>],
+    again: bool,
+) -> Result<(), StepError> {
+    let rows: usize = run.dir.identity.lengths.iter().sum();
+    let mut data = Vec::with_capacity(rows * results.len());
+    let (mut failed, mut causes, mut messages) = (Vec::new(), Vec::new(), Vec::new());
+    for (member, result) in run.dir.chunk_members(chunk).zip(results) {
+        match result {
+            Ok(output) => output.blocks.iter().for_each(|b| data.extend_from_slice(b)),
+            Err(error) => {
+                data.extend(std::iter::repeat_n(f64::NAN, rows));
+                failed.push(member);
+                causes.push(error.cause.word());
+                messages.push(error.message.clone());
+            }
+        }
+    }
+    let bytes = npy::write(&[results.len(), rows], &data);
+    // Two processes on one pack write the same bytes: the one that renames last changes nothing.
+    publish(&folder.join("data.npy"), &bytes)?;
+    let members: Vec<u32> = run.dir.chunk_members(chunk).collect();
+    let (first, last) = (members[0], members[members.len() - 1]);
+    let mut text = TomlText::record::<Chunk>(&format!(
+        "ekp chunk: members {first} to {last} of iteration {iteration}, a row each in `data.npy`.\n\
+         Written last: its presence closes the pack.\n\
+         By hand:  ekp-run-member . -i {iteration} -m {first} --again"
+    ));
+    text.text("parameters", parameters)
+        .text("data", &digest(&bytes))
+        .raw(&format!("shape = [{}, {rows}]", results.len()))
+        .numbers("failed", &failed)
+        .texts("causes", &causes)
+        .texts("messages", &messages);
+    let mut text = text.finish();
+    text.push_str(&format!("# crc32 {}\n", crc32(text.as_bytes())));
+    let path = folder.join("data.toml");
+    if again {
+        publish(&path, text.as_bytes())?;
+    } else if !publish_new(&path, text.as_bytes())? && look(run, folder, parameters, results.len()).is_err() {
+        super::member::set_aside(folder, &["data.toml"])?;
+        publish_new(&path, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The outcomes in a pack's folder, or in which way it has none.
+fn look(run: &Run, folder: &Path, parameters: &str, members: usize) -> Result<Vec<Left>, String> {
+    let path = folder.join("data.toml");
+    let text = fs::read_to_string(&path).map_err(|e| format!("no `data.toml`: {e}"))?;
+    let (body, sum) = text.rsplit_once("# crc32 ").ok_or("`data.toml` is cut short")?;
+    if sum.trim_end() != crc32(body.as_bytes()) {
+        return Err("`data.toml`: its checksum does not fit its content".into());
+    }
+    let record: Chunk = crate::files::load_record(&path).map_err(|e| e.to_string())?;
+    if record.parameters != parameters {
+        return Err("`data.toml` answers other parameters".into());
+    }
+    let bytes = fs::read(folder.join("data.npy")).map_err(|e| format!("no `data.npy`: {e}"))?;
+    if digest(&bytes) != record.data {
+        return Err("`data.npy` is not the file that `data.toml` names".into());
+    }
+    let rows: usize = run.dir.identity.lengths.iter().sum();
+    let array = npy::read(&bytes).map_err(|e| e.to_string())?;
+    if array.shape != [members, rows] {
+        return Err(format!("`data.npy` has shape {:?}, not {members} × {rows}", array.shape));
+    }
+    let values = Mat::from_columns(rows, members, array.data);
+    let first = run.dir.chunk_members(chunk_number(folder)).next().unwrap_or(1);
+    Ok((0..members)
+        .map(|j| {
+            let member = first + u32::try_from(j).expect("members are counted in u32");
+            match record.failed.iter().position(|&m| m == member) {
+                Some(k) => Left::Failed {
+                    cause: record.causes.get(k).cloned().unwrap_or_default(),
+                    message: record.messages.get(k).cloned().unwrap_or_default(),
+                },
+                None => Left::Data {
+                    values: values.col(j).to_vec(),
+                    digest: format!("{} row {}", record.data, j + 1),
+                },
+            }
+        })
+        .collect())
+}
+
+fn chunk_number(folder: &Path) -> u32 {
+    let name = folder.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    name.rsplit('_').next().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+/// The outcomes of all packs, member by member.
+pub(super) fn gather(
+    run: &Run,
+    prior: &Prior,
+    ensemble: &Ensemble,
+    iteration: Iteration,
+) -> Result<Vec<Left>, StepError> {
+    let mut all = Vec::with_capacity(ensemble.u.ncols());
+    for chunk in 1..=run.dir.chunks() {
+        let members = run.dir.chunk_members(chunk).count();
+        let expected = digest(&parameters(&run.dir, prior, ensemble, chunk));
+        match look(run, &run.dir.chunk(iteration, chunk), &expected, members) {
+            Ok(left) => all.extend(left),
+            Err(why) => all.extend(std::iter::repeat_n(Left::Missing(why), members)),
+        }
+    }
+    Ok(all)
+}
+
+/// Mark the members of a pack as failed without running them.
+pub(super) fn mark_failed(
+    run: &Run,
+    iteration: Iteration,
+    chunk: u32,
+    cause: Cause,
+    reason: &str,
+) -> Result<(), StepError> {
+    let folder = run.dir.chunk(iteration, chunk);
+    let path = folder.join("parameters.npy");
+    let expected = digest(&fs::read(&path).map_err(FileError::io("read", &path))?);
+    let members = run.dir.chunk_members(chunk).count();
+    if look(run, &folder, &expected, members).is_ok() {
+        return Ok(());
+    }
+    let results: Vec<_> = (0..members).map(|_| Err(ModelError::new(cause, reason))).collect();
+    publish_chunk(run, iteration, chunk, &folder, &expected, &results, true)
+}

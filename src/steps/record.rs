@@ -1,0 +1,147 @@
+//! The records that close things: `update.toml` and `stop.toml`.
+
+use serde::Deserialize;
+
+use crate::files::{Record, TomlText};
+use crate::problem::Report;
+
+/// `update.toml`: the decision that closes an iteration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Update {
+    /// Which iteration
+    pub iteration: u32,
+    /// Members used
+    pub ok: u32,
+    /// Members set aside
+    pub failed: u32,
+    /// Step length Δt
+    pub step: f64,
+    /// Pseudo-time after the step
+    pub time: f64,
+    /// (1/p) (ḡ − y)ᵀ Γ⁻¹ (ḡ − y)
+    pub misfit: f64,
+    /// Mean over members of the root mean square weighted residual
+    pub avg_rmse: f64,
+    /// Standard deviation of each parameter after the step, unconstrained
+    pub spread: Vec<f64>,
+    /// Why the algorithm wants no further iteration; empty when it goes on
+    pub stop: String,
+    /// Per member the digest of the outcome used; `failed: CAUSE` where there was none
+    pub outcomes: Vec<String>,
+    /// Members set aside by the algorithm, and why
+    #[serde(default)]
+    pub set_aside: Vec<String>,
+    /// What a person should know
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+impl Record for Update {
+    const SCHEMA: &'static str = "ekp.update";
+    const VERSION: u32 = 1;
+}
+
+impl Update {
+    /// From what the algorithm reports.
+    pub fn new(iteration: u32, report: &Report, stop: &str, outcomes: Vec<String>) -> Self {
+        let count = |n: usize| u32::try_from(n).expect("no more than members");
+        Self {
+            iteration,
+            ok: count(report.used),
+            failed: count(outcomes.len() - report.used),
+            step: report.step,
+            time: report.time,
+            misfit: report.misfit,
+            avg_rmse: report.avg_rmse,
+            spread: report.spread.clone(),
+            stop: stop.to_owned(),
+            outcomes,
+            set_aside: report.set_aside.iter().map(|(j, why)| format!("member {}: {why}", j + 1)).collect(),
+            warnings: report.warnings.clone(),
+        }
+    }
+
+    /// The text of the file.
+    pub fn text(&self) -> String {
+        let comments = format!(
+            "ekp update: closes iteration {n}. What it was made from and what it decided.\nBy hand:  ekp-update . -i {n}",
+            n = self.iteration
+        );
+        let mut text = TomlText::record::<Self>(&comments);
+        text.number("iteration", self.iteration)
+            .number("ok", self.ok)
+            .number("failed", self.failed)
+            .float("step", self.step)
+            .float("time", self.time)
+            .float("misfit", self.misfit)
+            .float("avg_rmse", self.avg_rmse)
+            .floats("spread", &self.spread)
+            .text("stop", &self.stop)
+            .texts("set_aside", &self.set_aside)
+            .texts("warnings", &self.warnings)
+            .raw("outcomes = [");
+        for outcome in &self.outcomes {
+            text.raw(&format!("  {},", crate::files::quoted(outcome)));
+        }
+        text.raw("]");
+        text.finish()
+    }
+}
+
+/// `stop.toml`: why the run is over, and its result.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Stopped {
+    /// `time` (the algorithm reached its end) or `iterations` (as many as asked for)
+    pub reason: String,
+    /// The iteration whose ensemble is the result; nobody runs it
+    #[serde(rename = "final")]
+    pub last: u32,
+    /// The result in physical units
+    pub result: Vec<Estimate>,
+}
+
+/// A parameter, before and after.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Estimate {
+    /// `amplitude`, `mixing[2]`
+    pub name: String,
+    /// Mean of the first ensemble, physical units
+    pub prior_mean: f64,
+    /// Standard deviation of the first ensemble (divisor J − 1)
+    pub prior_std: f64,
+    /// Mean of the last ensemble
+    pub mean: f64,
+    /// Standard deviation of the last ensemble
+    pub std: f64,
+}
+
+impl Record for Stopped {
+    const SCHEMA: &'static str = "ekp.stop";
+    const VERSION: u32 = 1;
+}
+
+impl Stopped {
+    /// The text of the file.
+    pub fn text(&self, folder: &str) -> String {
+        let comments = format!("ekp stop: the run is over. The result is the ensemble of {folder}.");
+        let mut text = TomlText::record::<Self>(&comments);
+        text.text("reason", &self.reason).number("final", self.last);
+        for e in &self.result {
+            text.raw("").raw("[[result]]");
+            text.text("name", &e.name)
+                .float("prior_mean", e.prior_mean)
+                .float("prior_std", e.prior_std)
+                .float("mean", e.mean)
+                .float("std", e.std);
+        }
+        text.finish()
+    }
+
+    /// In words for a person.
+    pub fn why(&self) -> &'static str {
+        match self.reason.as_str() {
+            "time" => "the data are used up (pseudo-time T reached)",
+            _ => "all iterations asked for are done",
+        }
+    }
+}

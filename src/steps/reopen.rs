@@ -1,0 +1,91 @@
+//! Another try: lift the stop mark, give failed members another chance, count how often members were lost.
+
+use std::fs;
+
+use crate::files::{FileError, Iteration, Record, load_record};
+use crate::steps::{Run, StepError, due, member, update};
+
+/// How often lost members of an iteration run again before they count as failed.
+pub const RERUNS: usize = 3;
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reopened {
+    /// The stop mark was there
+    pub lifted: bool,
+    /// Members of the open iteration that get another try
+    pub members: Vec<u32>,
+}
+
+/// Prepare a run to go on: `cancel.toml` goes, and when the open iteration cannot be closed because too
+/// many members failed, those get another try (their records move into their try's folder).
+///
+/// # Errors
+/// The disk.
+pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
+    let mut done = Reopened::default();
+    match fs::remove_file(run.dir.cancel()) {
+        Ok(()) => done.lifted = true,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(FileError::io("remove", &run.dir.cancel())(e).into()),
+    }
+    let Some(iteration) = due::open_iteration(run) else { return Ok(done) };
+    if due::stopped(run)?.is_some() || run.dir.update(iteration).exists() || run.dir.packed() {
+        return Ok(done);
+    }
+    let failed: Vec<u32> = (1..=run.dir.identity.members)
+        .filter(|&m| {
+            let folder = run.dir.member(iteration, m);
+            folder.join("failed.toml").exists() && !folder.join("data.toml").exists()
+        })
+        .collect();
+    if failed.len() > update::allowed_failures(run) {
+        for &m in &failed {
+            member::set_aside(&run.dir.member(iteration, m), &["failed.toml"])?;
+        }
+        done.members = failed;
+    }
+    Ok(done)
+}
+
+/// Give the named members of an open iteration another try.
+///
+/// # Errors
+/// The disk.
+pub fn reopen_members(run: &Run, iteration: Iteration, members: &[u32]) -> Result<(), StepError> {
+    for &m in members {
+        member::set_aside(&run.dir.member(iteration, m), &["failed.toml"])?;
+    }
+    Ok(())
+}
+
+/// The part of a submission record that counts reruns.
+#[derive(Debug, serde::Deserialize)]
+struct Submission {
+    #[serde(default)]
+    step: String,
+    #[serde(default)]
+    iteration: u32,
+}
+
+impl Record for Submission {
+    const SCHEMA: &'static str = "ekp.job";
+    const VERSION: u32 = 1;
+}
+
+/// True when the members of this iteration were submitted again and again, and some still have no outcome.
+///
+/// # Errors
+/// The disk.
+pub fn reruns_used_up(run: &Run, iteration: Iteration) -> Result<bool, StepError> {
+    let mut used = 0;
+    for number in 1.. {
+        match load_record::<Submission>(&run.dir.job(number)) {
+            Ok(s) if s.step == "members" && s.iteration == iteration => used += 1,
+            Ok(_) => {}
+            Err(e) if e.is_missing() => break,
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(used >= RERUNS)
+}

@@ -1,0 +1,148 @@
+//! Runs that publish nothing: a member in a folder of its own, or one at the centre of the prior.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::experiment::Model;
+use crate::files::{FileError, Iteration, Member};
+use crate::models::{ModelError, Output, Place, ThetaRef, Usage};
+use crate::numerics::{Mat, Purpose, Streams};
+use crate::problem::MemberFile;
+use crate::steps::init::Prepared;
+use crate::steps::member::{Options, judged, place};
+use crate::steps::timing::Clock;
+use crate::steps::{Run, StepError, parameters};
+
+/// What a trial gave.
+#[derive(Debug)]
+pub struct Trial {
+    /// The outputs, or why there are none
+    pub result: Result<Output, ModelError>,
+    /// What it cost
+    pub usage: Usage,
+    /// Bytes that it left in its folder
+    pub disk: u64,
+    /// Where it worked
+    pub folder: PathBuf,
+}
+
+/// Run a member in `folder`, publish nothing. An edited copy of its `parameters.toml` in that folder is used as it is.
+///
+/// # Errors
+/// The iteration is not there, the disk.
+pub fn scratch(
+    run: &Run,
+    iteration: Iteration,
+    member: Member,
+    folder: &Path,
+    options: &Options,
+) -> Result<Trial, StepError> {
+    fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
+    let folder = std::path::absolute(folder).map_err(FileError::io("find", folder))?;
+    let copy = folder.join("parameters.toml");
+    let text = match fs::read_to_string(&copy) {
+        Ok(text) => text,
+        Err(_) => {
+            let text = parameters::load(run, iteration, member)?.text;
+            fs::write(&copy, &text).map_err(FileError::io("write", &copy))?;
+            text
+        }
+    };
+    let mut place = place(run, iteration, member, 1, &folder, options);
+    place.parameters = copy;
+    let id = &run.dir.identity;
+    let names: Vec<(String, usize)> =
+        id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
+    let mut trial = call(&run.experiment.model, &names, &id.blocks, &id.lengths, &text, place, folder)?;
+    trial.result = trial.result.and_then(|output| judged(run, output));
+    Ok(trial)
+}
+
+/// Run one member at the centre of the prior, through the real command, before there is a run.
+///
+/// # Errors
+/// The disk.
+pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<Trial, StepError> {
+    fs::create_dir_all(folder.join("try_1")).map_err(FileError::io("make", folder))?;
+    let prior = &prepared.problem.prior;
+    let text = prior
+        .member_file()
+        .text("# ekp parameters 1: the centre of the prior", &prior.constrain(&prior.centre()))?;
+    let path = folder.join("parameters.toml");
+    fs::write(&path, &text).map_err(FileError::io("write", &path))?;
+    let draw = Streams::new(prepared.experiment.seed);
+    let place = Place {
+        run: folder.to_owned(),
+        iteration: prepared.experiment.first_iteration,
+        member: 1,
+        attempt: 1,
+        seed: draw.model_seed(0, 1),
+        stream: draw.at(Purpose::Model, 0, 1),
+        parameters: path,
+        folder: folder.join("try_1"),
+        threads,
+        worker: 1,
+        stop: None,
+    };
+    let id = &prepared.identity;
+    call(
+        &prepared.experiment.model,
+        prior.names(),
+        &id.blocks,
+        &id.lengths,
+        &text,
+        place,
+        folder.join("try_1"),
+    )
+}
+
+fn call(
+    model: &Model,
+    names: &[(String, usize)],
+    blocks: &[String],
+    lengths: &[usize],
+    text: &str,
+    place: Place,
+    folder: PathBuf,
+) -> Result<Trial, StepError> {
+    let theta = MemberFile::read(text, names)?;
+    let values = Mat::from_columns(theta.len(), 1, theta);
+    let want = Model::want(blocks, lengths);
+    let clock = Clock::start();
+    let result = model.forward.run(ThetaRef { names, values: &values }, &want, &mut [place]).pop();
+    let result = result
+        .unwrap_or_else(|| Err(ModelError::new(crate::models::Cause::Output, "the model gave nothing back")));
+    let usage = match &result {
+        Ok(output) => output.usage,
+        Err(error) => error.usage,
+    };
+    let usage = usage.unwrap_or_else(|| clock.own_usage());
+    let disk = walkdir::WalkDir::new(&folder)
+        .into_iter()
+        .filter_map(|e| e.ok()?.metadata().ok())
+        .filter(fs::Metadata::is_file)
+        .map(|m| m.len())
+        .sum();
+    Ok(Trial { result, usage, disk, folder })
+}
+
+/// What a member does, as text to paste into a shell.
+///
+/// # Errors
+/// The iteration is not there.
+pub fn printable(
+    run: &Run,
+    iteration: Iteration,
+    member: Member,
+    options: &Options,
+) -> Result<String, StepError> {
+    parameters::load(run, iteration, member)?;
+    let Some(external) = &run.experiment.model.external else {
+        let name = &run.experiment.model.title;
+        return Ok(format!("# `{name}` is a model of the toolkit: it runs inside ekp-run-member\n"));
+    };
+    let folder = run.dir.member(iteration, member);
+    let attempt = crate::files::next_try(&folder)?;
+    let place = place(run, iteration, member, attempt, &folder.join(format!("try_{attempt}")), options);
+    Ok(external.printable(&place))
+}

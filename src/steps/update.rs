@@ -1,0 +1,268 @@
+//! Close an iteration: judge the outcomes, make the step, publish the decision and what follows from it.
+//!
+//! Order of publications: `update.toml`, durably and exclusively, says what was used and decided; then
+//! `iteration_{N+1}/` appears whole; then `stop.toml` when the run is over. A process that dies in between
+//! is followed by one that finds the decision and makes the rest from exactly those outcomes.
+
+use std::time::{Duration, Instant};
+
+use crate::experiment::Lost;
+use crate::files::{
+    FileError, Iteration, load_record, load_state, publish, publish_durable, publish_new_durable,
+};
+use crate::machine;
+use crate::models::Cause;
+use crate::numerics::{Mat, Streams};
+use crate::problem::{Algorithm, Ensemble, Evaluated, Prior, Problem, State, Step, Stop};
+use crate::steps::outcomes::{self, Left};
+use crate::steps::parameters::{ENSEMBLE, STATE};
+use crate::steps::record::Estimate;
+use crate::steps::timing::{Clock, Who, job_id};
+use crate::steps::{Run, StepError, Stopped, Update, due, ensemble, member, pack, reopen};
+
+/// How long a new file may stay unseen on a network disk.
+const NETWORK_WAIT: Duration = Duration::from_secs(60);
+
+/// How an update ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It was closed before
+    AlreadyClosed,
+    /// The run was over before this iteration
+    Over,
+    /// Closed now
+    Closed(Box<Update>),
+    /// Closed now, and the run is over
+    Finished(Box<Update>),
+}
+
+/// Close `iteration`. With `close` the members' jobs have ended: members without an outcome count as lost.
+///
+/// # Errors
+/// Outcomes are missing (exit 3), too many failed (exit 4), cancelled (exit 5), the disk, the mathematics.
+pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, StepError> {
+    let clock = Clock::start();
+    let first = run.experiment.first_iteration;
+    if iteration < first {
+        return Err(StepError::NoSuchIteration { iteration, first });
+    }
+    run.not_cancelled()?;
+    if let Some(stop) = due::stopped(run)?
+        && iteration >= stop.last
+    {
+        return Ok(Outcome::Over);
+    }
+    let folder = run.dir.iteration(iteration);
+    if !folder.is_dir() {
+        return Err(FileError::NotYet { iteration, path: folder }.into());
+    }
+    let published = published(run, iteration)?;
+    if let Some(update) = &published
+        && run.dir.iteration(iteration + 1).is_dir()
+    {
+        finish(run, iteration, update)?;
+        return Ok(Outcome::AlreadyClosed);
+    }
+    let problem = run.problem()?;
+    let tried: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+    let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
+    let mut left = settled(run, &problem.prior, &tried, iteration, close && published.is_none())?;
+    if let Some(update) = &published {
+        as_decided(&mut left, update)?;
+    } else {
+        complete(run, iteration, &mut left, close)?;
+        quorum(run, iteration, &left)?;
+    }
+    let g = outcomes::matrix(&run.dir, &left);
+    let step = step(run, &problem, iteration, &tried, state, g)?;
+    let update = match published {
+        Some(update) => update,
+        None => decide(run, iteration, &left, &step)?,
+    };
+    ensemble::write_iteration(&run.dir, &problem.prior, iteration + 1, &step.ensemble, &step.state)?;
+    let who = Who { job: job_id(), worker: 1, threads: 1, attempt: 1, ..Who::default() };
+    publish(&run.dir.update_timing(iteration), clock.stop(clock.own_usage(), &who).text().as_bytes())?;
+    let over = finish(run, iteration, &update)?;
+    let update = Box::new(update);
+    Ok(if over { Outcome::Finished(update) } else { Outcome::Closed(update) })
+}
+
+fn published(run: &Run, iteration: Iteration) -> Result<Option<Update>, StepError> {
+    match load_record(&run.dir.update(iteration)) {
+        Ok(update) => Ok(Some(update)),
+        Err(e) if e.is_missing() => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The outcomes; on a network disk a missing one is looked for again for a while before it counts.
+fn settled(
+    run: &Run,
+    prior: &Prior,
+    tried: &Ensemble,
+    iteration: Iteration,
+    wait: bool,
+) -> Result<Vec<Left>, StepError> {
+    let until = Instant::now() + NETWORK_WAIT;
+    loop {
+        let left = outcomes::gather(run, prior, tried, iteration)?;
+        let complete = !left.iter().any(|l| matches!(l, Left::Missing(_)));
+        if complete || !wait || !on_network_disk(run) || Instant::now() > until {
+            return Ok(left);
+        }
+        std::thread::sleep(Duration::from_secs(3));
+    }
+}
+
+fn on_network_disk(run: &Run) -> bool {
+    machine::disk::disk(run.dir.root()).is_ok_and(|disk| disk.network)
+}
+
+/// A decision is on disk: what it did not use counts as failed, what it used must still be there.
+fn as_decided(left: &mut [Left], update: &Update) -> Result<(), StepError> {
+    for (j, (left, used)) in left.iter_mut().zip(&update.outcomes).enumerate() {
+        match used.strip_prefix("failed: ") {
+            Some(cause) => *left = Left::Failed { cause: cause.into(), message: String::new() },
+            None if left.mark() == *used => {}
+            None => {
+                let member = u32::try_from(j + 1).expect("members are counted in u32");
+                return Err(StepError::Outcomes { iteration: update.iteration, member });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Members without an outcome: not yet, lost and to run again, or lost and failed.
+fn complete(run: &Run, iteration: Iteration, left: &mut [Left], close: bool) -> Result<(), StepError> {
+    let missing: Vec<(u32, String)> = (1u32..)
+        .zip(left.iter())
+        .filter_map(|(m, l)| match l {
+            Left::Missing(why) => Some((m, why.clone())),
+            _ => None,
+        })
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let give_up =
+        close && (run.experiment.failures.lost == Lost::Fail || reopen::reruns_used_up(run, iteration)?);
+    if !give_up {
+        return Err(StepError::NotReady { iteration, missing, total: run.dir.identity.members });
+    }
+    for (m, why) in missing {
+        let reason = format!("lost: its job ended without an outcome ({why})");
+        if run.dir.packed() {
+            pack::mark_failed(run, iteration, (m - 1) / run.dir.identity.pack + 1, Cause::Lost, &reason)?;
+        } else {
+            member::mark_failed(run, iteration, m, Cause::Lost, &reason)?;
+        }
+        left[m as usize - 1] = Left::Failed { cause: Cause::Lost.word().into(), message: reason };
+    }
+    Ok(())
+}
+
+/// Refuse to go on with too few members.
+fn quorum(run: &Run, iteration: Iteration, left: &[Left]) -> Result<(), StepError> {
+    let failed = left.iter().filter(|l| !matches!(l, Left::Data { .. })).count();
+    let allowed = allowed_failures(run);
+    if failed > allowed {
+        let (total, quorum) = (run.dir.identity.members, run.experiment.failures.quorum);
+        return Err(StepError::Quorum { iteration, failed, total, allowed, quorum });
+    }
+    Ok(())
+}
+
+/// How many members may fail: at least the quorum's share, and at least two, must have succeeded.
+pub fn allowed_failures(run: &Run) -> usize {
+    let total = f64::from(run.dir.identity.members);
+    let needed = (run.experiment.failures.quorum * total - 1e-9).ceil().max(2.0);
+    (total - needed).max(0.0) as usize
+}
+
+fn step(
+    run: &Run,
+    problem: &Problem,
+    iteration: Iteration,
+    tried: &Ensemble,
+    state: State,
+    g: Mat,
+) -> Result<Step, StepError> {
+    let index = iteration - run.experiment.first_iteration;
+    let evaluated = Evaluated { iteration: index, ensemble: tried, g };
+    let draw = Streams::new(run.experiment.seed);
+    Ok(run.experiment.algorithm.next(problem, state, &evaluated, &draw)?)
+}
+
+/// Publish the decision; if another process was first, its decision counts.
+fn decide(run: &Run, iteration: Iteration, left: &[Left], step: &Step) -> Result<Update, StepError> {
+    let stop = match &step.stop {
+        Some(Stop::Time) => "time",
+        None => "",
+    };
+    let marks: Vec<String> = left.iter().map(Left::mark).collect();
+    let update = Update::new(iteration, &step.report, stop, marks.clone());
+    run.not_cancelled()?;
+    if publish_new_durable(&run.dir.update(iteration), update.text().as_bytes())? {
+        return Ok(update);
+    }
+    let first: Update = load_record(&run.dir.update(iteration))?;
+    if let Some(j) = first.outcomes.iter().zip(&marks).position(|(a, b)| a != b) {
+        let member = u32::try_from(j + 1).expect("members are counted in u32");
+        return Err(StepError::Outcomes { iteration, member });
+    }
+    Ok(first)
+}
+
+/// Publish `stop.toml` when the run is over; true if it is.
+fn finish(run: &Run, iteration: Iteration, update: &Update) -> Result<bool, StepError> {
+    let last = iteration + 1;
+    let reason = match update.stop.as_str() {
+        "" if last >= run.end()? => "iterations",
+        "" => return Ok(false),
+        other => other,
+    };
+    if due::stopped(run)?.is_some() {
+        return Ok(true);
+    }
+    let prior = run.prior()?;
+    let stop = Stopped { reason: reason.into(), last, result: estimates(run, &prior, last)? };
+    publish_durable(&run.dir.stop(), stop.text(&run.dir.iteration_name(last)).as_bytes())?;
+    Ok(true)
+}
+
+/// Mean and spread of each parameter, first ensemble against the one of `last`, physical units.
+fn estimates(run: &Run, prior: &Prior, last: Iteration) -> Result<Vec<Estimate>, StepError> {
+    let moments = |iteration| -> Result<Vec<(f64, f64)>, StepError> {
+        let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+        Ok(physical_moments(prior, &ensemble))
+    };
+    let before = moments(run.experiment.first_iteration)?;
+    let after = moments(last)?;
+    Ok(prior
+        .row_names()
+        .into_iter()
+        .zip(before.into_iter().zip(after))
+        .map(|(name, ((prior_mean, prior_std), (mean, std)))| Estimate {
+            name,
+            prior_mean,
+            prior_std,
+            mean,
+            std,
+        })
+        .collect())
+}
+
+/// Mean and standard deviation (divisor J − 1) of each parameter in physical units.
+pub fn physical_moments(prior: &Prior, ensemble: &Ensemble) -> Vec<(f64, f64)> {
+    let columns: Vec<Vec<f64>> =
+        (0..ensemble.u.ncols()).map(|j| prior.constrain(ensemble.u.col(j))).collect();
+    let n = columns.len() as f64;
+    (0..ensemble.u.nrows())
+        .map(|i| {
+            let mean = columns.iter().map(|c| c[i]).sum::<f64>() / n;
+            let square = columns.iter().map(|c| (c[i] - mean).powi(2)).sum::<f64>();
+            (mean, (square / (n - 1.0)).sqrt())
+        })
+        .collect()
+}
