@@ -4,6 +4,7 @@
 //! Not here: observation noise, ensembles, anything of one algorithm.
 
 pub mod external;
+pub mod lorenz96;
 pub mod sinusoid;
 
 use std::path::PathBuf;
