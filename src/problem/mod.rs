@@ -8,5 +8,5 @@ pub mod observation;
 pub mod prior;
 
 pub use algorithm::{Algorithm, AlgorithmError, Ensemble, Evaluated, Problem, Report, State, Step, Stop};
-pub use observation::{Block, Observation};
-pub use prior::{Prior, Values};
+pub use observation::Observation;
+pub use prior::{MemberFile, Prior, PriorError};
