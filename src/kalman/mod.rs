@@ -192,14 +192,11 @@ mod tests {
     use super::*;
     use crate::numerics::fixture::Fixture;
     use crate::numerics::linalg;
-    use crate::problem::Prior;
     use crate::problem::observation::{Block, Covariance, Observation};
-    use given::{Linear, apart, covariance, observation, rough};
+    use given::{Linear, apart, covariance, observation, rough, standard_prior};
 
     fn problem(observation: Observation, d: usize) -> Problem {
-        let document = crate::files::human::Document::parse(std::path::Path::new("priors.toml"), "").unwrap();
-        let _ = document;
-        Problem { prior: Prior { m: vec![0.0; d], c: Mat::identity(d) }, observation }
+        Problem { prior: standard_prior(d), observation }
     }
 
     fn start(u: &Mat) -> (Ensemble, State) {
