@@ -42,7 +42,11 @@ fn rooms_use_only_lower_floors() {
                 }
                 match floor(&used) {
                     Some(other) if other < own => {}
-                    _ => faults.push(format!("{}:{}: `{room}` (floor {own}) uses `{used}`", path.display(), number + 1)),
+                    _ => faults.push(format!(
+                        "{}:{}: `{room}` (floor {own}) uses `{used}`",
+                        path.display(),
+                        number + 1
+                    )),
                 }
             }
         }

@@ -128,7 +128,7 @@ mod tests {
                     let c0 = noise(&[(Covariance::Dense(inputs.matrix("prior_cov")), u.nrows())]);
                     let c0 = c0.plus(nugget).unwrap();
                     all = all.plus(evidence(&u, &inputs.vector("prior_mean"), &c0, keep));
-                    drawn = drawn.map(|xi| crate::kalman::below(&xi, u.nrows()));
+                    drawn = drawn.map(|xi| crate::kalman::survivors::below(&xi, u.nrows()));
                 }
                 let got = update(&u, &all, dt, drawn.as_ref()).unwrap();
                 case.assert_near("u", got.data(), case.expected.matrix("u").data());

@@ -1,9 +1,11 @@
 //! What tests of the methods share: problems from reference files, linear problems with known answers.
 
 use super::evidence::{Evidence, Keep, Rows, gather};
+use crate::files::human::Document;
 use crate::numerics::fixture::Part;
 use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::{Mat, Purpose, Streams, standard_normals};
+use crate::problem::Prior;
 use crate::problem::observation::{Block, Covariance, Noise, Observation};
 
 /// The covariance of a reference case.
@@ -18,6 +20,17 @@ pub(super) fn covariance(inputs: &Part) -> Covariance {
 /// One block that is observed in whole.
 pub(super) fn observation(y: Vec<f64>, covariance: Covariance) -> Observation {
     Observation::new(vec![(Block { name: "all".into(), y }, covariance)]).unwrap()
+}
+
+/// N(0, I) over d parameters.
+pub(super) fn standard_prior(d: usize) -> Prior {
+    let table = |i| {
+        format!(
+            "[u{i}]\nprior = \"Parameterized(Normal(0, 1))\"\nconstraint = \"no_constraint()\"\ntype = \"float\"\n"
+        )
+    };
+    let text: String = (0..d).map(table).collect();
+    Prior::read(&Document::parse("priors.toml".as_ref(), &text).unwrap(), None).unwrap()
 }
 
 /// Noise over all rows of its blocks.

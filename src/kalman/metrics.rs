@@ -1,11 +1,14 @@
 //! How good an ensemble is: numbers for people, none of which a step depends on.
 //!
-//! Belongs here: misfits per row, CRPS, spread. Not here: choosing a step by them.
+//! Belongs here: misfits per row, CRPS, spread, suspicious outputs. Not here: choosing a step by them.
+
+use std::collections::BTreeMap;
 
 use super::evidence::{Misfits, Rows};
 use crate::numerics::linalg::{self, Cholesky, Svd};
 use crate::numerics::special::erf;
 use crate::numerics::{LinalgError, Mat};
+use crate::problem::AlgorithmError;
 
 /// CRPS needs the singular values of all outputs, which beyond this many numbers would cost more than the step.
 const CRPS_LIMIT: usize = 1_000_000;
@@ -78,6 +81,31 @@ pub fn crps(rows: &Rows<'_>) -> Result<Option<f64>, LinalgError> {
         count += 1;
     }
     Ok((count > 0).then(|| sum / f64::from(count)))
+}
+
+/// Measures by name: `unweighted_loss`, `unweighted_avg_rmse`, and `crps` where there is one.
+///
+/// # Errors
+/// `NoConvergence`.
+pub fn measure(rows: &Rows<'_>, misfits: &Misfits) -> Result<BTreeMap<String, f64>, AlgorithmError> {
+    let mut all = BTreeMap::new();
+    all.insert("unweighted_loss".to_owned(), misfits.unweighted_loss());
+    all.insert("unweighted_avg_rmse".to_owned(), misfits.unweighted_avg_rmse());
+    if let Some(crps) = crps(rows).map_err(AlgorithmError::of("the members' outputs"))? {
+        all.insert("crps".to_owned(), crps);
+    }
+    Ok(all)
+}
+
+/// Two members (columns of g) with the same outputs to the last bit: a model that does not see its parameters.
+pub fn twins(rows: &Rows<'_>, misfits: &Misfits) -> Option<(usize, usize)> {
+    // Equal outputs have equal misfits: only neighbours in that order are compared row by row.
+    let mut order: Vec<usize> = (0..rows.members.len()).collect();
+    order.sort_by(|&a, &b| misfits.members[a].total_cmp(&misfits.members[b]));
+    order.windows(2).map(|pair| (rows.members[pair[0]], rows.members[pair[1]])).find(|&(a, b)| {
+        let (a, b) = (rows.g.col(a), rows.g.col(b));
+        rows.rows.iter().all(|&i| a[i] == b[i])
+    })
 }
 
 /// Standard deviation of each row over the columns, divisor J − 1.

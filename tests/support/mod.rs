@@ -77,7 +77,11 @@ fn clean(command: &mut Command) {
     command.env("PATH", format!("{}:{path}", tools().display())).env("LC_ALL", "C.UTF-8");
     for (name, _) in std::env::vars() {
         let scheduler = name.starts_with("SLURM_") || name.starts_with("SBATCH_");
-        if (scheduler && name != "SLURM_CONF") || name == "MAKEFLAGS" || name == "MAKELEVEL" || name == "MFLAGS" {
+        if (scheduler && name != "SLURM_CONF")
+            || name == "MAKEFLAGS"
+            || name == "MAKELEVEL"
+            || name == "MFLAGS"
+        {
             command.env_remove(name);
         }
     }
@@ -241,7 +245,8 @@ impl TestRun {
     pub fn result(&self) -> BTreeMap<String, (f64, f64)> {
         let stop = self.toml("stop.toml");
         let number = |t: &toml::Value, key: &str| t[key].as_float().unwrap();
-        let entry = |t: &toml::Value| (t["name"].as_str().unwrap().to_owned(), (number(t, "mean"), number(t, "std")));
+        let entry =
+            |t: &toml::Value| (t["name"].as_str().unwrap().to_owned(), (number(t, "mean"), number(t, "std")));
         stop["result"].as_array().unwrap().iter().map(entry).collect()
     }
     /// Every file with its bytes.
