@@ -5,4 +5,5 @@ mod bad_input;
 mod floors;
 mod init;
 mod launchers;
+mod malformed;
 mod support;
