@@ -366,6 +366,7 @@ proptest! {
             let start = bytes.iter().position(|b| *b == b'\n').unwrap() + 1;
             state(&spoilt_bytes(&bytes[start..], &edits), &folder);
         }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }
 
