@@ -4,7 +4,9 @@
 //! step reads, and asking a scheduler (what it says comes in as plain data).
 
 pub mod advise;
+pub mod cat;
 mod error;
+pub mod export;
 pub mod runs;
 pub mod status;
 pub mod table;
