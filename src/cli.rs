@@ -1,1 +1,205 @@
-//! x
+//! What all tools share: how they end, how they speak, how they show progress.
+//!
+//! Belongs here: exit codes, messages, common arguments, progress bars. Not here: decisions.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::explain::{Exit, Explain};
+
+/// Arguments of every tool.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Voice {
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+impl Voice {
+    /// A line for people, on stderr.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        }
+    }
+
+    /// A line for people who asked for more.
+    pub fn detail(&self, line: &str) {
+        if self.verbose && !self.quiet {
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        }
+    }
+
+    /// Warnings, a line each.
+    pub fn warn(&self, warnings: &[String]) {
+        for warning in warnings {
+            self.say(&format!("warning: {warning}"));
+        }
+    }
+}
+
+/// Colour on stderr: a terminal, and nobody said `NO_COLOR`.
+pub fn colour() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Data, on stdout. A reader that went away (`| head`) is no error.
+pub fn out(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// End a tool: print the error with its place and advice, choose the exit code.
+pub fn finish<E: Explain>(tool: &str, result: Result<Exit, E>) -> ExitCode {
+    let exit = match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            complain(tool, &error);
+            error.exit()
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Print an error as every tool does.
+pub fn complain(tool: &str, error: &dyn Explain) {
+    let colour = colour();
+    let (red, bold, plain) = if colour { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+    let mut text = format!("{bold}{tool}{plain}: {red}error{plain}: ");
+    match error.marked() {
+        Some(marked) => {
+            text.push_str(&format!("{}\n{}", marked.title(), marked.picture(colour)));
+        }
+        None => text.push_str(&error.to_string()),
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("\n hint: {hint}"));
+    }
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Progress of one iteration: a bar on a terminal, a plain line now and then elsewhere.
+pub struct Progress {
+    bar: Option<indicatif::ProgressBar>,
+    quiet: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    label: String,
+    total: u64,
+    done: u64,
+    failed: u64,
+    said: Instant,
+}
+
+impl Progress {
+    /// How often a line is printed where there is no terminal.
+    const EVERY: Duration = Duration::from_secs(30);
+
+    /// For a tool with this voice.
+    pub fn new(voice: Voice) -> Self {
+        let terminal = io::stderr().is_terminal() && !voice.quiet;
+        let bar = terminal.then(|| {
+            let bar = indicatif::ProgressBar::new(0);
+            let style = indicatif::ProgressStyle::with_template("{prefix:14} [{bar:32}] {pos}/{len} {msg}")
+                .expect("the template is right");
+            bar.set_style(style.progress_chars("=> "));
+            bar
+        });
+        let state = State { label: String::new(), total: 0, done: 0, failed: 0, said: Instant::now() };
+        Self { bar, quiet: voice.quiet, state: Mutex::new(state) }
+    }
+
+    /// A new stretch of `total` things.
+    pub fn begin(&self, label: &str, total: u64) {
+        let mut state = self.state.lock().expect("no one panics under this lock");
+        *state = State { label: label.to_owned(), total, done: 0, failed: 0, said: Instant::now() };
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(0);
+            bar.set_prefix(label.to_owned());
+            bar.set_message("");
+        }
+    }
+
+    /// One thing ended.
+    pub fn step(&self, failed: bool) {
+        let mut state = self.state.lock().expect("no one panics under this lock");
+        state.done += 1;
+        state.failed += u64::from(failed);
+        if let Some(bar) = &self.bar {
+            bar.set_position(state.done);
+            if state.failed > 0 {
+                bar.set_message(format!("{} failed", state.failed));
+            }
+        } else if !self.quiet && state.said.elapsed() > Self::EVERY {
+            state.said = Instant::now();
+            let State { label, done, total, failed, .. } = &*state;
+            let _ = writeln!(io::stderr().lock(), "{label}: {done}/{total}, {failed} failed");
+        }
+    }
+
+    /// A line that stays.
+    pub fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None if !self.quiet => {
+                let _ = writeln!(io::stderr().lock(), "{text}");
+            }
+            None => {}
+        }
+    }
+
+    /// Clear the bar.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A table with columns as wide as their widest cell; numbers to the right.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let numeric = |c: usize| {
+        rows.iter().skip(1).filter_map(|r| r.get(c)).all(|s| {
+            s.is_empty() || s == "-" || s.starts_with(|ch: char| ch.is_ascii_digit() || "-+.".contains(ch))
+        })
+    };
+    let right: Vec<bool> = (0..columns).map(numeric).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(c, s)| {
+                let pad = " ".repeat(widths[c] - s.chars().count());
+                if right[c] { format!("{pad}{s}") } else { format!("{s}{pad}") }
+            })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A number for people: four significant digits, no needless zeros.
+pub fn short(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return format!("{x}");
+    }
+    let magnitude = x.abs().log10().floor();
+    if !(-4.0..6.0).contains(&magnitude) {
+        return format!("{x:.3e}");
+    }
+    let decimals = (3.0 - magnitude).max(0.0) as usize;
+    format!("{x:.decimals$}")
+}

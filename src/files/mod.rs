@@ -4,6 +4,7 @@
 //! Not here: what the numbers mean.
 
 pub mod human;
+pub mod npy;
 
 mod digest;
 mod envelope;

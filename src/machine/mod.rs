@@ -1,1 +1,23 @@
-//! x
+//! This machine: starting programs, and what the machine is and allows.
+//!
+//! Belongs here: a program with its group, limits and end; cores, memory, SIMD, signals, disks, scheduler.
+//! Not here: what is started, and why.
+
+pub mod cores;
+pub mod disk;
+pub mod folder;
+pub mod host;
+pub mod limits;
+pub mod memory;
+pub mod probe;
+pub mod process;
+pub mod signals;
+pub mod simd;
+pub mod usage;
+#[cfg(test)]
+pub(crate) mod snprintf;
+
+pub use cores::Cores;
+pub use host::host;
+pub use memory::Memory;
+pub use usage::{own_peak_rss_mb, thread_cpu_s};

@@ -3,9 +3,12 @@
 //! Belongs here: turning constrained parameters into outputs.
 //! Not here: observation noise, ensembles, anything of one algorithm.
 
+pub mod external;
+pub mod sinusoid;
+
 use std::path::PathBuf;
 
-use crate::explain::Explain;
+use crate::explain::{Exit, Explain, Marked, nearest, one_of};
 use crate::numerics::{Mat, Stream};
 
 /// Constrained, physical parameters of some members.
@@ -29,6 +32,13 @@ impl ThetaRef<'_> {
         }
         None
     }
+
+    /// The same for a model that cannot do without.
+    fn needed(&self, model: &str, name: &str, j: usize) -> Result<f64, ModelError> {
+        self.scalar(name, j).ok_or_else(|| {
+            ModelError::new(Cause::Exit, format!("the model `{model}` needs a parameter `{name}`"))
+        })
+    }
 }
 
 /// What the caller needs back.
@@ -36,6 +46,27 @@ impl ThetaRef<'_> {
 pub struct Want {
     /// Observation blocks and their lengths, in the order of `observation.toml`
     pub blocks: Vec<(String, usize)>,
+}
+
+impl Want {
+    /// Numbers of all blocks together.
+    pub fn total(&self) -> usize {
+        self.blocks.iter().map(|(_, length)| length).sum()
+    }
+
+    /// What is wanted, in words: ``observation block `q` has 365``.
+    fn words(&self) -> String {
+        match self.blocks.as_slice() {
+            [] => "the observation has no blocks".into(),
+            [(name, length)] => format!("observation block `{name}` has {length}"),
+            [first, rest @ ..] => {
+                let mut sum = format!("the observation blocks `{}`", first.0);
+                rest.iter().for_each(|(name, _)| sum.push_str(&format!(", `{name}`")));
+                let lengths: Vec<String> = self.blocks.iter().map(|(_, n)| n.to_string()).collect();
+                format!("{sum} have {} = {}", lengths.join(" + "), self.total())
+            }
+        }
+    }
 }
 
 /// Where and as whom one member runs. Absolute paths.
@@ -149,6 +180,115 @@ impl ModelError {
     }
 }
 
+/// Numbers in the order of the blocks wanted.
+fn split(model: &str, numbers: &[f64], want: &Want) -> Result<Output, ModelError> {
+    if numbers.len() != want.total() {
+        let message = format!("the model `{model}` gives {} numbers, {}", numbers.len(), want.words());
+        return Err(ModelError::new(Cause::Output, message));
+    }
+    let mut rest = numbers;
+    let mut block = |length: usize| {
+        let (head, tail) = rest.split_at(length);
+        rest = tail;
+        head.to_vec()
+    };
+    let blocks = want.blocks.iter().map(|&(_, length)| block(length)).collect();
+    Ok(Output { blocks, usage: None })
+}
+
+/// Why a model and an experiment do not fit together: found before anything runs.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CheckError {
+    /// A fault in a file of the user
+    #[error(transparent)]
+    Marked(#[from] Marked),
+    /// A parameter the model cannot do without, or does not know
+    #[error("the model `{model}` {what}; calibrated are {}", list(found))]
+    Parameter {
+        /// Which model
+        model: String,
+        /// What it needs, or does not know
+        what: String,
+        /// Names that are calibrated
+        found: Vec<String>,
+        /// The name most likely meant
+        near: Option<String>,
+    },
+    /// Numbers it gives against numbers observed
+    #[error("the model `{model}` gives {given} numbers, {wanted}")]
+    Outputs {
+        /// Which model
+        model: String,
+        /// Numbers it gives
+        given: usize,
+        /// What the observation has, in words
+        wanted: String,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if names.is_empty() { "none".into() } else { one_of(&names).replace(" or ", " and ") }
+}
+
+impl CheckError {
+    /// The calibrated parameters are the needed ones and perhaps some optional ones, each a single number.
+    fn parameters(
+        model: &str,
+        needed: &[&str],
+        optional: &[&str],
+        names: &[(String, usize)],
+    ) -> Result<(), Self> {
+        let found = || names.iter().map(|(name, _)| name.clone()).collect();
+        let fault = |what: String, near: Option<&str>| {
+            Err(Self::Parameter { model: model.into(), what, found: found(), near: near.map(str::to_owned) })
+        };
+        for name in needed {
+            if !names.iter().any(|(known, _)| known == name) {
+                return fault(format!("needs a parameter `{name}`"), None);
+            }
+        }
+        let known: Vec<&str> = needed.iter().chain(optional).copied().collect();
+        for (name, length) in names {
+            if !known.contains(&name.as_str()) {
+                return fault(format!("knows no parameter `{name}`"), nearest(name, &known));
+            }
+            if *length != 1 {
+                return fault(format!("takes one number for `{name}`, not {length}"), None);
+            }
+        }
+        Ok(())
+    }
+
+    /// As many numbers as are observed.
+    fn outputs(model: &str, given: usize, want: &Want) -> Result<(), Self> {
+        if given == want.total() {
+            return Ok(());
+        }
+        Err(Self::Outputs { model: model.into(), given, wanted: want.words() })
+    }
+}
+
+impl Explain for CheckError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Marked(marked) => marked.hint(),
+            Self::Parameter { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
+            Self::Parameter { .. } => Some("see `names` in `[prior]`, and the tables of its file".into()),
+            Self::Outputs { .. } => Some("see the blocks of `observation.toml`".into()),
+        }
+    }
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+    fn marked(&self) -> Option<&Marked> {
+        match self {
+            Self::Marked(marked) => Some(marked),
+            _ => None,
+        }
+    }
+}
+
 /// A forward model G.
 pub trait Forward: Send + Sync {
     /// Columns of `thetas` are members; `places[j]` says where and as whom member j runs.
@@ -159,5 +299,32 @@ pub trait Forward: Send + Sync {
     /// Runs inside this process (a program of its own needs a working folder and a log).
     fn in_process(&self) -> bool {
         true
+    }
+
+    /// Do these parameters and observations fit the model? Asked before anything runs; returns warnings.
+    ///
+    /// # Errors
+    /// They do not; the error says what would.
+    fn fits(&self, names: &[(String, usize)], want: &Want) -> Result<Vec<String>, CheckError> {
+        let _ = (names, want);
+        Ok(Vec::new())
+    }
+}
+
+/// A place for tests.
+#[cfg(test)]
+fn test_place(member: u32) -> Place {
+    let draw = crate::numerics::Streams::new(42);
+    Place {
+        run: "/run".into(),
+        iteration: 3,
+        member,
+        attempt: 1,
+        seed: draw.model_seed(3, member),
+        stream: draw.at(crate::numerics::Purpose::Model, 3, member),
+        parameters: format!("/run/iteration_003/member_{member:03}/parameters.toml").into(),
+        folder: format!("/run/iteration_003/member_{member:03}/try_1").into(),
+        threads: 1,
+        worker: 1,
     }
 }

@@ -3,8 +3,15 @@
 //! Belongs here: matrices, factorisations, square roots, addressed random numbers.
 //! Not here: words of the domain (member, prior, model), files.
 
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod linalg;
 mod mat;
+mod normals;
+pub mod special;
 mod streams;
 
+pub use linalg::LinalgError;
 pub use mat::Mat;
+pub use normals::standard_normals;
 pub use streams::{Purpose, Stream, Streams};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{Exit, Explain};
-use crate::numerics::{Mat, Streams};
+use crate::numerics::{LinalgError, Mat, Streams};
 use crate::problem::{Observation, Prior};
 
 /// Prior and observation.
@@ -67,6 +67,12 @@ pub struct Report {
     pub avg_rmse: f64,
     /// Standard deviation of each unconstrained parameter after the step (divisor J − 1), d numbers
     pub spread: Vec<f64>,
+    /// Members the step learnt from
+    pub used: usize,
+    /// Missing values of those members that were filled in
+    pub imputed: usize,
+    /// Further measures by name, before the step: `unweighted_loss`, `unweighted_avg_rmse`, `crps`, `bayes_loss`
+    pub metrics: BTreeMap<String, f64>,
     /// Things a person should know
     pub warnings: Vec<String>,
 }
@@ -129,10 +135,27 @@ pub enum AlgorithmError {
         what: String,
     },
     /// A decomposition failed
-    #[error("the {what} did not converge: values range over too many orders of magnitude, or are not finite")]
+    #[error(
+        "the decomposition of {what} did not converge: values range over too many orders of magnitude, or are not finite"
+    )]
     NoConvergence {
         /// Which
         what: &'static str,
+    },
+    /// An update made numbers that are none
+    #[error("the updated ensemble is not finite")]
+    NotFinite,
+    /// The prior is to be imposed, but has no mean and covariance
+    #[error("the prior cannot be imposed: {why}")]
+    Prior {
+        /// In the words of the prior
+        why: String,
+    },
+    /// A step after the last
+    #[error("the run is over: pseudo-time {time} was reached")]
+    Over {
+        /// Sum of steps
+        time: f64,
     },
     /// The state on disk lacks something this algorithm needs
     #[error("the state lacks `{key}`")]
@@ -142,18 +165,32 @@ pub enum AlgorithmError {
     },
 }
 
+impl AlgorithmError {
+    /// A failed decomposition, with the name of what was decomposed.
+    pub fn of(what: &'static str) -> impl Fn(LinalgError) -> Self {
+        move |error| match error {
+            LinalgError::NotPositiveDefinite => Self::NotPositiveDefinite { what: what.into() },
+            LinalgError::NotFinite | LinalgError::NoConvergence => Self::NoConvergence { what },
+        }
+    }
+}
+
 impl Explain for AlgorithmError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::TooFewMembers { .. } => "see `failed.toml` of the failed members".into(),
             Self::NotPositiveDefinite { .. } => "look for a zero variance, or add a diagonal".into(),
             Self::Shape { .. } | Self::NoConvergence { .. } => "look at the members' `data.toml`".into(),
+            Self::NotFinite => "are outputs or variances out of scale by many orders of magnitude?".into(),
+            Self::Prior { .. } => "give each prior a finite mean and variance, or do not impose it".into(),
+            Self::Over { .. } => "raise `terminate_at`, or choose `on_terminate = \"continue\"`".into(),
             Self::State { .. } => "was the run made by another version of the tools?".into(),
         })
     }
     fn exit(&self) -> Exit {
         match self {
             Self::TooFewMembers { .. } => Exit::Quorum,
+            Self::Over { .. } => Exit::Done,
             _ => Exit::Failed,
         }
     }

@@ -12,13 +12,12 @@ use crate::experiment::{Keep, Model};
 use crate::files::{
     Failed, FileError, Found, Iteration, Member, Members, data_text, next_try, publish, publish_new,
 };
-use crate::machine;
 use crate::models::{Cause, ModelError, Output, Place, ThetaRef, Want};
 use crate::numerics::{Mat, Purpose, Streams};
 use crate::problem::prior::MemberFile;
 use crate::steps::parameters::{self, Loaded};
 use crate::steps::timing::{Clock, Who, job_id};
-use crate::steps::{Run, StepError, due, pack};
+use crate::steps::{Run, StepError, due, pack, platform};
 
 /// How members are to be run.
 #[derive(Debug, Clone)]
@@ -87,7 +86,7 @@ pub fn run(
         members.iter().for_each(|m| each(m, &Outcome::Closed));
         return Ok(());
     }
-    machine::platform_once(&run.dir.platform(&machine::host()));
+    platform::once(run);
     if run.dir.packed() {
         return pack::run(run, iteration, members, options, each);
     }

@@ -10,6 +10,7 @@ pub mod member;
 pub mod outcomes;
 pub mod pack;
 pub mod parameters;
+pub mod platform;
 pub mod record;
 pub mod reopen;
 pub mod timing;

@@ -1,8 +1,8 @@
 //! Packs: many cheap members share one outcome, so that the file server sees hundreds of files, not millions.
 //!
 //! ```text
-//!   chunk_000001/parameters.npy    d × members, float64, Fortran order: a column per member
-//!                data.npy          p × members, the same way; NaN columns for failed members
+//!   chunk_000001/parameters.npy    members × d, float64: a row per member
+//!                data.npy          members × p, the same way; NaN rows for failed members
 //!                data.toml         names it with shape and digest, tells the failed ones; written last
 //!                timing.toml
 //! ```
@@ -68,7 +68,7 @@ fn parameters(dir: &RunDir, prior: &Prior, ensemble: &Ensemble, chunk: u32) -> V
     for member in members {
         data.extend(prior.constrain(ensemble.u.col(member as usize - 1)));
     }
-    npy::write_columns(ensemble.u.nrows(), columns, &data)
+    npy::write(&[columns, ensemble.u.nrows()], &data)
 }
 
 /// Run the packs that hold `members`.
@@ -113,8 +113,11 @@ fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result
     let theta = npy::read(&bytes).map_err(|e| invalid(e.to_string()))?;
     let id = &run.dir.identity;
     let d: usize = id.components.iter().sum();
-    let values = theta.columns().filter(|m: &Mat| m.nrows() == d && m.ncols() == members.len());
-    let values = values.ok_or_else(|| invalid(format!("it is not {d} × {}", members.len())))?;
+    if theta.shape != [members.len(), d] {
+        return Err(invalid(format!("its shape is {:?}, not {} × {d}", theta.shape, members.len())).into());
+    }
+    // A row per member in the file is a column per member here.
+    let values = Mat::from_columns(d, members.len(), theta.data);
     let names: Vec<(String, usize)> = id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
     let mut places: Vec<_> = members.iter().map(|&m| place(run, iteration, m, 1, &folder, options)).collect();
     let want = crate::experiment::Model::want(&id.blocks, &id.lengths);
@@ -157,19 +160,19 @@ fn publish_chunk(
             }
         }
     }
-    let bytes = npy::write_columns(rows, results.len(), &data);
+    let bytes = npy::write(&[results.len(), rows], &data);
     // Two processes on one pack write the same bytes: the one that renames last changes nothing.
     publish(&folder.join("data.npy"), &bytes)?;
     let members: Vec<u32> = run.dir.chunk_members(chunk).collect();
     let (first, last) = (members[0], members[members.len() - 1]);
     let mut text = TomlText::record::<Chunk>(&format!(
-        "ekp chunk: members {first} to {last} of iteration {iteration}, a column each in `data.npy`.\n\
+        "ekp chunk: members {first} to {last} of iteration {iteration}, a row each in `data.npy`.\n\
          Written last: its presence closes the pack.\n\
          By hand:  ekp-run-member . -i {iteration} -m {first} --again"
     ));
     text.text("parameters", parameters)
         .text("data", &digest(&bytes))
-        .raw(&format!("shape = [{rows}, {}]", results.len()))
+        .raw(&format!("shape = [{}, {rows}]", results.len()))
         .numbers("failed", &failed)
         .texts("causes", &causes)
         .texts("messages", &messages);
@@ -203,8 +206,10 @@ fn look(run: &Run, folder: &Path, parameters: &str, members: usize) -> Result<Ve
     }
     let rows: usize = run.dir.identity.lengths.iter().sum();
     let array = npy::read(&bytes).map_err(|e| e.to_string())?;
-    let values = array.columns().filter(|m: &Mat| m.nrows() == rows && m.ncols() == members);
-    let values = values.ok_or(format!("`data.npy` is not {rows} × {members}"))?;
+    if array.shape != [members, rows] {
+        return Err(format!("`data.npy` has shape {:?}, not {members} × {rows}", array.shape));
+    }
+    let values = Mat::from_columns(rows, members, array.data);
     let first = run.dir.chunk_members(chunk_number(folder)).next().unwrap_or(1);
     Ok((0..members)
         .map(|j| {
@@ -214,7 +219,7 @@ fn look(run: &Run, folder: &Path, parameters: &str, members: usize) -> Result<Ve
                     cause: record.causes.get(k).cloned().unwrap_or_default(),
                     message: record.messages.get(k).cloned().unwrap_or_default(),
                 },
-                None => Left::Data { values: values.col(j).to_vec(), digest: format!("{} column {}", record.data, j + 1) },
+                None => Left::Data { values: values.col(j).to_vec(), digest: format!("{} row {}", record.data, j + 1) },
             }
         })
         .collect())

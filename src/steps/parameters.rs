@@ -33,7 +33,7 @@ impl<'a> Writer<'a> {
     /// A parameter is not finite.
     pub fn text(&self, ensemble: &Ensemble, iteration: Iteration, member: Member) -> Result<String, StepError> {
         let theta = self.prior.constrain(ensemble.u.col(member as usize - 1));
-        let body = self.file.text(&theta)?;
+        let body = self.file.text("", &theta)?;
         let place = self.dir.shown(iteration, member, "");
         Ok(format!("# ekp parameters 1: {}{MARK}{}\n{body}", place.trim_end_matches('/'), crc32(body.as_bytes())))
     }

@@ -78,7 +78,7 @@ impl Clock {
     pub fn stop(&self, usage: Usage, who: &Who) -> Timing {
         let stamp = |t: DateTime<Utc>| t.to_rfc3339_opts(SecondsFormat::Micros, true);
         Timing {
-            host: machine::host(),
+            host: machine::host().to_owned(),
             start: stamp(self.start),
             end: stamp(Utc::now()),
             wall_s: usage.wall_s,

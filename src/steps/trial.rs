@@ -58,7 +58,7 @@ pub fn scratch(run: &Run, iteration: Iteration, member: Member, folder: &Path, o
 pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<Trial, StepError> {
     fs::create_dir_all(folder.join("try_1")).map_err(FileError::io("make", folder))?;
     let prior = &prepared.problem.prior;
-    let text = prior.member_file().text(&prior.constrain(&prior.centre()))?;
+    let text = prior.member_file().text("# ekp parameters 1: the centre of the prior", &prior.constrain(&prior.centre()))?;
     let path = folder.join("parameters.toml");
     fs::write(&path, &text).map_err(FileError::io("write", &path))?;
     let draw = Streams::new(prepared.experiment.seed);

@@ -105,11 +105,15 @@ fn settled(
     loop {
         let left = outcomes::gather(run, prior, tried, iteration)?;
         let complete = !left.iter().any(|l| matches!(l, Left::Missing(_)));
-        if complete || !wait || !machine::on_network_disk(run.dir.root()) || Instant::now() > until {
+        if complete || !wait || !on_network_disk(run) || Instant::now() > until {
             return Ok(left);
         }
         std::thread::sleep(Duration::from_secs(3));
     }
+}
+
+fn on_network_disk(run: &Run) -> bool {
+    machine::disk::disk(run.dir.root()).is_ok_and(|disk| disk.network)
 }
 
 /// A decision is on disk: what it did not use counts as failed, what it used must still be there.

@@ -1,0 +1,146 @@
+//! Run members of one iteration.
+//!
+//! Reads   `run.toml`, `experiment.toml`, `iteration_NNN/member_MMM/parameters.toml`
+//! Writes  `iteration_NNN/member_MMM/{timing.toml, data.toml}`, or `failed.toml`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::Parser;
+use ekp::cli::{self, Voice};
+use ekp::explain::Exit;
+use ekp::files::{Iteration, Members};
+use ekp::machine::{self, signals};
+use ekp::models::Cause;
+use ekp::steps::member::{self, Options, Outcome};
+use ekp::steps::{Run, StepError, trial};
+
+/// Run members of one iteration
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Examples:
+  ekp-run-member . -i 3 -m 7                   run it, if it has no outcome
+  ekp-run-member . -i 3 -m 7 --again           run it anew, replace its outcome
+  ekp-run-member . -i 3 -m 7 --scratch /tmp/a  run it there, publish nothing
+  ekp-run-member . -i 3 -m 7 --print           what would be run, to paste")]
+pub(crate) struct Args {
+    /// Run folder, as made by `ekp-init`
+    #[arg(default_value = ".")]
+    run: PathBuf,
+    /// Iteration, as in the folder's name
+    #[arg(short, long)]
+    iteration: Iteration,
+    /// Members, counted from 1: `7`, `1-64`, `3,7,9`
+    #[arg(short, long, required_unless_present = "element")]
+    members: Option<Members>,
+    /// In scripts: array element, from 1
+    #[arg(long, requires = "per_element", conflicts_with = "members", value_parser = clap::value_parser!(u32).range(1..))]
+    element: Option<u32>,
+    /// In scripts: members of one array element
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    per_element: Option<u32>,
+    /// Run even if there is an outcome, and replace it
+    #[arg(long)]
+    again: bool,
+    /// Run in this folder and publish nothing; an edited parameters.toml there is used
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["again", "print", "fail"])]
+    scratch: Option<PathBuf>,
+    /// Print command, environment and folder, to paste; run nothing
+    #[arg(long, conflicts_with_all = ["again", "fail"])]
+    print: bool,
+    /// Mark as failed, with a reason, without running
+    #[arg(long, value_name = "REASON")]
+    fail: Option<String>,
+    /// Exit with 1 when a model failed
+    #[arg(long)]
+    strict: bool,
+    /// Threads: of the model, or members at once for a built-in model
+    #[arg(long, env = "SLURM_CPUS_PER_TASK", default_value_t = 1, value_parser = threads)]
+    threads: usize,
+    #[command(flatten)]
+    voice: Voice,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=4096).contains(n)).ok_or_else(|| "allowed: 1 to 4096".into())
+}
+
+#[allow(dead_code, reason = "the generator of manual pages includes this file")]
+fn main() -> ExitCode {
+    cli::finish("ekp-run-member", run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<Exit, StepError> {
+    let run = Run::open(&args.run)?;
+    let members = match (&args.members, args.element, args.per_element) {
+        (Some(members), ..) => members.clone(),
+        (None, Some(element), Some(per)) => Members::of_element(element, per, run.dir.identity.members),
+        _ => Members::new(Vec::new()),
+    };
+    if args.element.is_some() {
+        // The log of an array element says where it ran, also when nothing else comes after.
+        args.voice.say(&format!("iteration {} members {members} on {}", args.iteration, machine::host()));
+    }
+    let options = Options {
+        again: args.again,
+        threads: args.threads,
+        element: args.element.unwrap_or(0),
+        stop: signals::stop_flag().ok(),
+        ..Options::default()
+    };
+    if let Some(folder) = &args.scratch {
+        return scratch(args, &run, &members, folder, &options);
+    }
+    if args.print {
+        for m in members.iter() {
+            cli::out(&trial::printable(&run, args.iteration, m, &options)?);
+        }
+        return Ok(Exit::Done);
+    }
+    if let Some(reason) = &args.fail {
+        for m in members.iter() {
+            let marked = member::mark_failed(&run, args.iteration, m, Cause::User, reason)?;
+            args.voice.say(&format!("member {m}: {}", if marked { "marked as failed" } else { "it has data; nothing changed" }));
+        }
+        return Ok(Exit::Done);
+    }
+    let failed = AtomicUsize::new(0);
+    let several = members.len() > 1;
+    member::run(&run, args.iteration, &members, &options, &|m, outcome| {
+        if let Outcome::Failed { .. } | Outcome::AlreadyFailed = outcome {
+            failed.fetch_add(1, Ordering::Relaxed);
+        }
+        let who = if several { format!("member {m}: ") } else { String::new() };
+        let text = match outcome {
+            Outcome::AlreadyDone => "already done".into(),
+            Outcome::AlreadyFailed => "already failed (`--again` runs it anew)".into(),
+            Outcome::Closed => "the iteration is closed: nothing to do".into(),
+            Outcome::Done { seconds } => format!("done in {seconds:.3} s"),
+            // A failed model is a result, not an error: the chain goes on without it.
+            Outcome::Failed { reason } => format!("model failed: {reason}"),
+        };
+        args.voice.say(&format!("{who}{text}"));
+    })?;
+    Ok(if args.strict && failed.into_inner() > 0 { Exit::Failed } else { Exit::Done })
+}
+
+fn scratch(args: &Args, run: &Run, members: &Members, folder: &std::path::Path, options: &Options) -> Result<Exit, StepError> {
+    let mut good = true;
+    for m in members.iter() {
+        let folder = if members.len() > 1 { folder.join(run.dir.member_name(m)) } else { folder.to_owned() };
+        let trial = trial::scratch(run, args.iteration, m, &folder, options)?;
+        match &trial.result {
+            Ok(output) => {
+                for ((name, _), values) in run.dir.identity.blocks.iter().zip(&run.dir.identity.lengths).zip(&output.blocks) {
+                    cli::out(&format!("{name} = {values:?}\n"));
+                }
+                args.voice.say(&format!("done in {:.3} s in `{}`; nothing published", trial.usage.wall_s, folder.display()));
+            }
+            Err(error) => {
+                good = false;
+                args.voice.say(&format!("model failed: {error}\n{}", error.stderr_tail));
+            }
+        }
+    }
+    Ok(if args.strict && !good { Exit::Failed } else { Exit::Done })
+}

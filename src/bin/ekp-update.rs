@@ -1,0 +1,61 @@
+//! Close an iteration and make the next one.
+//!
+//! Reads   `ensemble.bin`, `state.bin`, every member's outcome
+//! Writes  `update.toml`, the next `iteration_…/`, `stop.toml` when the run is over
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use ekp::cli::{self, Voice, short};
+use ekp::explain::Exit;
+use ekp::files::Iteration;
+use ekp::steps::update::{self, Outcome};
+use ekp::steps::{Run, StepError, Update};
+
+/// Close an iteration and make the next one
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Example:
+  ekp-update . -i 3            exit 3 while a member has no outcome
+  ekp-update . -i 3 --close    the members' jobs have ended: what is missing is lost")]
+pub(crate) struct Args {
+    /// Run folder, as made by `ekp-init`
+    #[arg(default_value = ".")]
+    run: PathBuf,
+    /// Iteration, as in the folder's name
+    #[arg(short, long)]
+    iteration: Iteration,
+    /// The members' jobs have ended: look again for a while, then count the rest as lost
+    #[arg(long)]
+    close: bool,
+    #[command(flatten)]
+    voice: Voice,
+}
+
+#[allow(dead_code, reason = "the generator of manual pages includes this file")]
+fn main() -> ExitCode {
+    cli::finish("ekp-update", run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<Exit, StepError> {
+    let run = Run::open(&args.run)?;
+    let say = |update: &Update, more: &str| {
+        args.voice.warn(&update.warnings);
+        args.voice.say(&format!(
+            "iteration {} closed: {} ok, {} failed, step {}, time {}, misfit {}{more}",
+            update.iteration,
+            update.ok,
+            update.failed,
+            short(update.step),
+            short(update.time),
+            short(update.misfit)
+        ));
+    };
+    match update::run(&run, args.iteration, args.close)? {
+        Outcome::AlreadyClosed => args.voice.say("already done"),
+        Outcome::Over => args.voice.say("the run is over (`stop.toml`): nothing to do"),
+        Outcome::Closed(update) => say(&update, ""),
+        Outcome::Finished(update) => say(&update, "; the run is over, the result is in `stop.toml`"),
+    }
+    Ok(Exit::Done)
+}

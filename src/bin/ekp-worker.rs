@@ -1,0 +1,98 @@
+//! A worker of a pool: runs open members, leased from the folder, until none is left.
+//!
+//! Reads   the run folder
+//! Writes  outcomes, and with `--to-end` what updates write
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use ekp::cli::{self, Voice};
+use ekp::explain::Exit;
+use ekp::files::{Iteration, Members};
+use ekp::launch::local::Answer;
+use ekp::machine::signals;
+use ekp::steps::member::{self, Options, Outcome};
+use ekp::steps::worker::{self, Worker};
+use ekp::steps::{Run, StepError};
+
+/// A worker of a pool: runs open members until none is left
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Examples:
+  srun -n 64 ekp-worker RUN              a pool of 64 for the open iteration
+  mpirun -n 4 ekp-worker RUN --to-end    a pool that carries the whole run
+  seq 8 | xargs -P 8 -I{} ekp-worker RUN --rank {}")]
+pub(crate) struct Args {
+    /// Run folder, as made by `ekp-init`
+    #[arg(default_value = ".")]
+    run: PathBuf,
+    /// Only this iteration
+    #[arg(short, long)]
+    iteration: Option<Iteration>,
+    /// Close iterations too, and go on to the end of the run
+    #[arg(long, conflicts_with = "iteration")]
+    to_end: bool,
+    /// Which worker this is, from 1 [default: from the environment of srun or mpirun]
+    #[arg(long)]
+    rank: Option<u32>,
+    /// Threads of one member
+    #[arg(long, env = "SLURM_CPUS_PER_TASK", default_value_t = 1)]
+    threads: usize,
+    /// A lease not renewed for so many seconds is taken over
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS")]
+    lease: f64,
+    /// For `ekp-launch`: take lines `ITERATION MEMBERS` on standard input
+    #[arg(long, hide = true)]
+    serve: bool,
+    #[command(flatten)]
+    voice: Voice,
+}
+
+#[allow(dead_code, reason = "the generator of manual pages includes this file")]
+fn main() -> ExitCode {
+    cli::finish("ekp-worker", run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<Exit, StepError> {
+    let run = Run::open(&args.run)?;
+    let stop = signals::stop_flag().ok();
+    let options =
+        Options { threads: args.threads.max(1), worker: args.rank.unwrap_or_else(rank), stop, ..Options::default() };
+    if args.serve {
+        return serve(&run, &options);
+    }
+    let worker = Worker { options, lease_s: args.lease.max(0.1), to_end: args.to_end, iteration: args.iteration };
+    let work = worker::work(&run, &worker, &|m, outcome| match outcome {
+        Outcome::Failed { reason } => args.voice.say(&format!("member {m}: model failed: {reason}")),
+        Outcome::Done { seconds } => args.voice.detail(&format!("member {m}: done in {seconds:.3} s")),
+        _ => {}
+    })?;
+    args.voice.say(&format!("{} done, {} failed, {} iterations closed", work.done, work.failed, work.closed));
+    Ok(Exit::Done)
+}
+
+/// A rank from 1, where a starter tells one. It spreads workers out and names them; nothing depends on it.
+fn rank() -> u32 {
+    let names = ["SLURM_PROCID", "PMIX_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK"];
+    let found = names.iter().find_map(|n| std::env::var(n).ok()?.parse::<u32>().ok());
+    found.map_or_else(|| std::process::id() % 997 + 1, |r| r + 1)
+}
+
+fn serve(run: &Run, options: &Options) -> Result<Exit, StepError> {
+    let answer = |answer: &Answer| {
+        let mut stdout = std::io::stdout().lock();
+        // A launcher that went away ends our input, too.
+        let _ = stdout.write_all(answer.line().as_bytes()).and_then(|()| stdout.flush());
+    };
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        let Some((iteration, members)) = line.split_once(' ') else { continue };
+        let (Ok(iteration), Ok(members)) = (iteration.parse(), members.parse::<Members>()) else { continue };
+        let result = member::run(run, iteration, &members, options, &|m, outcome| {
+            answer(&Answer::Member(m, outcome.clone()));
+        });
+        answer(&Answer::end(&result));
+    }
+    Ok(Exit::Done)
+}

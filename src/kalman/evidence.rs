@@ -1,0 +1,224 @@
+//! What members say about the data, in units of the noise.
+//!
+//! All updates without localisation need the p outputs of J members only through products over rows. Here
+//! they are taken, in one pass over panels of rows that stay in the cache. Rows of independent noise add up:
+//! the data, a prior that is imposed, later the batches of a series.
+//! Belongs here: centring, whitening, Gram matrices, misfits. Not here: how a method uses them.
+
+use crate::numerics::linalg::{self, Svd};
+use crate::numerics::{LinalgError, Mat};
+use crate::problem::observation::Noise;
+
+/// Rows of a panel: 768 × 100 doubles are 600 KiB, within a second-level cache.
+const PANEL: usize = 768;
+
+/// Above this sum of eigenvalues the small ones of a Gram matrix are known to worse than 1e-7 (eps × 1e9):
+/// the singular values of Y itself are used instead.
+const STIFF: f64 = 1e9;
+
+/// Rows to compare: outputs of members, what they should be, how well that is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    /// Outputs, all rows × all members
+    pub g: &'a Mat,
+    /// Rows that count, ascending: p of them
+    pub rows: &'a [usize],
+    /// Members that count: J of them
+    pub members: &'a [usize],
+    /// What was seen, p
+    pub y: &'a [f64],
+    /// Γ, p × p
+    pub noise: &'a Noise,
+}
+
+/// Products of whitened, centred outputs `Y = W (g − ḡ)` and residual `r = W (y − ḡ)`, where WᵀW = Γ⁻¹.
+#[derive(Debug, Clone)]
+pub enum Evidence {
+    /// For p ≥ J: only products are kept
+    Gram {
+        /// YᵀY, J × J
+        s: Mat,
+        /// Yᵀr, J
+        b: Vec<f64>,
+    },
+    /// For p < J, and for stiff problems: all of it
+    Whitened {
+        /// Y, p × J
+        y: Mat,
+        /// r, p
+        r: Vec<f64>,
+    },
+}
+
+/// How far members are from the data.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Misfits {
+    /// Rows, p
+    pub rows: usize,
+    /// (gⱼ − y)ᵀ Γ⁻¹ (gⱼ − y), J numbers
+    pub members: Vec<f64>,
+    /// (ḡ − y)ᵀ Γ⁻¹ (ḡ − y)
+    pub mean: f64,
+    /// |gⱼ − y|², J numbers
+    pub plain_members: Vec<f64>,
+    /// |ḡ − y|²
+    pub plain_mean: f64,
+}
+
+/// `scale · YᵀY = V diag(λ) Vᵀ`.
+#[derive(Debug, Clone)]
+pub struct Spectrum {
+    /// V, J × r
+    pub v: Mat,
+    /// λ ≥ 0, r numbers
+    pub lambda: Vec<f64>,
+    /// `scale · Vᵀ Yᵀ r`, r numbers
+    pub pull: Vec<f64>,
+}
+
+/// Which products [`gather`] keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// YᵀY and Yᵀr
+    Gram,
+    /// Y and r
+    Whitened,
+}
+
+/// One pass over the rows: p J² + O(p J) operations, memory J² (`Gram`) or p J (`Whitened`).
+pub fn gather(rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
+    let (p, n) = (rows.rows.len(), rows.members.len());
+    let mut misfits =
+        Misfits { rows: p, members: vec![0.0; n], plain_members: vec![0.0; n], ..Misfits::default() };
+    // Y and r side by side: one Gram matrix holds YᵀY and Yᵀr, one whitening does both.
+    let (mut gram, mut whole) = match keep {
+        Keep::Gram => (Mat::zeros(n + 1, n + 1), Mat::default()),
+        Keep::Whitened => (Mat::default(), Mat::zeros(p, n + 1)),
+    };
+    let mut panel = Mat::default();
+    for range in rows.noise.panels(PANEL) {
+        if panel.nrows() != range.len() {
+            panel = Mat::zeros(range.len(), n + 1);
+        }
+        load(rows, range.clone(), &mut panel);
+        let plain = distances(&panel, &mut misfits.plain_members);
+        misfits.plain_mean += plain;
+        rows.noise.whiten_rows(&range, &mut panel);
+        misfits.mean += distances(&panel, &mut misfits.members);
+        match keep {
+            Keep::Gram => linalg::add_gram(&mut gram, panel.data(), range.len()),
+            Keep::Whitened => {
+                for j in 0..=n {
+                    whole.col_mut(j)[range.clone()].copy_from_slice(panel.col(j));
+                }
+            }
+        }
+    }
+    let evidence = match keep {
+        Keep::Gram => {
+            let b = (0..n).map(|j| gram[(n, j)]).collect();
+            let mut s = Mat::from_fn(n, n, |i, j| gram[(i, j)]);
+            linalg::mirror(&mut s);
+            Evidence::Gram { s, b }
+        }
+        Keep::Whitened => {
+            let r = whole.col(n).to_vec();
+            Evidence::Whitened { y: Mat::from_columns(p, n, whole.data()[..p * n].to_vec()), r }
+        }
+    };
+    (evidence, misfits)
+}
+
+/// Fill a panel: centred outputs in the first J columns, `y − ḡ` in the last.
+fn load(rows: &Rows<'_>, range: std::ops::Range<usize>, panel: &mut Mat) {
+    let wanted = &rows.rows[range.clone()];
+    let n = rows.members.len();
+    let (first, last) = (wanted[0], wanted[wanted.len() - 1]);
+    let unbroken = last - first + 1 == wanted.len();
+    let mut mean = vec![0.0; wanted.len()];
+    for (j, &member) in rows.members.iter().enumerate() {
+        let from = rows.g.col(member);
+        let to = panel.col_mut(j);
+        if unbroken {
+            to.copy_from_slice(&from[first..=last]);
+        } else {
+            to.iter_mut().zip(wanted).for_each(|(to, &i)| *to = from[i]);
+        }
+        linalg::add_scaled(&mut mean, 1.0, to);
+    }
+    mean.iter_mut().for_each(|m| *m /= n as f64);
+    for j in 0..n {
+        panel.col_mut(j).iter_mut().zip(&mean).for_each(|(x, m)| *x -= m);
+    }
+    let residual = panel.col_mut(n);
+    residual.copy_from_slice(&rows.y[range]);
+    residual.iter_mut().zip(&mean).for_each(|(r, m)| *r -= m);
+}
+
+/// Add |r − xⱼ|² to each member's sum; gives |r|². (r − xⱼ is y − gⱼ, centred twice.)
+fn distances(panel: &Mat, members: &mut [f64]) -> f64 {
+    let r = panel.col(members.len());
+    for (j, sum) in members.iter_mut().enumerate() {
+        *sum += linalg::distance_squared(r, panel.col(j));
+    }
+    linalg::dot(r, r)
+}
+
+impl Evidence {
+    /// Members, J.
+    pub fn members(&self) -> usize {
+        match self {
+            Self::Gram { b, .. } => b.len(),
+            Self::Whitened { y, .. } => y.ncols(),
+        }
+    }
+
+    /// With further rows of independent noise; both of one form.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Gram { mut s, mut b }, Self::Gram { s: s2, b: b2 }) => {
+                linalg::add_scaled(s.data_mut(), 1.0, s2.data());
+                linalg::add_scaled(&mut b, 1.0, &b2);
+                Self::Gram { s, b }
+            }
+            (Self::Whitened { y, mut r }, Self::Whitened { y: y2, r: r2 }) => {
+                let p = y.nrows();
+                let entry = |i: usize, j: usize| if i < p { y[(i, j)] } else { y2[(i - p, j)] };
+                let y = Mat::from_fn(p + y2.nrows(), y.ncols(), entry);
+                r.extend(r2);
+                Self::Whitened { y, r }
+            }
+            _ => unreachable!("evidence of one step is gathered in one form"),
+        }
+    }
+
+    /// Whether eigenvalues of `scale · YᵀY` span too much for a Gram matrix.
+    pub fn is_stiff(&self, scale: f64) -> bool {
+        match self {
+            Self::Gram { s, b } => scale * (0..b.len()).map(|j| s[(j, j)]).sum::<f64>() > STIFF,
+            Self::Whitened { .. } => false,
+        }
+    }
+
+    /// Eigenvalues of `scale · YᵀY`, those that rounding made negative cut at 0.
+    ///
+    /// # Errors
+    /// `NotFinite`, `NoConvergence`.
+    pub fn spectrum(&self, scale: f64) -> Result<Spectrum, LinalgError> {
+        match self {
+            Self::Gram { s, b } => {
+                let eigen = linalg::symmetric_eigen(s)?;
+                let lambda = eigen.values.iter().map(|l| scale * l.max(0.0)).collect();
+                let pull = linalg::matvec_t(&eigen.vectors, b).iter().map(|x| scale * x).collect();
+                Ok(Spectrum { v: eigen.vectors, lambda, pull })
+            }
+            Self::Whitened { y, r } => {
+                let Svd { u, s, v } = linalg::thin_svd(y)?;
+                let lambda = s.iter().map(|s| scale * s * s).collect();
+                let pull = linalg::matvec_t(&u, r).iter().zip(&s).map(|(x, s)| scale * s * x).collect();
+                Ok(Spectrum { v, lambda, pull })
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Failed members and missing values: who is set aside, what is filled in, who is drawn anew.
+//!
+//! Belongs here: sorting members before a step, replacing the failed ones after it.
+//! Not here: why a model failed.
+
+use std::borrow::Cow;
+
+use crate::numerics::linalg::{self, Svd};
+use crate::numerics::{LinalgError, Mat};
+use crate::problem::{AlgorithmError, Observation};
+
+/// What becomes of failed members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailureRule {
+    /// The survivors are updated as if they were all; each failed member is drawn anew from their Gaussian
+    #[default]
+    Redraw,
+    /// None is set aside: one missing value anywhere refuses the step
+    Ignore,
+}
+
+/// Members sorted before a step.
+#[derive(Debug, Clone)]
+pub struct Sorted<'a> {
+    /// Outputs with the survivors' missing values filled in
+    pub g: Cow<'a, Mat>,
+    /// Members to learn from, ascending
+    pub survivors: Vec<usize>,
+    /// Members set aside, ascending, and why
+    pub failed: Vec<(usize, String)>,
+    /// Values filled in
+    pub imputed: usize,
+}
+
+impl<'a> Sorted<'a> {
+    /// Nobody set aside, nothing filled in.
+    ///
+    /// # Errors
+    /// `Shape`; `TooFewMembers` below two members.
+    pub fn all(g: &'a Mat, observation: &Observation) -> Result<Self, AlgorithmError> {
+        check(g, observation)?;
+        let survivors: Vec<usize> = (0..g.ncols()).collect();
+        enough(&survivors, g.ncols())?;
+        Ok(Self { g: Cow::Borrowed(g), survivors, failed: Vec::new(), imputed: 0 })
+    }
+}
+
+fn check(g: &Mat, observation: &Observation) -> Result<(), AlgorithmError> {
+    let (found, expected) = (g.nrows(), observation.len());
+    if found == expected { Ok(()) } else { Err(AlgorithmError::Shape { what: "g", found, expected }) }
+}
+
+fn enough(survivors: &[usize], total: usize) -> Result<(), AlgorithmError> {
+    let found = survivors.len();
+    if found >= 2 { Ok(()) } else { Err(AlgorithmError::TooFewMembers { found, total }) }
+}
+
+/// Set failed members aside and fill the holes of the others.
+///
+/// A member has failed when in some block more than `⌊nan_tolerance · n⌋` of its n observed values are NaN or infinite.
+/// A survivor's hole becomes the mean of the other survivors' values in that row, or y where none has one.
+/// (EKP.jl counts over all blocks together, leaves infinities, and averages failed members, too.)
+///
+/// # Errors
+/// `Shape`; `TooFewMembers` below two survivors.
+pub fn sort<'a>(
+    g: &'a Mat,
+    observation: &Observation,
+    nan_tolerance: f64,
+) -> Result<Sorted<'a>, AlgorithmError> {
+    check(g, observation)?;
+    let mut survivors = Vec::with_capacity(g.ncols());
+    let mut failed = Vec::new();
+    let mut holed = false;
+    for j in 0..g.ncols() {
+        if linalg::is_finite(g.col(j)) {
+            survivors.push(j);
+            continue;
+        }
+        match judge(g.col(j), observation, nan_tolerance) {
+            Some(why) => failed.push((j, why)),
+            None => {
+                holed = true;
+                survivors.push(j);
+            }
+        }
+    }
+    enough(&survivors, g.ncols())?;
+    let mut sorted = Sorted { g: Cow::Borrowed(g), survivors, failed, imputed: 0 };
+    if holed {
+        fill(&mut sorted, observation);
+    }
+    Ok(sorted)
+}
+
+/// Why this member has failed, if it has.
+fn judge(column: &[f64], observation: &Observation, nan_tolerance: f64) -> Option<String> {
+    let mut observed = observation.observed().iter().peekable();
+    let mut end = 0;
+    for block in observation.blocks() {
+        end += block.len();
+        let (mut rows, mut holes) = (0_usize, 0_usize);
+        while let Some(&i) = observed.next_if(|i| **i < end) {
+            rows += 1;
+            holes += usize::from(!column[i].is_finite());
+        }
+        // 0.29 × 100 is 28.999…: a share of 29 in 100 means 29.
+        let allowed = (nan_tolerance * rows as f64 + 1e-9).floor() as usize;
+        if holes > allowed {
+            let name = &block.name;
+            return Some(format!(
+                "{holes} of {rows} values of `{name}` are NaN or infinite, at most {allowed} may be"
+            ));
+        }
+    }
+    None
+}
+
+fn fill(sorted: &mut Sorted<'_>, observation: &Observation) {
+    let mut g = sorted.g.clone().into_owned();
+    for (&i, &y) in observation.observed().iter().zip(observation.y()) {
+        let (mut sum, mut have) = (0.0, 0_usize);
+        for &j in &sorted.survivors {
+            let x = g[(i, j)];
+            if x.is_finite() {
+                sum += x;
+                have += 1;
+            }
+        }
+        if have == sorted.survivors.len() {
+            continue;
+        }
+        let value = if have == 0 { y } else { sum / have as f64 };
+        for &j in &sorted.survivors {
+            if !g[(i, j)].is_finite() {
+                g[(i, j)] = value;
+                sorted.imputed += 1;
+            }
+        }
+    }
+    sorted.g = Cow::Owned(g);
+}
+
+/// Draw members from N(mean, covariance) of the columns of `u` (divisor J − 1, principal root).
+///
+/// | symbol | argument | shape | unit |
+/// |---|---|---|---|
+/// | u | `u` | d × J | unconstrained parameter space |
+/// | ξ | `xi` | d × k | standard normals, one column per member to draw |
+///
+/// A covariance that is singular (smallest eigenvalue ≤ d eps λ_max, always so for J ≤ d) gets λ_max √eps on its
+/// diagonal; the second value says so. Works with the singular values of the columns, never d × d for J < d:
+/// `(C + a)^½ ξ = √a ξ + U (√(λ + a) − √a) Uᵀ ξ`.
+///
+/// # Errors
+/// `NotFinite`, `NoConvergence`.
+pub fn redraw(u: &Mat, xi: &Mat) -> Result<(Mat, bool), LinalgError> {
+    let (d, members) = (u.nrows(), u.ncols());
+    let (x, mean) = linalg::centred(u);
+    let Svd { u: basis, s, .. } = linalg::thin_svd(&x)?;
+    let lambda: Vec<f64> = s.iter().map(|s| s * s / (members as f64 - 1.0)).collect();
+    let most = lambda.first().copied().unwrap_or(0.0);
+    let least = if lambda.len() < d { 0.0 } else { lambda.last().copied().unwrap_or(0.0) };
+    let singular = least <= d as f64 * f64::EPSILON * most;
+    let a = if singular { most * f64::EPSILON.sqrt() } else { 0.0 };
+    let mut part = linalg::matmul_tn(&basis, xi); // r × k
+    for k in 0..part.ncols() {
+        for (x, l) in part.col_mut(k).iter_mut().zip(&lambda) {
+            *x *= (l + a).sqrt() - a.sqrt();
+        }
+    }
+    let mut drawn = linalg::matmul(&basis, &part); // d × k
+    for k in 0..drawn.ncols() {
+        linalg::add_scaled(drawn.col_mut(k), a.sqrt(), xi.col(k));
+        linalg::add_scaled(drawn.col_mut(k), 1.0, &mean);
+    }
+    Ok((drawn, singular))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kalman::given::{apart, observation, rough};
+    use crate::numerics::fixture::Fixture;
+    use crate::problem::observation::{Block, Covariance};
+
+    #[test]
+    fn holes_are_filled_as_in_the_reference() {
+        for case in Fixture::read("extras").cases(|name| name.starts_with("impute_")) {
+            let g = case.inputs.matrix("g");
+            let observation = observation(case.inputs.vector("row_values"), Covariance::Scalar(1.0));
+            let sorted = sort(&g, &observation, case.inputs.number("nan_tolerance")).unwrap();
+            let failed: Vec<f64> = sorted.failed.iter().map(|(j, _)| *j as f64).collect();
+            assert_eq!(failed, case.expected.vector("failed"));
+            case.assert_near("g", sorted.g.data(), case.expected.matrix("g").data());
+            assert_eq!(sorted.imputed, 1 + 39); // one hole, and a dead row of 39 survivors
+        }
+    }
+
+    #[test]
+    fn an_infinity_is_a_hole_and_each_block_has_its_own_share() {
+        // Given two blocks of 2 and 4 rows, one row of the second not observed
+        let scalar = || Covariance::Scalar(1.0);
+        let observation = Observation::new(vec![
+            (Block { name: "a".into(), y: vec![0.0; 2] }, scalar()),
+            (Block { name: "b".into(), y: vec![0.0, f64::NAN, 0.0, 0.0] }, scalar()),
+        ])
+        .unwrap();
+        let mut g = rough(3, 6, 4);
+        g[(3, 0)] = f64::NAN; // not observed: no harm
+        g[(4, 1)] = f64::INFINITY; // 1 of 3 in b
+        g[(0, 2)] = f64::NAN; // 1 of 2 in a
+        // When a third may be missing, Then member 3 has failed and member 2 is mended
+        let sorted = sort(&g, &observation, 0.34).unwrap();
+        assert_eq!(sorted.survivors, [0, 1, 3]);
+        assert_eq!(sorted.failed[0].1, "1 of 2 values of `a` are NaN or infinite, at most 0 may be");
+        assert_eq!((sorted.imputed, sorted.g[(4, 1)]), (1, (g[(4, 0)] + g[(4, 3)]) / 2.0));
+        // When nothing may be missing, both have failed
+        assert_eq!(sort(&g, &observation, 0.0).unwrap().survivors, [0, 3]);
+        // One survivor is too few
+        g[(0, 3)] = f64::NAN;
+        let refused = sort(&g, &observation, 0.0).unwrap_err();
+        assert!(matches!(refused, AlgorithmError::TooFewMembers { found: 1, total: 4 }));
+    }
+
+    #[test]
+    fn redrawn_members_use_the_principal_root() {
+        for (d, members) in [(3, 20), (6, 4)] {
+            let (u, xi) = (rough(7, d, members), rough(8, d, 2));
+            let (drawn, singular) = redraw(&u, &xi).unwrap();
+            assert_eq!(singular, members <= d);
+            let mut c = linalg::covariance(&u, members as f64 - 1.0);
+            let most = *linalg::symmetric_eigen(&c).unwrap().values.last().unwrap();
+            (0..d).for_each(|i| c[(i, i)] += if singular { most * f64::EPSILON.sqrt() } else { 0.0 });
+            let dense = linalg::matmul(&linalg::symmetric_root(&c).unwrap(), &xi);
+            let mean = u.mean();
+            let want = Mat::from_fn(d, 2, |i, k| mean[i] + dense[(i, k)]);
+            assert!(apart(drawn.data(), want.data()) < 1e-10); // root of eigenvalues known to eps
+        }
+    }
+}

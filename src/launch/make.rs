@@ -1,0 +1,33 @@
+//! GNU make carries the run: the `Makefile` of the run folder, the same calls, make's own resume.
+
+use std::process::{Command, Stdio};
+
+use crate::launch::workers::conclude;
+use crate::launch::{LaunchError, Launcher, Means, Watch};
+use crate::steps::Run;
+
+/// `make -jN` in the run folder.
+#[derive(Debug)]
+pub struct Make {
+    /// How many at once
+    pub means: Means,
+}
+
+impl Launcher for Make {
+    fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
+        let mut command = Command::new("make");
+        command.current_dir(run.dir.root()).arg(format!("-j{}", self.means.workers)).arg("--no-print-directory");
+        // A make above this one must not hand its flags and job slots down.
+        for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"] {
+            command.env_remove(variable);
+        }
+        command.env("EKP_THREADS", self.means.threads.to_string());
+        // stdout is for data: what make echoes goes where messages go.
+        command.stdout(Stdio::from(std::io::stderr()));
+        let status = command.status().map_err(|e| LaunchError::Carrier {
+            what: format!("cannot start `make`: {e}"),
+            hint: "`--on local` needs no other program".into(),
+        })?;
+        conclude(run, watch, &format!("`make` ended with {status}"))
+    }
+}

@@ -1,0 +1,48 @@
+//! Threads of this process: no start-up, no isolation. For built-in models and for quick looks.
+
+use crate::files::{Iteration, Member, Members};
+use crate::launch::crew::{self, Lane};
+use crate::launch::{LaunchError, Launcher, Means, Watch};
+use crate::steps::Run;
+use crate::steps::member::{self, Options, Outcome};
+
+/// Members run in threads of this process.
+#[derive(Debug)]
+pub struct Threads {
+    /// How many, and the stop flag
+    pub means: Means,
+}
+
+impl Launcher for Threads {
+    fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
+        // The crew wants lanes that live as long as the launch: threads share the run by reference.
+        std::thread::scope(|_| {
+            crew::carry(run, watch, &self.means, |number| {
+                let options = Options {
+                    threads: self.means.threads,
+                    worker: u32::try_from(number).unwrap_or(u32::MAX),
+                    stop: Some(self.means.stop.clone()),
+                    ..Options::default()
+                };
+                let own = Run::open(run.dir.root())?;
+                Ok(Box::new(Thread { run: own, options }) as Box<dyn Lane>)
+            })
+        })
+    }
+}
+
+struct Thread {
+    run: Run,
+    options: Options,
+}
+
+impl Lane for Thread {
+    fn members(
+        &mut self,
+        iteration: Iteration,
+        members: &Members,
+        each: &(dyn Fn(Member, &Outcome) + Sync),
+    ) -> Result<(), LaunchError> {
+        Ok(member::run(&self.run, iteration, members, &self.options, each)?)
+    }
+}

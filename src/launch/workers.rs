@@ -1,0 +1,76 @@
+//! How many workers, and the end of a launch that other programs carried.
+
+use std::fs::File;
+
+use crate::files::FileError;
+use crate::launch::site::Workers;
+use crate::launch::{LaunchError, Watch};
+use crate::machine;
+use crate::plan::Due;
+use crate::steps::{Run, due, update};
+
+/// How many workers that is on this machine; a number given counts as it is, cores are shared out among the
+/// threads of each worker.
+pub fn count(workers: Workers, threads: usize) -> usize {
+    let cores = machine::Cores::here();
+    let found = workers.count(cores.physical, cores.logical);
+    match workers {
+        Workers::Count(_) => found,
+        _ => (found / threads.max(1)).max(1),
+    }
+}
+
+/// `--workers` from the command line.
+///
+/// # Errors
+/// A text that is none of the allowed.
+pub fn parse(text: &str) -> Result<Workers, String> {
+    Workers::parse(text).ok_or_else(|| format!("allowed: {}", Workers::ALLOWED))
+}
+
+/// A courtesy: one launcher at a time. Where the file system cannot lock, nothing is lost but work done twice.
+///
+/// # Errors
+/// [`LaunchError::Busy`] when another holds it.
+pub fn alone(run: &Run) -> Result<Option<File>, LaunchError> {
+    let path = run.dir.top("run.toml");
+    let Ok(file) = File::options().read(true).write(true).open(&path) else {
+        return match File::open(&path) {
+            Ok(_) => Ok(None),
+            Err(e) => Err(FileError::io("open", &path)(e).into()),
+        };
+    };
+    match fs2::FileExt::try_lock_exclusive(&file) {
+        Ok(()) => Ok(Some(file)),
+        Err(e) if e.kind() == fs2::lock_contended_error().kind() => Err(LaunchError::Busy),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Another program carried the plan: the files say how it ended, not its exit status.
+///
+/// # Errors
+/// What kept the run from its end.
+pub fn conclude(run: &Run, watch: &dyn Watch, how: &str) -> Result<(), LaunchError> {
+    run.not_cancelled()?;
+    match due::due(run)? {
+        Due::Over => Ok(()),
+        Due::Update(iteration) | Due::Members(iteration, _) => {
+            // Asking for the update gives the reason in the words of the step.
+            if let update::Outcome::Closed(update) | update::Outcome::Finished(update) =
+                update::run(run, iteration, false)?
+            {
+                watch.closed(&update);
+            }
+            match due::due(run)? {
+                Due::Over => Ok(()),
+                _ => Err(stopped_short(how)),
+            }
+        }
+        Due::Ensemble => Err(stopped_short(how)),
+    }
+}
+
+fn stopped_short(how: &str) -> LaunchError {
+    LaunchError::Carrier { what: format!("the run is not at its end: {how}"), hint: "the same command again goes on".into() }
+}

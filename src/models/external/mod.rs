@@ -1,0 +1,248 @@
+//! Any executable as a forward model: linked files, filled templates, a command, an output to read.
+//!
+//! What a program sees is fixed in the contract: its working folder, `EKP_*` variables, and whatever the
+//! command names by `{placeholders}`. One member, start to end: link (`link`), fill (`template`), run
+//! (`machine::process`), judge the end (`verdict`), read the output (`output`).
+//!
+//! Belongs here: everything between parameters and numbers. Not here: where outcomes are published, retries.
+
+mod argument;
+mod check;
+mod environment;
+mod interpreter;
+mod link;
+mod mpi;
+mod output;
+mod printf;
+mod program;
+mod read;
+mod template;
+mod verdict;
+
+use std::ffi::OsString;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::explain::{Marked, Source};
+use crate::machine::process::{self, Job};
+use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want};
+
+use argument::Argument;
+use link::Links;
+use mpi::Mpi;
+use output::Reader;
+use program::Program;
+use template::Template;
+
+/// Name of the file that takes what the model prints, in its working folder.
+pub const LOG: &str = "log.txt";
+/// Longest time `version_command` may take.
+const VERSION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Any executable.
+#[derive(Debug)]
+pub struct External {
+    /// The experiment file, to point into
+    source: Arc<Source>,
+    /// Paths are relative to this folder; absolute
+    base: PathBuf,
+    command: Vec<Argument>,
+    /// `command` as a whole, in the experiment file
+    command_span: Range<usize>,
+    program: Program,
+    patterns: Vec<(String, Range<usize>)>,
+    templates: Vec<Declared>,
+    reader: Reader,
+    timeout: Option<Duration>,
+    version_command: Vec<String>,
+    mpi: Option<Mpi>,
+    stop: Option<Arc<AtomicBool>>,
+    /// Looked up at the first member of a process, then kept
+    prepared: OnceLock<Result<Prepared, ModelError>>,
+}
+
+/// A template as the experiment names it.
+#[derive(Debug)]
+struct Declared {
+    from: PathBuf,
+    to: PathBuf,
+    from_span: Range<usize>,
+}
+
+/// What all members share.
+#[derive(Debug)]
+struct Prepared {
+    links: Links,
+    templates: Vec<Template>,
+    /// Folders below the working folder that links and templates need
+    folders: Vec<PathBuf>,
+    /// The program, where it does not depend on the member
+    program: Option<PathBuf>,
+    unset: Vec<OsString>,
+}
+
+impl External {
+    /// End members early when this flag is raised; they then fail as `lost`, which is no outcome.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
+    /// Longest time one member may take, if there is a limit.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Processes of one member: 1, or the ranks of `[model.mpi]`.
+    pub fn ranks(&self) -> usize {
+        self.mpi.as_ref().map_or(1, |mpi| mpi.ranks)
+    }
+
+    /// What the model says about its version: the first line `version_command` prints.
+    pub fn version(&self) -> Option<String> {
+        let (first, args) = self.version_command.split_first()?;
+        let program = program::absolute(&self.base, Path::new(first))?;
+        let args: Vec<OsString> = args.iter().map(Into::into).collect();
+        let mut job = Job::new(&program, &args, &self.base);
+        job.timeout = Some(VERSION_PATIENCE);
+        let answer = process::capture(&job).ok()?;
+        let lines = [answer.stdout.as_str(), answer.stderr.as_str()];
+        let mut lines = lines.iter().flat_map(|text| text.lines()).map(str::trim);
+        lines.find(|line| !line.is_empty()).map(str::to_owned)
+    }
+
+    /// Do the files, the templates and the program fit these parameters? Returns warnings.
+    ///
+    /// # Errors
+    /// The first thing that would make every member fail, at its line.
+    pub fn check(&self, names: &[(String, usize)]) -> Result<Vec<String>, Marked> {
+        check::check(self, names)
+    }
+
+    /// What one member does, as text to paste into a shell.
+    pub fn printable(&self, place: &Place) -> String {
+        environment::printable(self, place)
+    }
+
+    /// Where the model is to leave its output.
+    pub fn data(&self, place: &Place) -> PathBuf {
+        place.folder.join(&self.reader.file)
+    }
+
+    fn prepared(&self) -> Result<&Prepared, ModelError> {
+        self.prepared.get_or_init(|| self.prepare()).as_ref().map_err(Clone::clone)
+    }
+
+    fn prepare(&self) -> Result<Prepared, ModelError> {
+        let fail = |message: String| ModelError::new(Cause::Exit, message);
+        let links = self.links().map_err(|(_, message)| fail(message))?;
+        let load =
+            |t: &Declared| Template::load(&self.base.join(&t.from), &t.to).map_err(|e| fail(e.to_string()));
+        let templates = self.templates.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let targets =
+            links.iter().map(|link| link.to.as_path()).chain(templates.iter().map(|t| t.to.as_path()));
+        let parents = targets.chain([self.reader.file.as_path()]).filter_map(Path::parent);
+        let mut folders: Vec<PathBuf> = parents.filter(|p| *p != Path::new("")).map(Path::to_owned).collect();
+        folders.sort_unstable();
+        folders.dedup();
+        let program = self.program.lookup(&links, &self.base).map_err(fail)?;
+        Ok(Prepared { links, templates, folders, program, unset: environment::unset() })
+    }
+
+    /// What the globs match, without what this model writes itself.
+    fn links(&self) -> Result<Links, (usize, String)> {
+        let mut own: Vec<&Path> = vec![Path::new(LOG), &self.reader.file];
+        own.extend(self.templates.iter().map(|t| t.to.as_path()));
+        Links::find(&self.base, &self.patterns, &own)
+    }
+
+    fn one(
+        &self,
+        thetas: ThetaRef<'_>,
+        bound: &[Vec<template::Bound>],
+        j: usize,
+        want: &Want,
+        place: &Place,
+    ) -> Result<Output, ModelError> {
+        let prepared = self.prepared()?;
+        let disk = |what: &str, path: &Path, error: std::io::Error| {
+            ModelError::new(Cause::Lost, format!("cannot {what} `{}`: {error}", path.display()))
+        };
+        for folder in &prepared.folders {
+            let folder = place.folder.join(folder);
+            fs::create_dir_all(&folder).map_err(|e| disk("make", &folder, e))?;
+        }
+        for link in prepared.links.iter() {
+            link.make(&place.folder).map_err(|e| disk("link", &place.folder.join(&link.to), e))?;
+        }
+        for (template, bound) in prepared.templates.iter().zip(bound) {
+            let to = place.folder.join(&template.to);
+            template.write(bound, thetas.values.col(j), &to).map_err(|e| disk("write", &to, e))?;
+        }
+        // What an earlier start left in this folder is not this one's output.
+        let data = self.data(place);
+        match fs::remove_file(&data) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(disk("remove", &data, e)),
+            _ => {}
+        }
+        let program = match &prepared.program {
+            Some(program) if program.is_absolute() => program.clone(),
+            Some(in_folder) => place.folder.join(in_folder),
+            None => self.program.of(place, &data, &self.base),
+        };
+        let args = self.command[1..].iter().map(|arg| arg.fill(place, &data));
+        let (program, args) = match &self.mpi {
+            None => (program, args.collect()),
+            Some(mpi) => mpi.wrap(&program, args, place.threads)?,
+        };
+        let env = environment::variables(place, &data, self.mpi.as_ref());
+        let mut job = Job::new(&program, &args, &place.folder);
+        (job.env, job.unset, job.timeout) = (&env, &prepared.unset, self.timeout);
+        job.stop = self.stop.as_deref();
+        let log = place.folder.join(LOG);
+        let ended = process::run(&job, &log).map_err(|e| verdict::not_started(&e))?;
+        let usage = verdict::judge(&ended, &log, self.timeout)?;
+        let blocks = self.reader.read(&data, want).map_err(|message| {
+            let stderr_tail = verdict::tail(&log);
+            ModelError { stderr_tail, usage: Some(usage), ..ModelError::new(Cause::Output, message) }
+        })?;
+        Ok(Output { blocks, usage: Some(usage) })
+    }
+}
+
+impl Forward for External {
+    fn run(
+        &self,
+        thetas: ThetaRef<'_>,
+        want: &Want,
+        places: &mut [Place],
+    ) -> Vec<Result<Output, ModelError>> {
+        let bound = self.prepared().and_then(|prepared| {
+            let bind =
+                |t: &Template| t.bind(thetas.names).map_err(|e| ModelError::new(Cause::Exit, e.to_string()));
+            prepared.templates.iter().map(bind).collect::<Result<Vec<_>, _>>()
+        });
+        let one = |(j, place): (usize, &mut Place)| match &bound {
+            Ok(bound) => self.one(thetas, bound, j, want, place),
+            Err(error) => Err(error.clone()),
+        };
+        places.iter_mut().enumerate().map(one).collect()
+    }
+
+    fn in_process(&self) -> bool {
+        false
+    }
+
+    fn fits(&self, names: &[(String, usize)], want: &Want) -> Result<Vec<String>, CheckError> {
+        let _ = want;
+        Ok(self.check(names)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

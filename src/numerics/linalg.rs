@@ -1,0 +1,407 @@
+//! Dense linear algebra over `Mat`: products, Gram matrices, factorisations, sample covariances.
+//!
+//! A thin wrap of faer, always on one thread: sums keep one order, so results repeat bit for bit on one
+//! kind of processor. Every factorisation looks for NaN and infinity first, because faer's
+//! eigendecomposition of a NaN matrix succeeds.
+//! Belongs here: what a textbook on matrices has. Not here: what the numbers stand for.
+
+use faer::linalg::matmul::matmul as faer_matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::triangular_solve as faer_solve;
+use faer::{Accum, MatMut, MatRef, Par, Side};
+
+use crate::numerics::Mat;
+
+/// Why a factorisation cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LinalgError {
+    /// NaN or infinity went in
+    #[error("a matrix holds NaN or infinity")]
+    NotFinite,
+    /// No Cholesky factor
+    #[error("a matrix is not positive definite")]
+    NotPositiveDefinite,
+    /// The iteration did not converge
+    #[error("a decomposition did not converge")]
+    NoConvergence,
+}
+
+/// A Mat as faer sees it, without copying.
+fn view(a: &Mat) -> MatRef<'_, f64> {
+    MatRef::from_column_major_slice(a.data(), a.nrows(), a.ncols())
+}
+
+fn view_mut(a: &mut Mat) -> MatMut<'_, f64> {
+    let (rows, cols) = (a.nrows(), a.ncols());
+    MatMut::from_column_major_slice_mut(a.data_mut(), rows, cols)
+}
+
+fn owned(a: MatRef<'_, f64>) -> Mat {
+    Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)])
+}
+
+fn finite(a: &Mat) -> Result<(), LinalgError> {
+    if is_finite(a.data()) { Ok(()) } else { Err(LinalgError::NotFinite) }
+}
+
+/// A B.
+pub fn matmul(a: &Mat, b: &Mat) -> Mat {
+    assert_eq!(a.ncols(), b.nrows(), "inner sizes of a product agree");
+    let mut c = Mat::zeros(a.nrows(), b.ncols());
+    faer_matmul(view_mut(&mut c), Accum::Replace, view(a), view(b), 1.0, Par::Seq);
+    c
+}
+
+/// Aᵀ B.
+pub fn matmul_tn(a: &Mat, b: &Mat) -> Mat {
+    assert_eq!(a.nrows(), b.nrows(), "inner sizes of a product agree");
+    let mut c = Mat::zeros(a.ncols(), b.ncols());
+    faer_matmul(view_mut(&mut c), Accum::Replace, view(a).transpose(), view(b), 1.0, Par::Seq);
+    c
+}
+
+/// A Bᵀ.
+pub fn matmul_nt(a: &Mat, b: &Mat) -> Mat {
+    assert_eq!(a.ncols(), b.ncols(), "inner sizes of a product agree");
+    let mut c = Mat::zeros(a.nrows(), b.nrows());
+    faer_matmul(view_mut(&mut c), Accum::Replace, view(a), view(b).transpose(), 1.0, Par::Seq);
+    c
+}
+
+/// A x.
+pub fn matvec(a: &Mat, x: &[f64]) -> Vec<f64> {
+    assert_eq!(a.ncols(), x.len(), "inner sizes of a product agree");
+    let mut y = vec![0.0; a.nrows()];
+    for (j, &s) in x.iter().enumerate() {
+        add_scaled(&mut y, s, a.col(j));
+    }
+    y
+}
+
+/// Aᵀ x.
+pub fn matvec_t(a: &Mat, x: &[f64]) -> Vec<f64> {
+    (0..a.ncols()).map(|j| dot(a.col(j), x)).collect()
+}
+
+/// xᵀ y, in eight partial sums: an order that vector units can follow.
+pub fn dot(x: &[f64], y: &[f64]) -> f64 {
+    assert_eq!(x.len(), y.len(), "a scalar product joins equal lengths");
+    let mut part = [0.0f64; 8];
+    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
+    let rest: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in xs.zip(ys) {
+        for k in 0..8 {
+            part[k] += a[k] * b[k];
+        }
+    }
+    fold(part) + rest
+}
+
+/// |x − y|², summed like [`dot`].
+pub fn distance_squared(x: &[f64], y: &[f64]) -> f64 {
+    assert_eq!(x.len(), y.len(), "a distance joins equal lengths");
+    let mut part = [0.0f64; 8];
+    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
+    let rest: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(a, b)| (a - b) * (a - b)).sum();
+    for (a, b) in xs.zip(ys) {
+        for k in 0..8 {
+            part[k] += (a[k] - b[k]) * (a[k] - b[k]);
+        }
+    }
+    fold(part) + rest
+}
+
+/// Eight partial sums become one, in a fixed order.
+fn fold(part: [f64; 8]) -> f64 {
+    ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]))
+}
+
+/// No NaN, no infinity: x · 0 is 0 for numbers only, so one sum tells without a branch per entry.
+pub fn is_finite(x: &[f64]) -> bool {
+    let mut part = [0.0f64; 8];
+    let chunks = x.chunks_exact(8);
+    let rest: f64 = chunks.remainder().iter().map(|x| x * 0.0).sum();
+    for a in chunks {
+        for k in 0..8 {
+            part[k] += a[k] * 0.0;
+        }
+    }
+    fold(part) + rest == 0.0
+}
+
+/// y += s x.
+pub fn add_scaled(y: &mut [f64], s: f64, x: &[f64]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += s * x;
+    }
+}
+
+/// Aᵀ A, symmetric to the last bit.
+pub fn gram(a: &Mat) -> Mat {
+    let mut s = Mat::zeros(a.ncols(), a.ncols());
+    add_gram(&mut s, a.data(), a.nrows());
+    mirror(&mut s);
+    s
+}
+
+/// Aᵀ diag(w) A, w ≥ 0.
+pub fn weighted_gram(a: &Mat, w: &[f64]) -> Mat {
+    assert_eq!(a.nrows(), w.len(), "one weight per row");
+    gram(&Mat::from_fn(a.nrows(), a.ncols(), |i, j| w[i].sqrt() * a[(i, j)]))
+}
+
+/// Lower triangle of S += PᵀP for a panel P of `rows` rows, columns one after the other.
+///
+/// Panels of a few hundred rows stay in the second-level cache while they are centred, scaled and multiplied;
+/// [`mirror`] completes S after the last.
+pub fn add_gram(s: &mut Mat, panel: &[f64], rows: usize) {
+    let n = s.ncols();
+    let p = MatRef::from_column_major_slice(panel, rows, n);
+    triangular::matmul(
+        view_mut(s),
+        BlockStructure::TriangularLower,
+        Accum::Add,
+        p.transpose(),
+        BlockStructure::Rectangular,
+        p,
+        BlockStructure::Rectangular,
+        1.0,
+        Par::Seq,
+    );
+}
+
+/// Copy the lower triangle onto the upper one.
+pub fn mirror(s: &mut Mat) {
+    for j in 0..s.ncols() {
+        for i in 0..j {
+            s[(i, j)] = s[(j, i)];
+        }
+    }
+}
+
+/// Columns minus their mean, and the mean.
+pub fn centred(a: &Mat) -> (Mat, Vec<f64>) {
+    let mean = a.mean();
+    let mut centred = a.clone();
+    for j in 0..a.ncols() {
+        for (x, m) in centred.col_mut(j).iter_mut().zip(&mean) {
+            *x -= m;
+        }
+    }
+    (centred, mean)
+}
+
+/// Sample covariance of the columns, n × n, with the divisor given (J or J − 1).
+pub fn covariance(a: &Mat, divisor: f64) -> Mat {
+    let mut c = gram(&centred(a).0.transpose());
+    c.data_mut().iter_mut().for_each(|x| *x /= divisor);
+    c
+}
+
+/// A = L Lᵀ.
+#[derive(Debug, Clone)]
+pub struct Cholesky {
+    l: Mat,
+}
+
+impl Cholesky {
+    /// Factor a symmetric matrix (only its lower triangle is read).
+    ///
+    /// # Errors
+    /// `NotFinite`; `NotPositiveDefinite`.
+    pub fn new(a: &Mat) -> Result<Self, LinalgError> {
+        finite(a)?;
+        let llt = view(a).llt(Side::Lower).map_err(|_| LinalgError::NotPositiveDefinite)?;
+        Ok(Self { l: owned(llt.L()) })
+    }
+
+    /// L, with zeros above the diagonal.
+    pub fn factor(&self) -> &Mat {
+        &self.l
+    }
+
+    /// Smallest Lᵢᵢ²/Aᵢᵢ: the share of a row that the rows above leave unexplained, 1 for a diagonal matrix.
+    /// Below a few rounding errors the matrix is singular to working precision, whatever its units.
+    pub fn least_pivot(&self) -> f64 {
+        let n = self.l.nrows();
+        let pivot = |i: usize| {
+            let row: f64 = (0..=i).map(|k| self.l[(i, k)].powi(2)).sum();
+            self.l[(i, i)].powi(2) / row
+        };
+        (0..n).map(pivot).fold(1.0, f64::min)
+    }
+
+    /// B ← A⁻¹ B.
+    pub fn solve(&self, b: &mut Mat) {
+        self.half_solve(b);
+        faer_solve::solve_upper_triangular_in_place(view(&self.l).transpose(), view_mut(b), Par::Seq);
+    }
+
+    /// B ← L⁻¹ B, so that (L⁻¹B)ᵀ(L⁻¹B) = Bᵀ A⁻¹ B.
+    pub fn half_solve(&self, b: &mut Mat) {
+        faer_solve::solve_lower_triangular_in_place(view(&self.l), view_mut(b), Par::Seq);
+    }
+
+    /// A⁻¹ b.
+    pub fn solve_vec(&self, b: &[f64]) -> Vec<f64> {
+        let mut x = Mat::from_columns(b.len(), 1, b.to_vec());
+        self.solve(&mut x);
+        x.col(0).to_vec()
+    }
+}
+
+/// A = Q diag(λ) Qᵀ.
+#[derive(Debug, Clone)]
+pub struct Eigen {
+    /// λ, ascending
+    pub values: Vec<f64>,
+    /// Q, one eigenvector per column; signs are arbitrary
+    pub vectors: Mat,
+}
+
+/// Eigendecomposition of a symmetric matrix (only its lower triangle is read).
+///
+/// # Errors
+/// `NotFinite`; `NoConvergence`.
+pub fn symmetric_eigen(a: &Mat) -> Result<Eigen, LinalgError> {
+    finite(a)?;
+    let eigen = view(a).self_adjoint_eigen(Side::Lower).map_err(|_| LinalgError::NoConvergence)?;
+    let s = eigen.S().column_vector();
+    Ok(Eigen { values: (0..a.nrows()).map(|i| s[i]).collect(), vectors: owned(eigen.U()) })
+}
+
+/// A = U diag(σ) Vᵀ with r = min(rows, columns) columns in U and V.
+#[derive(Debug, Clone)]
+pub struct Svd {
+    /// U, rows × r; signs are arbitrary
+    pub u: Mat,
+    /// σ, descending
+    pub s: Vec<f64>,
+    /// V, columns × r
+    pub v: Mat,
+}
+
+/// Thin singular value decomposition.
+///
+/// # Errors
+/// `NotFinite`; `NoConvergence`.
+pub fn thin_svd(a: &Mat) -> Result<Svd, LinalgError> {
+    finite(a)?;
+    let svd = view(a).thin_svd().map_err(|_| LinalgError::NoConvergence)?;
+    let s = svd.S().column_vector();
+    let s = (0..a.nrows().min(a.ncols())).map(|i| s[i]).collect();
+    Ok(Svd { u: owned(svd.U()), s, v: owned(svd.V()) })
+}
+
+/// The principal square root of a symmetric matrix: symmetric, no negative eigenvalues (those of A are cut at 0).
+///
+/// # Errors
+/// `NotFinite`; `NoConvergence`.
+pub fn symmetric_root(a: &Mat) -> Result<Mat, LinalgError> {
+    let Eigen { values, vectors } = symmetric_eigen(a)?;
+    let mut scaled = vectors.clone();
+    for (j, value) in values.iter().enumerate() {
+        let root = value.max(0.0).sqrt();
+        scaled.col_mut(j).iter_mut().for_each(|x| *x *= root);
+    }
+    Ok(matmul_nt(&scaled, &vectors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries that look random and are the same everywhere.
+    fn rough(rows: usize, cols: usize) -> Mat {
+        let mut x = 0.37_f64;
+        Mat::from_fn(rows, cols, |_, _| {
+            x = 3.99 * x * (1.0 - x);
+            x - 0.5
+        })
+    }
+
+    fn assert_near(a: &Mat, b: &Mat, tolerance: f64) {
+        assert_eq!((a.nrows(), a.ncols()), (b.nrows(), b.ncols()));
+        for (x, y) in a.data().iter().zip(b.data()) {
+            assert!((x - y).abs() <= tolerance, "{x} and {y}");
+        }
+    }
+
+    #[test]
+    fn products_agree_with_the_sum_over_the_inner_index() {
+        let (a, b) = (rough(7, 5), rough(5, 3));
+        let slow = Mat::from_fn(7, 3, |i, j| (0..5).map(|k| a[(i, k)] * b[(k, j)]).sum());
+        assert_near(&matmul(&a, &b), &slow, 1e-15); // round-off of 5 terms below 1
+        assert_near(&matmul_tn(&a.transpose(), &b), &slow, 1e-15);
+        assert_near(&matmul_nt(&a, &b.transpose()), &slow, 1e-15);
+        let first = Mat::from_columns(7, 1, matvec(&a, b.col(0)));
+        assert_near(&first, &Mat::from_columns(7, 1, slow.col(0).to_vec()), 1e-15);
+        assert_eq!(matvec_t(&a.transpose(), b.col(0)).len(), 7);
+    }
+
+    #[test]
+    fn a_gram_matrix_is_symmetric_to_the_last_bit_and_panels_add_up() {
+        let a = rough(100, 37);
+        let whole = gram(&a);
+        assert_near(&whole, &matmul_tn(&a, &a), 1e-13); // 100 terms
+        assert_eq!(whole, whole.transpose());
+        let mut sum = Mat::zeros(37, 37);
+        for (from, to) in [(0, 64), (64, 100)] {
+            let panel = Mat::from_fn(to - from, 37, |i, j| a[(from + i, j)]);
+            add_gram(&mut sum, panel.data(), to - from);
+        }
+        mirror(&mut sum);
+        assert_near(&sum, &whole, 1e-13);
+        let w: Vec<f64> = (0..100).map(|i| 0.1 * f64::from(i)).collect();
+        let scaled = Mat::from_fn(100, 37, |i, j| w[i] * a[(i, j)]);
+        assert_near(&weighted_gram(&a, &w), &matmul_tn(&a, &scaled), 1e-12);
+    }
+
+    #[test]
+    fn factorisations_put_their_matrix_together_again() {
+        let mut a = gram(&rough(30, 12));
+        for i in 0..12 {
+            a[(i, i)] += 0.5;
+        }
+        let cholesky = Cholesky::new(&a).unwrap();
+        assert_near(&matmul_nt(cholesky.factor(), cholesky.factor()), &a, 1e-13);
+        let mut x = rough(12, 4);
+        cholesky.solve(&mut x);
+        assert_near(&matmul(&a, &x), &rough(12, 4), 1e-13);
+        let eigen = symmetric_eigen(&a).unwrap();
+        assert!(eigen.values.windows(2).all(|w| w[0] <= w[1]), "ascending");
+        let root = symmetric_root(&a).unwrap();
+        assert_near(&matmul(&root, &root), &a, 1e-13);
+        assert_near(&root, &root.transpose(), 1e-14);
+        let b = rough(9, 4);
+        let svd = thin_svd(&b).unwrap();
+        let us = Mat::from_fn(9, 4, |i, j| svd.u[(i, j)] * svd.s[j]);
+        assert_near(&matmul_nt(&us, &svd.v), &b, 1e-14);
+    }
+
+    #[test]
+    fn nan_and_indefinite_matrices_are_refused() {
+        let mut a = Mat::identity(3);
+        a[(1, 1)] = -1.0;
+        assert_eq!(Cholesky::new(&a).unwrap_err(), LinalgError::NotPositiveDefinite);
+        a[(1, 1)] = f64::NAN;
+        assert_eq!(Cholesky::new(&a).unwrap_err(), LinalgError::NotFinite);
+        assert_eq!(symmetric_eigen(&a).unwrap_err(), LinalgError::NotFinite);
+        assert_eq!(thin_svd(&a).unwrap_err(), LinalgError::NotFinite);
+    }
+
+    #[test]
+    fn the_least_pivot_does_not_depend_on_units() {
+        // Variances 1e-12 and 1e6, correlation 0.6: 1 − 0.36 is left unexplained.
+        let a = Mat::from_columns(2, 2, vec![1e-12, 0.6e-3, 0.6e-3, 1e6]);
+        let least = Cholesky::new(&a).unwrap().least_pivot();
+        assert!((least - 0.64).abs() < 1e-14, "{least}");
+    }
+
+    #[test]
+    fn covariance_of_three_points_is_known() {
+        let a = Mat::from_columns(2, 3, vec![0.0, 0.0, 3.0, 0.0, 0.0, 3.0]);
+        let c = covariance(&a, 2.0);
+        assert_near(&c, &Mat::from_columns(2, 2, vec![3.0, -1.5, -1.5, 3.0]), 1e-15);
+    }
+}

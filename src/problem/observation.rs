@@ -1,4 +1,0 @@
-//! x
-/// x
-#[derive(Debug, Clone)]
-pub struct Observation;

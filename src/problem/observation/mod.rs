@@ -1,0 +1,146 @@
+//! What was seen: the observation y in named blocks, and the covariance Γ of its noise.
+//!
+//! Belongs here: y, which of its rows count, Γ, and reading `observation.toml`.
+//! Not here: what a model does to be compared with it, how an algorithm uses it.
+
+mod noise;
+mod read;
+mod table;
+
+pub use noise::{Covariance, CovarianceError, Noise};
+
+/// One named part of the observation: what a model returns under that name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Block {
+    /// Name, unique in the observation
+    pub name: String,
+    /// Values in the unit of the observation; NaN: not observed, the model's number there is ignored
+    pub y: Vec<f64>,
+}
+
+impl Block {
+    /// Numbers the model returns for it, observed or not.
+    pub fn len(&self) -> usize {
+        self.y.len()
+    }
+
+    /// No numbers at all (refused by [`Observation::new`]).
+    pub fn is_empty(&self) -> bool {
+        self.y.is_empty()
+    }
+}
+
+/// The observation y and the covariance Γ of its noise.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    blocks: Vec<Block>,
+    observed: Vec<usize>,
+    y: Vec<f64>,
+    noise: Noise,
+}
+
+/// Why blocks make no observation.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ObservationError {
+    /// Nothing was observed
+    #[error("no value of `y` is observed")]
+    Nothing,
+    /// A block without rows
+    #[error("block `{name}` is empty")]
+    Empty {
+        /// Its name
+        name: String,
+    },
+    /// An infinite value
+    #[error("row {row} of block `{name}` is {found}")]
+    Value {
+        /// Its name
+        name: String,
+        /// From 1
+        row: usize,
+        /// What stands there
+        found: f64,
+    },
+    /// Two blocks of one name
+    #[error("two blocks are called `{name}`")]
+    Duplicate {
+        /// Their name
+        name: String,
+    },
+    /// A block's covariance is none
+    #[error("block `{name}`: {error}")]
+    Covariance {
+        /// The block's name
+        name: String,
+        /// In which way
+        error: CovarianceError,
+    },
+}
+
+impl Observation {
+    /// An observation from its blocks; dense covariances are factored here, once.
+    ///
+    /// # Errors
+    /// Nothing observed, infinite values, names used twice, a covariance that is none.
+    pub fn new(parts: Vec<(Block, Covariance)>) -> Result<Self, ObservationError> {
+        let mut all =
+            Self { blocks: Vec::new(), observed: Vec::new(), y: Vec::new(), noise: Noise::default() };
+        let mut from = 0;
+        for (block, covariance) in parts {
+            let name = || block.name.clone();
+            if block.is_empty() {
+                return Err(ObservationError::Empty { name: name() });
+            }
+            if all.blocks.iter().any(|other| other.name == block.name) {
+                return Err(ObservationError::Duplicate { name: name() });
+            }
+            if let Some(i) = block.y.iter().position(|y| y.is_infinite()) {
+                return Err(ObservationError::Value { name: name(), row: i + 1, found: block.y[i] });
+            }
+            let wrong = |error| ObservationError::Covariance { name: block.name.clone(), error };
+            covariance.check(block.len()).map_err(wrong)?;
+            let rows: Vec<usize> = (0..block.len()).filter(|&i| !block.y[i].is_nan()).collect();
+            all.noise.push(&covariance, &rows).map_err(wrong)?;
+            all.observed.extend(rows.iter().map(|i| from + i));
+            all.y.extend(rows.iter().map(|&i| block.y[i]));
+            from += block.len();
+            all.blocks.push(block);
+        }
+        if all.y.is_empty() { Err(ObservationError::Nothing) } else { Ok(all) }
+    }
+
+    /// Its blocks, in the order of the file.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Numbers a model returns in all, observed or not.
+    pub fn len(&self) -> usize {
+        self.blocks.iter().map(Block::len).sum()
+    }
+
+    /// Never: an observation has rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names and lengths of the blocks, as a model is asked for them.
+    pub fn shape(&self) -> Vec<(String, usize)> {
+        self.blocks.iter().map(|block| (block.name.clone(), block.len())).collect()
+    }
+
+    /// Rows of the model's output (from 0) that were observed, ascending: the p rows an update uses.
+    pub fn observed(&self) -> &[usize] {
+        &self.observed
+    }
+
+    /// Observed values, p numbers.
+    pub fn y(&self) -> &[f64] {
+        &self.y
+    }
+
+    /// Covariance of the noise over the observed rows, p × p.
+    pub fn noise(&self) -> &Noise {
+        &self.noise
+    }
+}

@@ -1,0 +1,27 @@
+//! `platform/<host>.toml`: what each host of a run is, written by the first task there.
+
+use std::fs;
+
+use crate::files::{TomlText, publish};
+use crate::machine::{self, probe};
+use crate::steps::Run;
+
+/// Record this host, if nobody has. A record that cannot be written costs nobody a member.
+pub fn once(run: &Run) {
+    let path = run.dir.platform(machine::host());
+    if path.exists() {
+        return;
+    }
+    let Ok(body) = toml::to_string(&probe::this_machine()) else { return };
+    let mut text = TomlText::comments("ekp platform: what this host is, seen by the first task that ran on it.");
+    text.text("schema", "ekp.platform").number("version", 1);
+    let version = run.experiment.model.external.as_ref().and_then(|e| e.version());
+    if let Some(version) = version {
+        text.text("model_version", &version);
+    }
+    let text = format!("{}{body}", text.finish());
+    if let Some(folder) = path.parent() {
+        let _ = fs::create_dir_all(folder);
+    }
+    let _ = publish(&path, text.as_bytes());
+}
