@@ -11,6 +11,7 @@ pub mod queue;
 pub mod scripts;
 pub mod setup;
 pub mod site;
+pub mod slurm;
 pub mod threads;
 pub mod workers;
 
@@ -42,6 +43,12 @@ pub enum LaunchError {
         /// What to do
         hint: String,
     },
+    /// Slurm
+    #[error(transparent)]
+    Queue(#[from] queue::QueueError),
+    /// A run and its jobs
+    #[error(transparent)]
+    Slurm(#[from] slurm::SlurmError),
     /// Another launcher is at work on this run
     #[error("another `ekp-launch` is at work on this run")]
     Busy,
@@ -58,7 +65,9 @@ impl Explain for LaunchError {
         match self {
             Self::Step(e) => e.hint(),
             Self::Script(e) => e.hint(),
-            Self::Site(e) => e.hint(),
+            Self::Site(e) => Explain::hint(e.as_ref()),
+            Self::Queue(e) => e.hint(),
+            Self::Slurm(e) => e.hint(),
             Self::Carrier { hint, .. } => Some(hint.clone()),
             Self::Busy => Some("`ekp-status --watch` shows how far it is".into()),
         }
@@ -68,6 +77,8 @@ impl Explain for LaunchError {
             Self::Step(e) => e.exit(),
             Self::Script(e) => e.exit(),
             Self::Site(e) => e.exit(),
+            Self::Queue(e) => e.exit(),
+            Self::Slurm(e) => e.exit(),
             Self::Carrier { .. } => Exit::Failed,
             Self::Busy => Exit::NotYet,
         }

@@ -15,7 +15,7 @@ mod limits;
 mod list;
 
 pub use advice::{advice, never_starts};
-pub use limits::Limits;
+pub use limits::{Limits, Partition};
 pub use list::{Listed, State};
 
 use call::{Answer, call};
@@ -218,13 +218,13 @@ impl Queue {
         Ok(Limits::parse(&self.ask("scontrol", &["show", "config"])?))
     }
 
-    /// The longest wall time a partition gives, in seconds; none for no limit.
+    /// The wall times of a partition, or of the default one.
     ///
     /// # Errors
-    /// Slurm is not here, does not answer, or has no such partition.
-    pub fn longest(&self, partition: Option<&str>) -> Result<Option<u64>, QueueError> {
+    /// Slurm is not here, or does not answer.
+    pub fn partition(&self, name: Option<&str>) -> Result<Partition, QueueError> {
         let text = self.ask("scontrol", &["--oneliner", "show", "partition"])?;
-        Ok(limits::longest(&text, partition))
+        Ok(Partition::parse(&text, name))
     }
 
     /// Ask whether the site would take a script, without submitting it.

@@ -36,16 +36,28 @@ impl Limits {
     }
 }
 
-/// `MaxTime` of a partition in `scontrol -o show partition`; the default one when none is named.
-pub(super) fn longest(text: &str, partition: Option<&str>) -> Option<u64> {
-    let field = |line: &str, key: &str| {
-        line.split_whitespace().find_map(|word| word.strip_prefix(key).map(str::to_owned))
-    };
-    let line = text.lines().find(|line| match partition {
-        Some(name) => field(line, "PartitionName=").as_deref() == Some(name),
-        None => field(line, "Default=").as_deref() == Some("YES"),
-    })?;
-    Walltime::parse(&field(line, "MaxTime=")?)?.0
+/// What `scontrol -o show partition` says of wall times; absent where there is no limit, or no such partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Partition {
+    /// What a job gets that asks for nothing
+    pub default_s: Option<u64>,
+    /// What a job may ask for
+    pub longest_s: Option<u64>,
+}
+
+impl Partition {
+    pub(super) fn parse(text: &str, name: Option<&str>) -> Self {
+        let field = |line: &str, key: &str| {
+            line.split_whitespace().find_map(|word| word.strip_prefix(key).map(str::to_owned))
+        };
+        let line = text.lines().find(|line| match name {
+            Some(name) => field(line, "PartitionName=").as_deref() == Some(name),
+            None => field(line, "Default=").as_deref() == Some("YES"),
+        });
+        let time = |key: &str| Walltime::parse(&field(line?, key)?)?.0;
+        let longest_s = time("MaxTime=");
+        Self { default_s: time("DefaultTime=").or(longest_s), longest_s }
+    }
 }
 
 #[cfg(test)]
@@ -66,11 +78,12 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_time_is_that_of_the_partition_or_of_the_default_one() {
-        let text = "PartitionName=main Default=YES MaxNodes=UNLIMITED MaxTime=UNLIMITED MinNodes=0\n\
-                    PartitionName=short Default=NO MaxTime=1-00:02:00 MinNodes=0\n";
-        assert_eq!(longest(text, Some("short")), Some(86_520));
-        assert_eq!(longest(text, None), None);
-        assert_eq!(longest(text, Some("nope")), None);
+    fn the_wall_times_are_those_of_the_partition_or_of_the_default_one() {
+        let text = "PartitionName=main Default=YES DefaultTime=01:00:00 MaxNodes=UNLIMITED MaxTime=UNLIMITED\n\
+                    PartitionName=short Default=NO DefaultTime=NONE MaxTime=1-00:02:00 MinNodes=0\n";
+        let short = Partition { default_s: Some(86_520), longest_s: Some(86_520) };
+        assert_eq!(Partition::parse(text, Some("short")), short);
+        assert_eq!(Partition::parse(text, None), Partition { default_s: Some(3600), longest_s: None });
+        assert_eq!(Partition::parse(text, Some("nope")), Partition::default());
     }
 }

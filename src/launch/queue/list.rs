@@ -18,8 +18,10 @@ pub(super) fn format() -> String {
 pub enum State {
     /// Waiting
     Pending,
-    /// Running, starting or ending
+    /// Running or starting
     Running,
+    /// Over, but not yet cleared away
+    Ending,
     /// Suspended or stopped
     Suspended,
     /// Anything else, in Slurm's word
@@ -70,7 +72,9 @@ fn line(line: &str) -> Option<Listed> {
         elements: elements(shown),
         state: match state {
             "PENDING" | "REQUEUED" | "REQUEUE_HOLD" | "SPECIAL_EXIT" => State::Pending,
-            "RUNNING" | "CONFIGURING" | "COMPLETING" | "STAGE_OUT" | "SIGNALING" => State::Running,
+            "RUNNING" | "CONFIGURING" | "SIGNALING" => State::Running,
+            "COMPLETING" | "STAGE_OUT" | "CANCELLED" | "COMPLETED" | "FAILED" | "TIMEOUT" | "NODE_FAIL"
+            | "OUT_OF_MEMORY" | "PREEMPTED" | "BOOT_FAIL" | "DEADLINE" => State::Ending,
             "SUSPENDED" | "STOPPED" | "RESIZING" => State::Suspended,
             other => State::Other(other.to_owned()),
         },
