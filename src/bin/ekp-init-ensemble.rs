@@ -31,6 +31,10 @@ fn run(args: &Args) -> Result<Exit, StepError> {
     let run = Run::open(&args.run)?;
     let new = ensemble::run(&run)?;
     let name = run.dir.iteration_name(run.experiment.first_iteration);
-    args.voice.say(&if new { format!("made `{name}`: {} members", run.experiment.members) } else { "already done".into() });
+    args.voice.say(&if new {
+        format!("made `{name}`: {} members", run.experiment.members)
+    } else {
+        "already done".into()
+    });
     Ok(Exit::Done)
 }

@@ -15,12 +15,15 @@ use ekp::steps::{Run, StepError};
 
 /// Make a run folder from one experiment file
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Examples:
+#[command(
+    version,
+    after_help = "Examples:
   ekp-init --new etki my_study          starter files in the folder my_study
   ekp-init my_study/experiment.toml     makes my_study/runs/<name> and says what to type next
   ekp-init --check experiment.toml      only look for faults
   ekp-init --try experiment.toml        run the model once, at the centre of the prior
-  ekp-init --extend iterations=20 RUN   more iterations for a run")]
+  ekp-init --extend iterations=20 RUN   more iterations for a run"
+)]
 pub(crate) struct Args {
     /// The experiment (a folder means `experiment.toml` in it); with --new the folder to make
     #[arg(default_value = "experiment.toml")]
@@ -64,10 +67,14 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     if let Some(extension) = &args.extend {
         return extend(args, extension);
     }
-    let experiment =
-        if args.experiment.is_dir() { args.experiment.join("experiment.toml") } else { args.experiment.clone() };
+    let experiment = if args.experiment.is_dir() {
+        args.experiment.join("experiment.toml")
+    } else {
+        args.experiment.clone()
+    };
     let from = args.from.as_deref().map(fork).transpose()?;
-    let request = Request { experiment: experiment.clone(), run: args.run.clone(), settings: args.set.clone(), from };
+    let request =
+        Request { experiment: experiment.clone(), run: args.run.clone(), settings: args.set.clone(), from };
     let site = setup::site(args.site.as_deref(), &experiment)?;
     if args.check {
         let prepared = init::check(&request)?;
@@ -90,7 +97,9 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     match made {
         Made::New => args.voice.say(&format!("made `{root}`: {}", setup::summary(&prepared))),
         Made::Same => args.voice.say("the run is there already, with this experiment: nothing changed"),
-        Made::Refreshed => args.voice.say("the run is there already, with this experiment: scripts and site written anew"),
+        Made::Refreshed => {
+            args.voice.say("the run is there already, with this experiment: scripts and site written anew")
+        }
     }
     cli::out(&format!("{root}\n"));
     args.voice.say(&setup::next_steps(&prepared));
@@ -99,7 +108,9 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
 
 fn fork(text: &str) -> Result<(PathBuf, u32), LaunchError> {
     let parsed = text.rsplit_once(':').and_then(|(run, n)| Some((PathBuf::from(run), n.parse().ok()?)));
-    parsed.ok_or_else(|| refused(format!("`--from {text}` names no iteration of a run"), "write `--from RUN:3`"))
+    parsed.ok_or_else(|| {
+        refused(format!("`--from {text}` names no iteration of a run"), "write `--from RUN:3`")
+    })
 }
 
 fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
@@ -107,7 +118,8 @@ fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
     let iterations = iterations.ok_or_else(|| {
         refused(format!("`--extend {extension}` is not understood"), "write `--extend iterations=20 RUN`")
     })?;
-    let folder = if args.experiment == Path::new("experiment.toml") { Path::new(".") } else { &args.experiment };
+    let folder =
+        if args.experiment == Path::new("experiment.toml") { Path::new(".") } else { &args.experiment };
     let run = Run::open(folder)?;
     init::extend(&run, iterations)?;
     setup::rewrite(&run)?;
@@ -116,7 +128,8 @@ fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
 }
 
 fn starter(args: &Args, method: &str) -> Result<Exit, LaunchError> {
-    let folder = if args.experiment == Path::new("experiment.toml") { Path::new(method) } else { &args.experiment };
+    let folder =
+        if args.experiment == Path::new("experiment.toml") { Path::new(method) } else { &args.experiment };
     let files = setup::starter(method, folder)?;
     for file in files {
         args.voice.say(&format!("wrote `{}`", file.display()));

@@ -18,11 +18,14 @@ use ekp::steps::{Run, StepError, trial};
 
 /// Run members of one iteration
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Examples:
+#[command(
+    version,
+    after_help = "Examples:
   ekp-run-member . -i 3 -m 7                   run it, if it has no outcome
   ekp-run-member . -i 3 -m 7 --again           run it anew, replace its outcome
   ekp-run-member . -i 3 -m 7 --scratch /tmp/a  run it there, publish nothing
-  ekp-run-member . -i 3 -m 7 --print           what would be run, to paste")]
+  ekp-run-member . -i 3 -m 7 --print           what would be run, to paste"
+)]
 pub(crate) struct Args {
     /// Run folder, as made by `ekp-init`
     #[arg(default_value = ".")]
@@ -100,7 +103,10 @@ fn run(args: &Args) -> Result<Exit, StepError> {
     if let Some(reason) = &args.fail {
         for m in members.iter() {
             let marked = member::mark_failed(&run, args.iteration, m, Cause::User, reason)?;
-            args.voice.say(&format!("member {m}: {}", if marked { "marked as failed" } else { "it has data; nothing changed" }));
+            args.voice.say(&format!(
+                "member {m}: {}",
+                if marked { "marked as failed" } else { "it has data; nothing changed" }
+            ));
         }
         return Ok(Exit::Done);
     }
@@ -124,17 +130,29 @@ fn run(args: &Args) -> Result<Exit, StepError> {
     Ok(if args.strict && failed.into_inner() > 0 { Exit::Failed } else { Exit::Done })
 }
 
-fn scratch(args: &Args, run: &Run, members: &Members, folder: &std::path::Path, options: &Options) -> Result<Exit, StepError> {
+fn scratch(
+    args: &Args,
+    run: &Run,
+    members: &Members,
+    folder: &std::path::Path,
+    options: &Options,
+) -> Result<Exit, StepError> {
     let mut good = true;
     for m in members.iter() {
         let folder = if members.len() > 1 { folder.join(run.dir.member_name(m)) } else { folder.to_owned() };
         let trial = trial::scratch(run, args.iteration, m, &folder, options)?;
         match &trial.result {
             Ok(output) => {
-                for ((name, _), values) in run.dir.identity.blocks.iter().zip(&run.dir.identity.lengths).zip(&output.blocks) {
+                for ((name, _), values) in
+                    run.dir.identity.blocks.iter().zip(&run.dir.identity.lengths).zip(&output.blocks)
+                {
                     cli::out(&format!("{name} = {values:?}\n"));
                 }
-                args.voice.say(&format!("done in {:.3} s in `{}`; nothing published", trial.usage.wall_s, folder.display()));
+                args.voice.say(&format!(
+                    "done in {:.3} s in `{}`; nothing published",
+                    trial.usage.wall_s,
+                    folder.display()
+                ));
             }
             Err(error) => {
                 good = false;

@@ -15,9 +15,12 @@ use ekp::steps::{Run, StepError, Update};
 
 /// Close an iteration and make the next one
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Example:
+#[command(
+    version,
+    after_help = "Example:
   ekp-update . -i 3            exit 3 while a member has no outcome
-  ekp-update . -i 3 --close    the members' jobs have ended: what is missing is lost")]
+  ekp-update . -i 3 --close    the members' jobs have ended: what is missing is lost"
+)]
 pub(crate) struct Args {
     /// Run folder, as made by `ekp-init`
     #[arg(default_value = ".")]

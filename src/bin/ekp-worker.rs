@@ -19,10 +19,13 @@ use ekp::steps::{Run, StepError};
 
 /// A worker of a pool: runs open members until none is left
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Examples:
+#[command(
+    version,
+    after_help = "Examples:
   srun -n 64 ekp-worker RUN              a pool of 64 for the open iteration
   mpirun -n 4 ekp-worker RUN --to-end    a pool that carries the whole run
-  seq 8 | xargs -P 8 -I{} ekp-worker RUN --rank {}")]
+  seq 8 | xargs -P 8 -I{} ekp-worker RUN --rank {}"
+)]
 pub(crate) struct Args {
     /// Run folder, as made by `ekp-init`
     #[arg(default_value = ".")]
@@ -57,12 +60,22 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<Exit, StepError> {
     let run = Run::open(&args.run)?;
     let stop = signals::stop_flag().ok();
-    let options =
-        Options { threads: args.threads.max(1), worker: args.rank.unwrap_or_else(rank), stop, ..Options::default() };
+    let options = Options {
+        threads: args.threads.max(1),
+        worker: args.rank.unwrap_or_else(rank),
+        stop,
+        ..Options::default()
+    };
     if args.serve {
         return serve(&run, &options);
     }
-    let worker = Worker { options, lease_s: args.lease.max(0.1), to_end: args.to_end, iteration: args.iteration };
+    let worker = Worker {
+        options,
+        lease_s: args.lease.max(0.1),
+        to_end: args.to_end,
+        iteration: args.iteration,
+        wait: true,
+    };
     let work = worker::work(&run, &worker, &|m, outcome| match outcome {
         Outcome::Failed { reason } => args.voice.say(&format!("member {m}: model failed: {reason}")),
         Outcome::Done { seconds } => args.voice.detail(&format!("member {m}: done in {seconds:.3} s")),

@@ -18,15 +18,20 @@ pub(super) struct Algorithm {
 
 pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
     let method = section.choice("method", METHODS)?.unwrap_or("etki");
-    let members = section.integer("members", 2..=1_000_000)?.ok_or_else(|| section.missing("members", "ensemble size, such as 20"))?;
+    let members = section
+        .integer("members", 2..=1_000_000)?
+        .ok_or_else(|| section.missing("members", "ensemble size, such as 20"))?;
     let members = u32::try_from(members).expect("at most a million");
-    let iterations = section.integer("iterations", 1..=100_000)?.ok_or_else(|| section.missing("iterations", "how many at most, such as 10"))?;
+    let iterations = section
+        .integer("iterations", 1..=100_000)?
+        .ok_or_else(|| section.missing("iterations", "how many at most, such as 10"))?;
     let iterations = u32::try_from(iterations).expect("at most 100000");
+    let mut nugget = 0.0;
     let process = match method {
         "eki" => {
             let perturbed = section.opt("perturb")?.unwrap_or(true);
-            let nugget = section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0);
-            Process::Eki { perturbed, nugget }
+            nugget = section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0);
+            Process::Eki { perturbed }
         }
         _ => {
             if section.keys().any(|k| k == "perturb") {
@@ -37,7 +42,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
         }
     };
     let schedule = schedule(section)?;
-    let failures = match section.choice("failed_members", &["redraw", "keep-out", "ignore"])? {
+    let failures = match section.choice("failed_members", &["redraw", "ignore"])? {
         Some("ignore") => FailureRule::Ignore,
         _ => FailureRule::Redraw,
     };
@@ -46,17 +51,21 @@ pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
     if members < 10 {
         warnings.push(format!("{members} members are few: 10 or more give a usable covariance"));
     }
-    if matches!(process, Process::Eki { perturbed: false, .. }) {
+    if matches!(process, Process::Eki { perturbed: false }) {
         warnings.push("`eki` without perturbed observations: the spread collapses too fast, do not read it as uncertainty".into());
     }
-    let kalman = Kalman { process, schedule, failures, nan_tolerance: 0.0, members: members as usize };
+    let kalman = Kalman { schedule, failures, nugget, ..Kalman::new(process, members as usize) };
     Ok(Algorithm { method: method.to_owned(), members, iterations, kalman, warnings })
 }
 
 fn schedule(section: &Section<'_>) -> Result<Schedule, Marked> {
     let kind = section.choice("scheduler", &["data-misfit", "fixed"])?.unwrap_or("data-misfit");
     let foreign = |key: &str, of: &str| {
-        section.wrong(key, format!("`{key}` has no use here"), format!("it belongs to `scheduler = \"{of}\"`, this is `{kind}`"))
+        section.wrong(
+            key,
+            format!("`{key}` has no use here"),
+            format!("it belongs to `scheduler = \"{of}\"`, this is `{kind}`"),
+        )
     };
     if kind == "fixed" {
         for key in ["terminate_at", "on_terminate"] {

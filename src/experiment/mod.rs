@@ -48,9 +48,11 @@ impl From<Marked> for ExperimentError {
 impl Explain for ExperimentError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Marked(e) => e.hint(),
+            Self::Marked(e) => Explain::hint(e.as_ref()),
             Self::File(e) => e.hint(),
-            Self::Setting { .. } => Some("write `--set algorithm.members=40`: a key with its tables, then a TOML value".into()),
+            Self::Setting { .. } => {
+                Some("write `--set algorithm.members=40`: a key with its tables, then a TOML value".into())
+            }
         }
     }
     fn exit(&self) -> crate::explain::Exit {
@@ -138,7 +140,9 @@ impl Experiment {
         let top = document.section();
         schema(&top, "ekp.experiment")?;
         let name = name(&top)?;
-        let seed = top.integer("seed", 0..=i64::MAX)?.ok_or_else(|| top.missing("seed", "an integer, such as 42"))?;
+        let seed = top
+            .integer("seed", 0..=i64::MAX)?
+            .ok_or_else(|| top.missing("seed", "an integer, such as 42"))?;
         let model_section = needed(&top, "model")?;
         let model = Model::read(&model_section, base)?;
         let prior = needed(&top, "prior")?;
@@ -171,9 +175,11 @@ impl Experiment {
             }
             None => Keep::Failed,
         };
-        for (table, method) in [("score", "dds"), ("inputs", "forward"), ("axis", "grid"), ("stage", "grid")] {
+        for (table, method) in [("score", "dds"), ("inputs", "forward"), ("axis", "grid"), ("stage", "grid")]
+        {
             if top.keys().any(|k| k == table) {
-                let label = format!("`[{table}]` belongs to method `{method}`, this is `{}`", algorithm.method);
+                let label =
+                    format!("`[{table}]` belongs to method `{method}`, this is `{}`", algorithm.method);
                 return Err(top.wrong(table, format!("`[{table}]` has no use here"), label));
             }
         }
@@ -249,7 +255,11 @@ fn needed<'a>(top: &Section<'a>, name: &str) -> Result<Section<'a>, Marked> {
 fn schema(top: &Section<'_>, expected: &'static str) -> Result<(), Marked> {
     let found: String = top.need("schema")?;
     if found != expected {
-        return Err(top.wrong("schema", "this is another kind of file", format!("found `{found}`, allowed: `{expected}`")));
+        return Err(top.wrong(
+            "schema",
+            "this is another kind of file",
+            format!("found `{found}`, allowed: `{expected}`"),
+        ));
     }
     top.integer("version", 1..=1)?.ok_or_else(|| top.missing("version", "1"))?;
     Ok(())
@@ -260,7 +270,9 @@ fn name(top: &Section<'_>) -> Result<String, Marked> {
     let name: String = top.need("name")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > 60 || !name.chars().all(plain) || name.starts_with(['.', '-']) {
-        let label = format!("found `{name}`, allowed: 1 to 60 letters, digits, `.`, `_`, `-`, not beginning with `.` or `-`");
+        let label = format!(
+            "found `{name}`, allowed: 1 to 60 letters, digits, `.`, `_`, `-`, not beginning with `.` or `-`"
+        );
         return Err(top.wrong("name", "`name` cannot be used as a folder's name", label));
     }
     Ok(name)
@@ -278,7 +290,9 @@ fn failures(top: &Section<'_>) -> Result<Failures, Marked> {
     if let Some("fail") = section.choice("lost", &["rerun", "fail"])? {
         failures.lost = Lost::Fail;
     }
-    if let Some(share) = section.number("nan_tolerance", "a share from 0 to 1", |q| (0.0..=1.0).contains(&q))? {
+    if let Some(share) =
+        section.number("nan_tolerance", "a share from 0 to 1", |q| (0.0..=1.0).contains(&q))?
+    {
         failures.nan_tolerance = share;
     }
     section.finish()?;

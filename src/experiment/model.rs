@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::explain::{Marked, nearest, one_of};
 use crate::files::human::Section;
 use crate::models::external::External;
-use crate::models::lorenz96::Lorenz96;
 use crate::models::sinusoid::Sinusoid;
 use crate::models::{Forward, Want};
 
@@ -38,13 +37,17 @@ impl Model {
         let model = match builtin {
             Some(name) => {
                 if section.keys().any(|k| k == "command") {
-                    let label = "allowed: `builtin` for a model of the toolkit, or `command` for a program of yours";
-                    return Err(section.wrong("command", "`[model]` has both `builtin` and `command`", label));
+                    let label =
+                        "allowed: `builtin` for a model of the toolkit, or `command` for a program of yours";
+                    return Err(section.wrong(
+                        "command",
+                        "`[model]` has both `builtin` and `command`",
+                        label,
+                    ));
                 }
                 let options = section.section(&name)?;
                 let forward: Arc<dyn Forward> = match name.as_str() {
                     "sinusoid" => Arc::new(Sinusoid::read(options.as_ref())?),
-                    "lorenz96" => Arc::new(Lorenz96::read(options.as_ref())?),
                     _ => return Err(unknown(section, &name)),
                 };
                 Self { forward, external: None, title: name, pack }
@@ -57,11 +60,14 @@ impl Model {
                         "to run many members in one array element set `members_per_task` in `site.toml`",
                     ));
                 }
-                let title = external.title();
+                let title = section.opt::<Vec<String>>("command")?.unwrap_or_default().join(" ");
                 Self { forward: external.clone(), external: Some(external), title, pack }
             }
             None => {
-                let label = format!("add `builtin = …`: {}, or `command = [\"./model.sh\", \"{{parameters}}\", \"{{data}}\"]`", one_of(BUILTIN));
+                let label = format!(
+                    "add `builtin = …`: {}, or `command = [\"./model.sh\", \"{{parameters}}\", \"{{data}}\"]`",
+                    one_of(BUILTIN)
+                );
                 return Err(section.wrong("", "`[model]` names no model", label));
             }
         };
@@ -80,6 +86,7 @@ fn unknown(section: &Section<'_>, name: &str) -> Marked {
     let fault = section.wrong("builtin", "there is no such built-in model", label);
     match nearest(name, BUILTIN) {
         Some(near) => fault.hint(format!("did you mean `{near}`?")),
-        None => fault.hint("any program can be a model: `command = [\"./model.sh\", \"{parameters}\", \"{data}\"]`"),
+        None => fault
+            .hint("any program can be a model: `command = [\"./model.sh\", \"{parameters}\", \"{data}\"]`"),
     }
 }

@@ -65,7 +65,13 @@ pub fn carry(
             }
             Err(LaunchError::Step(StepError::NotReady { iteration, missing, .. })) => {
                 for (m, why) in &missing {
-                    member::mark_failed(run, iteration, *m, Cause::Lost, &format!("lost {RERUNS} times: {why}"))?;
+                    member::mark_failed(
+                        run,
+                        iteration,
+                        *m,
+                        Cause::Lost,
+                        &format!("lost {RERUNS} times: {why}"),
+                    )?;
                 }
             }
             other => return other,
@@ -154,7 +160,9 @@ fn spread(
             if means.stop.load(Ordering::Relaxed) {
                 return Err(StepError::Interrupted.into());
             }
-            let Some(part) = queue.lock().expect("no one panics under this lock").next() else { return Ok(()) };
+            let Some(part) = queue.lock().expect("no one panics under this lock").next() else {
+                return Ok(());
+            };
             let mut broken = 0;
             loop {
                 match lane.members(iteration, part, &each) {

@@ -93,7 +93,9 @@ impl Lane for Worker {
                 Some(Answer::End(Exit::Done, _)) => return Ok(()),
                 Some(Answer::End(Exit::Cancelled, _)) => return Err(StepError::Cancelled.into()),
                 Some(Answer::End(_, what)) => {
-                    return Err(StepError::Refused { what, hint: "see the worker's message above".into() }.into());
+                    return Err(
+                        StepError::Refused { what, hint: "see the worker's message above".into() }.into()
+                    );
                 }
                 None => return Err(self.ended()),
             }

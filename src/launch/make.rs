@@ -16,7 +16,10 @@ pub struct Make {
 impl Launcher for Make {
     fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
         let mut command = Command::new("make");
-        command.current_dir(run.dir.root()).arg(format!("-j{}", self.means.workers)).arg("--no-print-directory");
+        command
+            .current_dir(run.dir.root())
+            .arg(format!("-j{}", self.means.workers))
+            .arg("--no-print-directory");
         // A make above this one must not hand its flags and job slots down.
         for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"] {
             command.env_remove(variable);

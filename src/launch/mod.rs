@@ -4,9 +4,11 @@
 //! Not here: knowledge of algorithms or models.
 
 pub mod crew;
+pub mod dry_run;
 pub mod local;
 pub mod make;
 pub mod mpi;
+pub mod once;
 pub mod queue;
 pub mod scripts;
 pub mod setup;

@@ -48,7 +48,9 @@ impl Launcher for Mpi {
         command.args(["--threads", &self.means.threads.to_string()]);
         // Open MPI refuses to run as root and to start more ranks than it counts cores, unless told.
         command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-        command.env("OMPI_MCA_rmaps_base_oversubscribe", "1").env("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
+        command
+            .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
+            .env("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
         // What an sbatch leaves behind would make every srun start without an environment.
         command.env_remove("SLURM_EXPORT_ENV");
         command.stdin(Stdio::null()).stdout(Stdio::from(std::io::stderr()));

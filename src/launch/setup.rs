@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::experiment::{ExperimentError, load};
+use crate::experiment::load;
+use crate::explain::one_of;
+use crate::files::{FileError, publish};
 use crate::launch::scripts::{self, ScriptContext};
 use crate::launch::site::{Job, Site};
 use crate::launch::{LaunchError, tools};
-use crate::steps::Run;
+use crate::machine;
+use crate::models::external::External;
 use crate::steps::init::{self, Made, Prepared, Request};
+use crate::steps::{Run, trial};
 
 /// Elements of an array when the site does not say: more is a burden for the scheduler, not a help.
 const ELEMENTS: u32 = 40;
@@ -68,7 +72,7 @@ pub fn context(prepared: &Prepared, site: &Site, made_by: &str) -> Result<Script
         pad: id.iteration_digits,
         tools: tools()?,
         made_by: made_by.to_owned(),
-        member_ranks: prepared.experiment.model.external.as_ref().and_then(|e| e.ranks()),
+        member_ranks: ranks(prepared.experiment.model.external.as_deref()),
     })
 }
 
@@ -85,3 +89,221 @@ pub fn make(request: &Request, site: &Site, made_by: &str) -> Result<(Prepared, 
     let made = init::make(&prepared, &files)?;
     Ok((prepared, made))
 }
+
+/// What an experiment is, in one line.
+pub fn summary(prepared: &Prepared) -> String {
+    let e = &prepared.experiment;
+    let observations: usize = prepared.identity.lengths.iter().sum();
+    format!(
+        "{} with {} members, {} parameters, {observations} observations, at most {} iterations of `{}`",
+        e.method,
+        e.members,
+        prepared.problem.prior.dim(),
+        e.iterations,
+        e.model.title
+    )
+}
+
+/// What to type next.
+pub fn next_steps(prepared: &Prepared) -> String {
+    let root = shown(&prepared.root);
+    format!(
+        "next:  ekp-launch {root}                        on this machine\n\
+         or:    cd {root} && sbatch ekp_calibration.sbatch"
+    )
+}
+
+/// A path as a person types it: from here if it lies below, quoted where the shell needs it.
+pub fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let path = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
+    let path = if path.is_empty() { ".".into() } else { path };
+    shlex::try_quote(&path).map_or_else(|_| path.clone(), std::borrow::Cow::into_owned)
+}
+
+/// The command of this process, as typed, for the head of generated files.
+pub fn made_by() -> String {
+    let mut words: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    if let Some(program) = words.first_mut() {
+        *program = Path::new(program)
+            .file_name()
+            .map_or_else(|| "ekp-init".into(), |n| n.to_string_lossy().into_owned());
+    }
+    let words: Vec<String> = words
+        .iter()
+        .map(|w| {
+            shlex::try_quote(&w.replace(['\n', '\r'], " "))
+                .map_or_else(|_| w.clone(), std::borrow::Cow::into_owned)
+        })
+        .collect();
+    words.join(" ")
+}
+
+/// Run one member at the centre of the prior; the report, and whether it gave an outcome.
+///
+/// # Errors
+/// The disk.
+pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), LaunchError> {
+    let folder = std::env::temp_dir().join(format!("ekp-try-{}", std::process::id()));
+    let threads = site.local.threads.max(1) as usize;
+    let trial = trial::at_centre(prepared, &folder, threads)?;
+    let prior = &prepared.problem.prior;
+    let mut text = String::from("one member at the centre of the prior:\n");
+    for (name, value) in prior.row_names().iter().zip(prior.constrain(&prior.centre())) {
+        text.push_str(&format!("  {name} = {value}\n"));
+    }
+    let good = trial.result.is_ok();
+    match &trial.result {
+        Ok(output) => {
+            let names = prepared.identity.blocks.iter().zip(&prepared.identity.lengths).zip(&output.blocks);
+            for ((name, expected), values) in names {
+                let odd = values.iter().filter(|x| !x.is_finite()).count();
+                text.push_str(&format!(
+                    "output `{name}`: {} numbers ({expected} observed), {odd} not finite\n",
+                    values.len()
+                ));
+            }
+            let u = trial.usage;
+            let runs = f64::from(prepared.experiment.members) * f64::from(prepared.experiment.iterations);
+            let workers = crate::launch::workers::count(site.local.workers, threads) as f64;
+            text.push_str(&format!(
+                "wall {:.3} s, cpu {:.3} s, memory {:.1} MiB, disk {:.3} MB\n\
+                 whole run, at most: {runs} members, {:.2} core-hours, {:.2} h here with {workers} workers, {:.1} MB while it runs",
+                u.wall_s,
+                u.cpu_s,
+                u.peak_rss_mb,
+                trial.disk as f64 * 1e-6,
+                runs * u.wall_s * threads as f64 / 3600.0,
+                runs * u.wall_s / workers / 3600.0,
+                trial.disk as f64 * 1e-6 * workers
+            ));
+            // Best effort: a leftover in the temporary folder hurts nobody.
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        Err(error) => {
+            text.push_str(&format!("it failed: {error}\n"));
+            if !error.stderr_tail.is_empty() {
+                text.push_str(&format!("its last lines:\n{}\n", error.stderr_tail.trim_end()));
+            }
+            text.push_str(&format!("its folder is kept: `{}`", trial.folder.display()));
+        }
+    }
+    Ok((text, good))
+}
+
+/// What `sbatch --test-only` says of a member job, where Slurm is.
+pub fn test_only(prepared: &Prepared, site: &Site, verbose: bool) -> Vec<String> {
+    if machine::process::find("sbatch".as_ref()).is_none() {
+        return if verbose {
+            vec!["no `sbatch` here: the scripts were not shown to Slurm".into()]
+        } else {
+            Vec::new()
+        };
+    }
+    let Ok(context) = context(prepared, site, "ekp-init --check") else { return Vec::new() };
+    let Ok(scripts) = scripts::render(&context, site) else { return Vec::new() };
+    let folder = std::env::temp_dir().join(format!("ekp-check-{}", std::process::id()));
+    let mut lines = Vec::new();
+    if std::fs::create_dir_all(&folder).is_ok() {
+        for (name, text) in
+            scripts.iter().filter(|(name, _)| name.contains("member") || name.contains("update"))
+        {
+            let path = folder.join(name);
+            let _ = std::fs::write(&path, text);
+            let said = std::process::Command::new("sbatch")
+                .arg("--test-only")
+                .arg(&path)
+                .current_dir(&folder)
+                .output();
+            if let Ok(said) = said {
+                let text = String::from_utf8_lossy(&said.stderr);
+                let what =
+                    text.lines().last().unwrap_or("accepted").trim_start_matches("sbatch: ").to_owned();
+                lines.push(format!(
+                    "{name}: {}{what}",
+                    if said.status.success() { "" } else { "refused by sbatch: " }
+                ));
+            }
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    lines
+}
+
+/// Write the scripts of a run folder anew, from its own copies (after an extension).
+///
+/// # Errors
+/// Its files cannot be read.
+pub fn rewrite(run: &Run) -> Result<(), LaunchError> {
+    let site = site_of(run)?;
+    let id = &run.dir.identity;
+    let per_element = per_element(id.members, id.pack, &site);
+    let context = ScriptContext {
+        name: id.name.clone(),
+        run_id: id.id.clone(),
+        members: id.members,
+        elements: id.members.div_ceil(per_element),
+        per_element,
+        first_iteration: id.first_iteration,
+        iterations: run.dir.iterations().map_err(LaunchError::from)?,
+        pad: id.iteration_digits,
+        tools: tools()?,
+        made_by: made_by(),
+        member_ranks: ranks(run.experiment.model.external.as_deref()),
+    };
+    let mut files = scripts::render(&context, &site)?;
+    files.push(("Makefile".into(), scripts::makefile(&context)?));
+    for (name, text) in files {
+        publish(&run.dir.top(&name), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn ranks(external: Option<&External>) -> Option<u32> {
+    external.map(External::ranks).filter(|&r| r > 1).and_then(|r| u32::try_from(r).ok())
+}
+
+/// Write starter files for a method into a folder; returns what was written.
+///
+/// # Errors
+/// An unknown method, a folder that holds such files already.
+pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError> {
+    if !crate::experiment::METHODS.contains(&method) {
+        let allowed = one_of(crate::experiment::METHODS);
+        return Err(refused(
+            format!("there is no method `{method}`; allowed: {allowed}"),
+            "`ekp-init --new etki DIR`",
+        ));
+    }
+    let files: Vec<(PathBuf, String)> =
+        STARTER.iter().map(|(name, text)| (folder.join(name), text.replace("{{method}}", method))).collect();
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
+        return Err(refused(format!("`{}` is there already", path.display()), "name another folder"));
+    }
+    std::fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
+    for (path, text) in &files {
+        publish(path, text.as_bytes())?;
+        if text.starts_with("#!") {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(path, mode).map_err(FileError::io("change", path))?;
+        }
+    }
+    Ok(files.into_iter().map(|(path, _)| path).collect())
+}
+
+fn refused(what: String, hint: &str) -> LaunchError {
+    crate::steps::StepError::Refused { what, hint: hint.into() }.into()
+}
+
+const STARTER: [(&str, &str); 9] = [
+    ("experiment.toml", include_str!("../../templates/experiment.toml")),
+    ("priors.toml", include_str!("../../templates/priors.toml")),
+    ("observation.toml", include_str!("../../templates/observation.toml")),
+    ("site.toml", include_str!("../../templates/site.toml")),
+    ("model.py", include_str!("../../templates/model.py")),
+    ("model.jl", include_str!("../../templates/model.jl")),
+    ("model.sh", include_str!("../../templates/model.sh")),
+    ("model.f90", include_str!("../../templates/model.f90")),
+    ("namelist.tmpl", include_str!("../../templates/namelist.tmpl")),
+];

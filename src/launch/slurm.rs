@@ -26,19 +26,20 @@ use crate::steps::{Run, StepError};
 mod again;
 mod begin;
 mod carry;
+mod dry_run;
 mod next;
 mod ours;
 mod record;
 mod submitter;
 
 pub use begin::{Begun, Start};
-pub use carry::Carried;
+pub use carry::Slurm;
 pub use record::{Submission, submissions};
 
 use record::{publish_new, rewrite};
 
-/// Slurm, for one run.
-pub struct Slurm<'a> {
+/// Slurm, as one run sees it.
+pub struct Scheduler<'a> {
     run: &'a Run,
     site: Site,
     queue: Queue,
@@ -76,8 +77,12 @@ impl Explain for SlurmError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Stale { .. } => "write the scripts anew: the same `ekp-init` again".into(),
-            Self::Word { .. } => "`ekp_calibration.sbatch` calls this; by hand use `ekp-launch --on slurm`".into(),
-            Self::Stubborn { .. } => "`squeue --me` shows them; the stop mark is set, they end by themselves".into(),
+            Self::Word { .. } => {
+                "`ekp_calibration.sbatch` calls this; by hand use `ekp-launch --on slurm`".into()
+            }
+            Self::Stubborn { .. } => {
+                "`squeue --me` shows them; the stop mark is set, they end by themselves".into()
+            }
         })
     }
     fn exit(&self) -> Exit {
@@ -88,7 +93,7 @@ impl Explain for SlurmError {
     }
 }
 
-impl<'a> Slurm<'a> {
+impl<'a> Scheduler<'a> {
     /// For a run whose machine is its `site.toml`; `note` hears what a person should know.
     ///
     /// # Errors
@@ -128,7 +133,9 @@ impl<'a> Slurm<'a> {
         if !whole {
             (self.note)(&match count {
                 0 => "nothing was submitted".into(),
-                n => format!("the chain was cut short: {n} jobs are queued and will run; submit again when they have ended"),
+                n => format!(
+                    "the chain was cut short: {n} jobs are queued and will run; submit again when they have ended"
+                ),
             });
         }
         Ok(whole)

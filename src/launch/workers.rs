@@ -72,5 +72,8 @@ pub fn conclude(run: &Run, watch: &dyn Watch, how: &str) -> Result<(), LaunchErr
 }
 
 fn stopped_short(how: &str) -> LaunchError {
-    LaunchError::Carrier { what: format!("the run is not at its end: {how}"), hint: "the same command again goes on".into() }
+    LaunchError::Carrier {
+        what: format!("the run is not at its end: {how}"),
+        hint: "the same command again goes on".into(),
+    }
 }

@@ -13,9 +13,9 @@ pub mod probe;
 pub mod process;
 pub mod signals;
 pub mod simd;
-pub mod usage;
 #[cfg(test)]
 pub(crate) mod snprintf;
+pub mod usage;
 
 pub use cores::Cores;
 pub use host::host;

@@ -94,8 +94,13 @@ pub struct Scheduler {
     pub problem: Option<String>,
 }
 
-/// Look at this machine. Takes milliseconds, or seconds where a scheduler or GPU is slow to answer.
+/// Look at this machine, its GPUs and its scheduler. Takes seconds where those are slow to answer.
 pub fn platform() -> Platform {
+    Platform { gpu: gpu(), scheduler: scheduler(), ..this_machine() }
+}
+
+/// Look at this machine alone: no other program is asked, so it takes a millisecond.
+pub fn this_machine() -> Platform {
     let (cpus, usable, memory) = (topology(Path::new("/")), Cores::here(), Memory::here());
     let count = |mut keys: Vec<(usize, usize)>| {
         keys.sort_unstable();
@@ -117,8 +122,8 @@ pub fn platform() -> Platform {
         memory_mb: memory.map(|m| (m.total as f64 * 1e-6).round()),
         memory_free_mb: memory.map(|m| (m.available as f64 * 1e-6).round()),
         open_files: limits::open_files().ok().map(|(soft, _)| soft),
-        gpu: gpu(),
-        scheduler: scheduler(),
+        gpu: Vec::new(),
+        scheduler: None,
     }
 }
 

@@ -9,20 +9,20 @@
 //! Belongs here: start, watch, end. Not here: what the end means for a member.
 #![allow(unsafe_code)]
 
+mod watch;
+
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Time between TERM and KILL.
-const GRACE: Duration = Duration::from_secs(2);
-/// How often the stop flag is looked at. A signal to the waiting thread wakes it sooner.
-const LOOK: Duration = Duration::from_millis(100);
+use watch::{LOOK, Watched, end_group, reap, signal_group};
+
 /// A program just written may still be open for writing in a child that another thread is starting
 /// (`ETXTBSY`): it passes within milliseconds. The pauses below double up to two seconds in all.
 const BUSY_PAUSES: u32 = 10;
@@ -226,102 +226,6 @@ fn watch(pid: libc::pid_t, start: Instant, job: &Job<'_>) -> io::Result<Option<E
     }
 }
 
-/// TERM to the group, a moment of grace, KILL to what is left. The leader is not reaped yet, so the group's
-/// number cannot have gone to strangers.
-fn end_group(pid: libc::pid_t, watched: &Watched) -> io::Result<()> {
-    signal_group(pid, libc::SIGTERM);
-    let start = Instant::now();
-    while start.elapsed() < GRACE {
-        if watched.ended(GRACE.saturating_sub(start.elapsed()).min(LOOK))? {
-            break;
-        }
-    }
-    signal_group(pid, libc::SIGKILL);
-    Ok(())
-}
-
-fn signal_group(pid: libc::pid_t, signal: libc::c_int) {
-    // SAFETY: no memory is involved; the group leader is a child of ours that is not reaped.
-    // An error means that nobody is left, which is what was wanted.
-    unsafe { libc::kill(-pid, signal) };
-}
-
-/// A child whose end can be waited for with a limit.
-struct Watched {
-    pid: libc::pid_t,
-    pidfd: Option<OwnedFd>,
-}
-
-impl Watched {
-    fn new(pid: libc::pid_t) -> Self {
-        // SAFETY: a system call on numbers; close-on-exec is always set on the descriptor it returns.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        // SAFETY: a descriptor the kernel just handed out; nobody else has it.
-        let pidfd = (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) });
-        Self { pid, pidfd }
-    }
-
-    /// Has it ended, at the latest after `limit`? May return early without an end.
-    fn ended(&self, limit: Duration) -> io::Result<bool> {
-        match &self.pidfd {
-            Some(fd) => {
-                let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-                let ms = limit.as_micros().div_ceil(1000).min(3_600_000) as libc::c_int;
-                // SAFETY: one pollfd, on our stack.
-                let ready = unsafe { libc::poll(&raw mut poll, 1, ms) };
-                if ready >= 0 {
-                    return Ok(ready > 0);
-                }
-                let error = io::Error::last_os_error();
-                // A signal: look at the stop flag.
-                if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) }
-            }
-            None => self.ended_asking(limit),
-        }
-    }
-
-    /// Without a pidfd: ask, with growing pauses up to 5 ms.
-    fn ended_asking(&self, limit: Duration) -> io::Result<bool> {
-        let start = Instant::now();
-        let mut pause = Duration::from_micros(100);
-        loop {
-            // SAFETY: a zeroed siginfo is valid, and is what the call leaves when nobody has ended.
-            let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-            // SAFETY: the call writes one siginfo, on our stack.
-            if unsafe { libc::waitid(libc::P_PID, self.pid as libc::id_t, &raw mut info, flags) } < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // SAFETY: waitid fills this field, or leaves the zero.
-            if unsafe { info.si_pid() } != 0 {
-                return Ok(true);
-            }
-            let left = limit.saturating_sub(start.elapsed());
-            if left.is_zero() {
-                return Ok(false);
-            }
-            std::thread::sleep(pause.min(left));
-            pause = (pause * 2).min(Duration::from_millis(5));
-        }
-    }
-}
-
-fn reap(pid: libc::pid_t) -> io::Result<(libc::c_int, libc::rusage)> {
-    let mut status = 0;
-    // SAFETY: a zeroed rusage is valid: all its fields are numbers.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    loop {
-        // SAFETY: both pointers are to our stack.
-        if unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) } == pid {
-            return Ok((status, usage));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-}
-
 /// Where a program of this name lies: as given when it holds a `/`, else the first executable in `PATH`.
 pub fn find(name: &Path) -> Option<std::path::PathBuf> {
     if name.components().count() > 1 || name.is_absolute() {
@@ -426,17 +330,6 @@ mod tests {
         assert_eq!(ended.end, End::Exit(0));
         let child: i32 = std::fs::read_to_string(dir.path().join("log")).unwrap().trim().parse().unwrap();
         assert!(alive(child) || ended.wall_s > 1.5);
-    }
-
-    #[test]
-    fn a_kernel_without_pidfd_is_asked_instead() {
-        let dir = Scratch::new("asked").unwrap();
-        let mut command = Command::new("sleep");
-        let child = command.arg("0.05").current_dir(dir.path()).spawn().unwrap();
-        let watched = Watched { pid: child.id() as libc::pid_t, pidfd: None };
-        assert!(!watched.ended(Duration::ZERO).unwrap());
-        assert!(watched.ended(Duration::from_secs(20)).unwrap());
-        assert!(libc::WIFEXITED(reap(watched.pid).unwrap().0));
     }
 
     #[test]

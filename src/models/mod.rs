@@ -4,6 +4,7 @@
 //! Not here: observation noise, ensembles, anything of one algorithm.
 
 pub mod external;
+pub mod lorenz96;
 pub mod sinusoid;
 
 use std::path::PathBuf;
@@ -92,6 +93,8 @@ pub struct Place {
     pub threads: usize,
     /// Who runs it: a number from 1
     pub worker: u32,
+    /// Set by a signal: end what runs
+    pub stop: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
 }
 
 /// What one run of a model cost.
@@ -326,5 +329,6 @@ fn test_place(member: u32) -> Place {
         folder: format!("/run/iteration_003/member_{member:03}/try_1").into(),
         threads: 1,
         worker: 1,
+        stop: None,
     }
 }

@@ -32,7 +32,14 @@ impl Command {
         let words: Vec<String> = match self {
             Self::Ensemble => vec!["ekp-init-ensemble".into(), ".".into()],
             Self::Member { iteration, members } => {
-                vec!["ekp-run-member".into(), ".".into(), "-i".into(), iteration.to_string(), "-m".into(), members.to_string()]
+                vec![
+                    "ekp-run-member".into(),
+                    ".".into(),
+                    "-i".into(),
+                    iteration.to_string(),
+                    "-m".into(),
+                    members.to_string(),
+                ]
             }
             Self::Update { iteration } => {
                 vec!["ekp-update".into(), ".".into(), "-i".into(), iteration.to_string(), "--close".into()]

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::experiment::{Experiment, ExperimentError, differences, run_copy, with_settings};
-use crate::explain::Marked;
+use crate::explain::{Explain, Marked};
 use crate::files::human::Document;
 use crate::files::{
-    FileError, Identity, TomlText, digest, load_record, load_state, publish, publish_new_durable,
-    run_id, save_state, whole_folder,
+    FileError, Identity, TomlText, digest, load_record, load_state, publish, publish_new_durable, run_id,
+    save_state, whole_folder,
 };
 use crate::problem::{Ensemble, Problem};
 use crate::steps::parameters::ENSEMBLE;
@@ -60,7 +60,8 @@ pub enum Made {
 /// The first fault in any of the files, at its line.
 pub fn check(request: &Request) -> Result<Prepared, StepError> {
     let path = &request.experiment;
-    let user = fs::read_to_string(path).map_err(FileError::io("read", path)).map_err(ExperimentError::from)?;
+    let user =
+        fs::read_to_string(path).map_err(FileError::io("read", path)).map_err(ExperimentError::from)?;
     let text = with_settings(&user, &request.settings)?;
     let document = Document::parse(path, &text).map_err(ExperimentError::from)?;
     let absolute = std::path::absolute(path).map_err(FileError::io("find", path))?;
@@ -83,15 +84,22 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
         let path = folder.join(name);
         fs::read_to_string(&path).map_err(FileError::io("read", &path))
     };
-    let observation = problem.observation.self_contained().unwrap_or(read(&experiment.observation_file)?);
-    let texts =
-        [("experiment.toml", run_copy(&text)), ("priors.toml", read(&experiment.prior_file)?), ("observation.toml", observation)];
-    let start = request.from.as_ref().map(|(run, iteration)| fork(run, *iteration, &problem, &experiment)).transpose()?;
+    let texts = [
+        ("experiment.toml", run_copy(&text)),
+        ("priors.toml", read(&experiment.prior_file)?),
+        ("observation.toml", read(&experiment.observation_file)?),
+    ];
+    let start = request
+        .from
+        .as_ref()
+        .map(|(run, iteration)| fork(run, *iteration, &problem, &experiment))
+        .transpose()?;
     let root = match &request.run {
         Some(run) => run.clone(),
         None => base.join("runs").join(&experiment.name),
     };
-    let root: PathBuf = std::path::absolute(&root).map_err(FileError::io("find", &root))?.components().collect();
+    let root: PathBuf =
+        std::path::absolute(&root).map_err(FileError::io("find", &root))?.components().collect();
     let identity = identity(&experiment, &problem, &texts, &base, &root, start.as_ref());
     Ok(Prepared { experiment, problem, identity, root, warnings, texts, start })
 }
@@ -112,23 +120,31 @@ fn fits(
             None => marked,
         })
     };
-    if let Some(external) = &experiment.model.external {
-        let more = external.check(names).map_err(|e| match crate::explain::Explain::marked(&e) {
-            Some(marked) => ExperimentError::from(Marked::clone(marked)),
-            None => at_model(e.to_string(), crate::explain::Explain::hint(&e)),
-        })?;
-        warnings.extend(more);
-    }
     let want = crate::models::Want { blocks: problem.observation.shape() };
-    experiment.model.forward.fits(names, &want).map_err(|e| at_model(e, None))?;
+    let more = experiment.model.forward.fits(names, &want).map_err(|e| match e.marked() {
+        Some(marked) => ExperimentError::from(Marked::clone(marked)),
+        None => at_model(e.to_string(), e.hint()),
+    })?;
+    warnings.extend(more);
     Ok(())
 }
 
-fn fork(from: &Path, iteration: u32, problem: &Problem, experiment: &Experiment) -> Result<Ensemble, StepError> {
+fn fork(
+    from: &Path,
+    iteration: u32,
+    problem: &Problem,
+    experiment: &Experiment,
+) -> Result<Ensemble, StepError> {
     let parent = Run::open(from)?;
     let ensemble: Ensemble = load_state(&parent.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
-    let theirs: Vec<(String, usize)> =
-        parent.dir.identity.parameters.iter().cloned().zip(parent.dir.identity.components.iter().copied()).collect();
+    let theirs: Vec<(String, usize)> = parent
+        .dir
+        .identity
+        .parameters
+        .iter()
+        .cloned()
+        .zip(parent.dir.identity.components.iter().copied())
+        .collect();
     if theirs != problem.prior.names() || ensemble.u.ncols() != experiment.members as usize {
         return Err(StepError::Refused {
             what: format!(
@@ -139,7 +155,8 @@ fn fork(from: &Path, iteration: u32, problem: &Problem, experiment: &Experiment)
                 experiment.members,
                 problem.prior.names().iter().map(|(n, _)| n).collect::<Vec<_>>()
             ),
-            hint: "a fork keeps parameters and ensemble size; method, model and observation may change".into(),
+            hint: "a fork keeps parameters and ensemble size; method, model and observation may change"
+                .into(),
         });
     }
     Ok(ensemble)
@@ -155,8 +172,11 @@ fn identity(
 ) -> Identity {
     // Comments and order are not the science: digests are taken of the values.
     let values = |text: &str| text.parse::<toml::Table>().map_or_else(|_| text.to_owned(), |t| t.to_string());
-    let [experiment_digest, priors, observation] = texts.each_ref().map(|(_, text)| digest(values(text).as_bytes()));
-    let start = start.map_or(String::new(), |e| digest(&e.u.data().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()));
+    let [experiment_digest, priors, observation] =
+        texts.each_ref().map(|(_, text)| digest(values(text).as_bytes()));
+    let start = start.map_or(String::new(), |e| {
+        digest(&e.u.data().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
+    });
     let (blocks, lengths) = problem.observation.shape().into_iter().unzip();
     let (parameters, components) = problem.prior.names().iter().cloned().unzip();
     let digits = |n: u32| n.to_string().len().max(3);
@@ -186,7 +206,8 @@ fn identity(
 
 /// `to` as seen from the folder `from`; both absolute.
 fn relative(from: &Path, to: &Path) -> PathBuf {
-    let (from, to): (Vec<Component<'_>>, Vec<Component<'_>>) = (from.components().collect(), to.components().collect());
+    let (from, to): (Vec<Component<'_>>, Vec<Component<'_>>) =
+        (from.components().collect(), to.components().collect());
     let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
     let up = from[same..].iter().map(|_| Component::ParentDir);
     let path: PathBuf = up.chain(to[same..].iter().copied()).collect();
@@ -326,7 +347,9 @@ pub fn extend(run: &Run, iterations: u32) -> Result<(), StepError> {
     }
     // `stop.toml` said where the old limit was; the last update of the longer run writes it anew.
     match fs::remove_file(run.dir.stop()) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::io("remove", &run.dir.stop())(e).into()),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(FileError::io("remove", &run.dir.stop())(e).into())
+        }
         _ => Ok(()),
     }
 }

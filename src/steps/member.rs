@@ -14,7 +14,7 @@ use crate::files::{
 };
 use crate::models::{Cause, ModelError, Output, Place, ThetaRef, Want};
 use crate::numerics::{Mat, Purpose, Streams};
-use crate::problem::prior::MemberFile;
+use crate::problem::MemberFile;
 use crate::steps::parameters::{self, Loaded};
 use crate::steps::timing::{Clock, Who, job_id};
 use crate::steps::{Run, StepError, due, pack, platform};
@@ -92,7 +92,8 @@ pub fn run(
     }
     let list: Vec<Member> = members.iter().collect();
     // A model of its own gets the threads itself; models of this process share them out.
-    let lanes = if run.experiment.model.external.is_some() { 1 } else { options.threads.clamp(1, list.len().max(1)) };
+    let lanes =
+        if run.experiment.model.external.is_some() { 1 } else { options.threads.clamp(1, list.len().max(1)) };
     in_lanes(lanes, &list, |&member| {
         if options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)) {
             return Err(StepError::Interrupted);
@@ -216,7 +217,13 @@ fn attempts(
             Err(error) => error.usage,
         };
         let usage = usage.unwrap_or_else(|| clock.own_usage());
-        let who = Who { job: job_id(), element: options.element, worker: options.worker, threads: options.threads, attempt };
+        let who = Who {
+            job: job_id(),
+            element: options.element,
+            worker: options.worker,
+            threads: options.threads,
+            attempt,
+        };
         let timing = clock.stop(usage, &who).text();
         if external {
             tries.push((place, result.is_ok()));
@@ -260,16 +267,18 @@ fn call(
     options: &Options,
 ) -> Result<Output, ModelError> {
     let id = &run.dir.identity;
-    let names: Vec<(String, usize)> = id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
+    let names: Vec<(String, usize)> =
+        id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
     let theta = MemberFile::read(&loaded.text, &names)
         .map_err(|e| ModelError::new(Cause::Output, format!("`parameters.toml` cannot be read: {e}")))?;
     let values = Mat::from_columns(theta.len(), 1, theta);
     let place = place(run, iteration, member, attempt, folder, options);
     let want = Model::want(&id.blocks, &id.lengths);
     let forward = &run.experiment.model.forward;
-    forward.run(ThetaRef { names: &names, values: &values }, &want, &mut [place]).pop().unwrap_or_else(|| {
-        Err(ModelError::new(Cause::Output, "the model gave nothing back"))
-    })
+    forward
+        .run(ThetaRef { names: &names, values: &values }, &want, &mut [place])
+        .pop()
+        .unwrap_or_else(|| Err(ModelError::new(Cause::Output, "the model gave nothing back")))
 }
 
 /// Where and as whom a member runs.
@@ -306,11 +315,18 @@ pub(super) fn judged(run: &Run, output: Output) -> Result<Output, ModelError> {
     let usage = output.usage;
     let refuse = |message: String| Err(ModelError { usage, ..ModelError::new(Cause::Output, message) });
     if output.blocks.len() != want.blocks.len() {
-        return refuse(format!("the model gave {} blocks, the observation has {}", output.blocks.len(), want.blocks.len()));
+        return refuse(format!(
+            "the model gave {} blocks, the observation has {}",
+            output.blocks.len(),
+            want.blocks.len()
+        ));
     }
     for ((name, length), values) in want.blocks.iter().zip(&output.blocks) {
         if values.len() != *length {
-            return refuse(format!("block `{name}` has {} numbers, the observation has {length}", values.len()));
+            return refuse(format!(
+                "block `{name}` has {} numbers, the observation has {length}",
+                values.len()
+            ));
         }
         if let Some(at) = values.iter().position(|x| x.is_infinite()) {
             return refuse(format!("block `{name}` holds an infinite number at position {}", at + 1));
@@ -318,7 +334,9 @@ pub(super) fn judged(run: &Run, output: Output) -> Result<Output, ModelError> {
         let nan = values.iter().filter(|x| x.is_nan()).count();
         let allowed = (run.experiment.failures.nan_tolerance * *length as f64).floor();
         if nan as f64 > allowed {
-            return refuse(format!("block `{name}` holds {nan} NaN among {length} numbers, {allowed} are tolerated"));
+            return refuse(format!(
+                "block `{name}` holds {nan} NaN among {length} numbers, {allowed} are tolerated"
+            ));
         }
     }
     Ok(output)
@@ -351,7 +369,13 @@ fn failed(iteration: Iteration, member: Member, error: ModelError, tries: u32) -
 ///
 /// # Errors
 /// The disk; a member that has data already keeps it, which is told by `false`.
-pub fn mark_failed(run: &Run, iteration: Iteration, member: Member, cause: Cause, reason: &str) -> Result<bool, StepError> {
+pub fn mark_failed(
+    run: &Run,
+    iteration: Iteration,
+    member: Member,
+    cause: Cause,
+    reason: &str,
+) -> Result<bool, StepError> {
     let loaded = parameters::load(run, iteration, member)?;
     let id = &run.dir.identity;
     let folder = run.dir.member(iteration, member);
@@ -366,7 +390,10 @@ pub fn mark_failed(run: &Run, iteration: Iteration, member: Member, cause: Cause
 }
 
 /// Move files that are no outcomes out of the way, into the folder of the last try.
-pub(super) fn set_aside(folder: &Path, names: &[&str]) -> Result<(), FileError> {
+///
+/// # Errors
+/// The disk.
+pub fn set_aside(folder: &Path, names: &[&str]) -> Result<(), FileError> {
     for name in names {
         let path = folder.join(name);
         if !path.exists() {

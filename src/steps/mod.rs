@@ -23,8 +23,8 @@ use std::path::Path;
 use crate::experiment::{Experiment, ExperimentError, load};
 use crate::explain::{Exit, Explain, Marked};
 use crate::files::{FileError, RunDir};
+use crate::problem::PriorError;
 use crate::problem::{AlgorithmError, Prior, Problem};
-use crate::problem::prior::PriorError;
 
 pub use record::{Stopped, Update};
 
@@ -121,7 +121,9 @@ pub enum StepError {
         total: u32,
     },
     /// Too many members failed
-    #[error("iteration {iteration}: {failed} of {total} members failed, at most {allowed} may (quorum {quorum})")]
+    #[error(
+        "iteration {iteration}: {failed} of {total} members failed, at most {allowed} may (quorum {quorum})"
+    )]
     Quorum {
         /// Which iteration
         iteration: u32,
@@ -162,7 +164,9 @@ pub enum StepError {
         hint: String,
     },
     /// `update.toml` was made from outcomes that are gone
-    #[error("`update.toml` of iteration {iteration} was made from other outcomes than the members have now (member {member})")]
+    #[error(
+        "`update.toml` of iteration {iteration} was made from other outcomes than the members have now (member {member})"
+    )]
     Outcomes {
         /// Which iteration
         iteration: u32,

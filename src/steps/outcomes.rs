@@ -42,7 +42,12 @@ impl Left {
 ///
 /// # Errors
 /// The disk cannot be read.
-pub fn gather(run: &Run, prior: &Prior, ensemble: &Ensemble, iteration: Iteration) -> Result<Vec<Left>, StepError> {
+pub fn gather(
+    run: &Run,
+    prior: &Prior,
+    ensemble: &Ensemble,
+    iteration: Iteration,
+) -> Result<Vec<Left>, StepError> {
     if run.dir.packed() {
         return pack::gather(run, prior, ensemble, iteration);
     }
@@ -89,7 +94,11 @@ pub fn matrix(dir: &RunDir, left: &[Left]) -> Mat {
 pub fn missing(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
     let open = |member: &u32| {
         if run.dir.packed() {
-            return !run.dir.chunk(iteration, (member - 1) / run.dir.identity.pack + 1).join("data.toml").exists();
+            return !run
+                .dir
+                .chunk(iteration, (member - 1) / run.dir.identity.pack + 1)
+                .join("data.toml")
+                .exists();
         }
         let folder = run.dir.member(iteration, *member);
         !folder.join("data.toml").exists() && !folder.join("failed.toml").exists()

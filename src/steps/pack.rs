@@ -102,7 +102,9 @@ fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result
     let bytes = fs::read(&path).map_err(FileError::io("read", &path))?;
     let expected = digest(&bytes);
     let members: Vec<u32> = run.dir.chunk_members(chunk).collect();
-    if !options.again && let Ok(left) = look(run, &folder, &expected, members.len()) {
+    if !options.again
+        && let Ok(left) = look(run, &folder, &expected, members.len())
+    {
         let outcome = |l: &Left| match l {
             Left::Failed { .. } => Outcome::AlreadyFailed,
             _ => Outcome::AlreadyDone,
@@ -118,11 +120,13 @@ fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result
     }
     // A row per member in the file is a column per member here.
     let values = Mat::from_columns(d, members.len(), theta.data);
-    let names: Vec<(String, usize)> = id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
+    let names: Vec<(String, usize)> =
+        id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
     let mut places: Vec<_> = members.iter().map(|&m| place(run, iteration, m, 1, &folder, options)).collect();
     let want = crate::experiment::Model::want(&id.blocks, &id.lengths);
     let clock = Clock::start();
-    let results = run.experiment.model.forward.run(ThetaRef { names: &names, values: &values }, &want, &mut places);
+    let results =
+        run.experiment.model.forward.run(ThetaRef { names: &names, values: &values }, &want, &mut places);
     let results: Vec<_> = results.into_iter().map(|r| r.and_then(|output| judged(run, output))).collect();
     let who = Who { job: job_id(), element: options.element, worker: options.worker, threads: 1, attempt: 1 };
     publish(&folder.join("timing.toml"), clock.stop(clock.own_usage(), &who).text().as_bytes())?;
@@ -219,7 +223,10 @@ fn look(run: &Run, folder: &Path, parameters: &str, members: usize) -> Result<Ve
                     cause: record.causes.get(k).cloned().unwrap_or_default(),
                     message: record.messages.get(k).cloned().unwrap_or_default(),
                 },
-                None => Left::Data { values: values.col(j).to_vec(), digest: format!("{} row {}", record.data, j + 1) },
+                None => Left::Data {
+                    values: values.col(j).to_vec(),
+                    digest: format!("{} row {}", record.data, j + 1),
+                },
             }
         })
         .collect())
@@ -250,7 +257,13 @@ pub(super) fn gather(
 }
 
 /// Mark the members of a pack as failed without running them.
-pub(super) fn mark_failed(run: &Run, iteration: Iteration, chunk: u32, cause: Cause, reason: &str) -> Result<(), StepError> {
+pub(super) fn mark_failed(
+    run: &Run,
+    iteration: Iteration,
+    chunk: u32,
+    cause: Cause,
+    reason: &str,
+) -> Result<(), StepError> {
     let folder = run.dir.chunk(iteration, chunk);
     let path = folder.join("parameters.npy");
     let expected = digest(&fs::read(&path).map_err(FileError::io("read", &path))?);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::files::{FileError, Iteration, Member, RunDir, crc32, digest, load_state, publish};
-use crate::problem::prior::MemberFile;
+use crate::problem::MemberFile;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::{Run, StepError};
 
@@ -31,11 +31,20 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// A parameter is not finite.
-    pub fn text(&self, ensemble: &Ensemble, iteration: Iteration, member: Member) -> Result<String, StepError> {
+    pub fn text(
+        &self,
+        ensemble: &Ensemble,
+        iteration: Iteration,
+        member: Member,
+    ) -> Result<String, StepError> {
         let theta = self.prior.constrain(ensemble.u.col(member as usize - 1));
         let body = self.file.text("", &theta)?;
         let place = self.dir.shown(iteration, member, "");
-        Ok(format!("# ekp parameters 1: {}{MARK}{}\n{body}", place.trim_end_matches('/'), crc32(body.as_bytes())))
+        Ok(format!(
+            "# ekp parameters 1: {}{MARK}{}\n{body}",
+            place.trim_end_matches('/'),
+            crc32(body.as_bytes())
+        ))
     }
 }
 

@@ -13,7 +13,8 @@ pub fn once(run: &Run) {
         return;
     }
     let Ok(body) = toml::to_string(&probe::this_machine()) else { return };
-    let mut text = TomlText::comments("ekp platform: what this host is, seen by the first task that ran on it.");
+    let mut text =
+        TomlText::comments("ekp platform: what this host is, seen by the first task that ran on it.");
     text.text("schema", "ekp.platform").number("version", 1);
     let version = run.experiment.model.external.as_ref().and_then(|e| e.version());
     if let Some(version) = version {

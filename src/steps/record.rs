@@ -44,13 +44,11 @@ impl Record for Update {
 impl Update {
     /// From what the algorithm reports.
     pub fn new(iteration: u32, report: &Report, stop: &str, outcomes: Vec<String>) -> Self {
-        let failed = outcomes.iter().filter(|o| o.starts_with("failed")).count() + report.set_aside.len();
-        let failed = u32::try_from(failed).expect("no more than members");
-        let total = u32::try_from(outcomes.len()).expect("no more than members");
+        let count = |n: usize| u32::try_from(n).expect("no more than members");
         Self {
             iteration,
-            ok: total.saturating_sub(failed),
-            failed,
+            ok: count(report.used),
+            failed: count(outcomes.len() - report.used),
             step: report.step,
             time: report.time,
             misfit: report.misfit,

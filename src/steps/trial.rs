@@ -7,7 +7,7 @@ use crate::experiment::Model;
 use crate::files::{FileError, Iteration, Member};
 use crate::models::{ModelError, Output, Place, ThetaRef, Usage};
 use crate::numerics::{Mat, Purpose, Streams};
-use crate::problem::prior::MemberFile;
+use crate::problem::MemberFile;
 use crate::steps::init::Prepared;
 use crate::steps::member::{Options, judged, place};
 use crate::steps::timing::Clock;
@@ -30,7 +30,13 @@ pub struct Trial {
 ///
 /// # Errors
 /// The iteration is not there, the disk.
-pub fn scratch(run: &Run, iteration: Iteration, member: Member, folder: &Path, options: &Options) -> Result<Trial, StepError> {
+pub fn scratch(
+    run: &Run,
+    iteration: Iteration,
+    member: Member,
+    folder: &Path,
+    options: &Options,
+) -> Result<Trial, StepError> {
     fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
     let folder = std::path::absolute(folder).map_err(FileError::io("find", folder))?;
     let copy = folder.join("parameters.toml");
@@ -45,7 +51,8 @@ pub fn scratch(run: &Run, iteration: Iteration, member: Member, folder: &Path, o
     let mut place = place(run, iteration, member, 1, &folder, options);
     place.parameters = copy;
     let id = &run.dir.identity;
-    let names: Vec<(String, usize)> = id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
+    let names: Vec<(String, usize)> =
+        id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
     let mut trial = call(&run.experiment.model, &names, &id.blocks, &id.lengths, &text, place, folder)?;
     trial.result = trial.result.and_then(|output| judged(run, output));
     Ok(trial)
@@ -58,7 +65,9 @@ pub fn scratch(run: &Run, iteration: Iteration, member: Member, folder: &Path, o
 pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<Trial, StepError> {
     fs::create_dir_all(folder.join("try_1")).map_err(FileError::io("make", folder))?;
     let prior = &prepared.problem.prior;
-    let text = prior.member_file().text("# ekp parameters 1: the centre of the prior", &prior.constrain(&prior.centre()))?;
+    let text = prior
+        .member_file()
+        .text("# ekp parameters 1: the centre of the prior", &prior.constrain(&prior.centre()))?;
     let path = folder.join("parameters.toml");
     fs::write(&path, &text).map_err(FileError::io("write", &path))?;
     let draw = Streams::new(prepared.experiment.seed);
@@ -76,7 +85,15 @@ pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<T
         stop: None,
     };
     let id = &prepared.identity;
-    call(&prepared.experiment.model, prior.names(), &id.blocks, &id.lengths, &text, place, folder.join("try_1"))
+    call(
+        &prepared.experiment.model,
+        prior.names(),
+        &id.blocks,
+        &id.lengths,
+        &text,
+        place,
+        folder.join("try_1"),
+    )
 }
 
 fn call(
@@ -93,7 +110,8 @@ fn call(
     let want = Model::want(blocks, lengths);
     let clock = Clock::start();
     let result = model.forward.run(ThetaRef { names, values: &values }, &want, &mut [place]).pop();
-    let result = result.unwrap_or_else(|| Err(ModelError::new(crate::models::Cause::Output, "the model gave nothing back")));
+    let result = result
+        .unwrap_or_else(|| Err(ModelError::new(crate::models::Cause::Output, "the model gave nothing back")));
     let usage = match &result {
         Ok(output) => output.usage,
         Err(error) => error.usage,
@@ -106,4 +124,25 @@ fn call(
         .map(|m| m.len())
         .sum();
     Ok(Trial { result, usage, disk, folder })
+}
+
+/// What a member does, as text to paste into a shell.
+///
+/// # Errors
+/// The iteration is not there.
+pub fn printable(
+    run: &Run,
+    iteration: Iteration,
+    member: Member,
+    options: &Options,
+) -> Result<String, StepError> {
+    parameters::load(run, iteration, member)?;
+    let Some(external) = &run.experiment.model.external else {
+        let name = &run.experiment.model.title;
+        return Ok(format!("# `{name}` is a model of the toolkit: it runs inside ekp-run-member\n"));
+    };
+    let folder = run.dir.member(iteration, member);
+    let attempt = crate::files::next_try(&folder)?;
+    let place = place(run, iteration, member, attempt, &folder.join(format!("try_{attempt}")), options);
+    Ok(external.printable(&place))
 }

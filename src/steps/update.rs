@@ -7,7 +7,9 @@
 use std::time::{Duration, Instant};
 
 use crate::experiment::Lost;
-use crate::files::{FileError, Iteration, load_record, load_state, publish, publish_durable, publish_new_durable};
+use crate::files::{
+    FileError, Iteration, load_record, load_state, publish, publish_durable, publish_new_durable,
+};
 use crate::machine;
 use crate::models::Cause;
 use crate::numerics::{Mat, Streams};
@@ -143,7 +145,8 @@ fn complete(run: &Run, iteration: Iteration, left: &mut [Left], close: bool) -> 
     if missing.is_empty() {
         return Ok(());
     }
-    let give_up = close && (run.experiment.failures.lost == Lost::Fail || reopen::reruns_used_up(run, iteration)?);
+    let give_up =
+        close && (run.experiment.failures.lost == Lost::Fail || reopen::reruns_used_up(run, iteration)?);
     if !give_up {
         return Err(StepError::NotReady { iteration, missing, total: run.dir.identity.members });
     }
@@ -240,13 +243,20 @@ fn estimates(run: &Run, prior: &Prior, last: Iteration) -> Result<Vec<Estimate>,
         .row_names()
         .into_iter()
         .zip(before.into_iter().zip(after))
-        .map(|(name, ((prior_mean, prior_std), (mean, std)))| Estimate { name, prior_mean, prior_std, mean, std })
+        .map(|(name, ((prior_mean, prior_std), (mean, std)))| Estimate {
+            name,
+            prior_mean,
+            prior_std,
+            mean,
+            std,
+        })
         .collect())
 }
 
 /// Mean and standard deviation (divisor J − 1) of each parameter in physical units.
 pub fn physical_moments(prior: &Prior, ensemble: &Ensemble) -> Vec<(f64, f64)> {
-    let columns: Vec<Vec<f64>> = (0..ensemble.u.ncols()).map(|j| prior.constrain(ensemble.u.col(j))).collect();
+    let columns: Vec<Vec<f64>> =
+        (0..ensemble.u.ncols()).map(|j| prior.constrain(ensemble.u.col(j))).collect();
     let n = columns.len() as f64;
     (0..ensemble.u.nrows())
         .map(|i| {

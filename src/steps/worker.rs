@@ -3,9 +3,8 @@
 //! Any number of workers on any number of hosts may run at once; each member is done once, also by workers
 //! that do not know of each other. With `to_end` the workers close the iterations too and go on to the end.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::files::{Claim, Iteration, claim};
@@ -25,6 +24,8 @@ pub struct Worker {
     pub to_end: bool,
     /// Only this iteration
     pub iteration: Option<Iteration>,
+    /// Wait for members that others hold, to take over what they leave behind
+    pub wait: bool,
 }
 
 /// What a worker did.
@@ -51,11 +52,18 @@ pub fn work(run: &Run, worker: &Worker, each: &(dyn Fn(u32, &Outcome) + Sync)) -
             Due::Ensemble => {
                 ensemble::run(run)?;
             }
-            Due::Members(iteration, _) if worker.iteration.is_some_and(|only| only != iteration) => return Ok(work),
-            Due::Update(iteration) if worker.iteration.is_some_and(|only| only != iteration) => return Ok(work),
+            Due::Members(iteration, _) if worker.iteration.is_some_and(|only| only != iteration) => {
+                return Ok(work);
+            }
+            Due::Update(iteration) if worker.iteration.is_some_and(|only| only != iteration) => {
+                return Ok(work);
+            }
             Due::Members(iteration, members) => {
                 let list: Vec<u32> = members.iter().collect();
                 let (did, busy) = sweep(run, worker, iteration, &list, each, &mut work)?;
+                if !did && busy && !worker.wait {
+                    return Ok(work);
+                }
                 if !did && busy {
                     // Others are at it: look again, not faster than once a second.
                     std::thread::sleep(Duration::from_secs(1));
@@ -120,7 +128,7 @@ fn sweep(
         let mut options = worker.options.clone();
         options.held = Some((lease.attempt, lease.folder.clone()));
         let count = |m: u32, outcome: &Outcome| each(m, outcome);
-        let result = renewed(&lease.folder, worker.lease_s, lease, || {
+        let result = renewed(worker.lease_s, lease, || {
             let tally = std::sync::Mutex::new((0usize, 0usize));
             let members = crate::files::Members::new(vec![m]);
             member::run(run, iteration, &members, &options, &|m, outcome| {
@@ -147,7 +155,6 @@ fn sweep(
 
 /// Do `work` while a thread says every quarter of the lease that it goes on.
 fn renewed<T>(
-    _folder: &Path,
     lease_s: f64,
     lease: crate::files::Lease,
     work: impl FnOnce() -> Result<T, StepError>,
@@ -172,6 +179,3 @@ fn renewed<T>(
     let _ = thread.join();
     result
 }
-
-/// A flag that signals set, shared by all who look at it.
-pub type StopFlag = Arc<AtomicBool>;

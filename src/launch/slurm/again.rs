@@ -10,7 +10,7 @@ use crate::files::{Iteration, RunDir};
 use crate::launch::LaunchError;
 use crate::launch::queue::QueueError;
 use crate::launch::site::{Request, Retry};
-use crate::launch::slurm::Slurm;
+use crate::launch::slurm::Scheduler;
 
 /// A host with so many failures and no success is left out.
 const FAILURES: u32 = 3;
@@ -28,7 +28,7 @@ struct Evidence {
     hosts: BTreeMap<String, (u32, u32)>,
 }
 
-impl Slurm<'_> {
+impl Scheduler<'_> {
     /// More options for the arrays of a chain that begins with `open` members of `iteration`.
     pub(super) fn options(&self, iteration: Iteration, open: &[u32]) -> Result<Vec<String>, LaunchError> {
         let evidence = self.evidence(iteration, open);
@@ -102,7 +102,9 @@ impl Slurm<'_> {
             (Some(mem), _) if mem.0 > 0 => format!("--mem={}", more(mem)),
             (None, Some(mem)) => format!("--mem-per-cpu={}", more(mem)),
             _ => {
-                (self.note)("members ran out of memory; set `mem` or `mem_per_cpu` in site.toml to give them more");
+                (self.note)(
+                    "members ran out of memory; set `mem` or `mem_per_cpu` in site.toml to give them more",
+                );
                 return None;
             }
         };
@@ -149,7 +151,8 @@ impl Evidence {
         if !self.hosts.values().any(|(_, successes)| *successes > 0) {
             return Vec::new();
         }
-        let bad = |(_, (failures, successes)): &(&String, &(u32, u32))| *failures >= FAILURES && *successes == 0;
+        let bad =
+            |(_, (failures, successes)): &(&String, &(u32, u32))| *failures >= FAILURES && *successes == 0;
         self.hosts.iter().filter(bad).map(|(host, _)| host.clone()).collect()
     }
 }
@@ -170,9 +173,16 @@ fn attempts(log: &str) -> Vec<Attempt> {
         }
         let Some(attempt) = attempts.last_mut() else { continue };
         attempt.timeout |= line.contains("DUE TO TIME LIMIT");
-        attempt.out_of_memory |= ["exceeded memory limit", "xceeded job memory limit", "oom-kill", "oom_kill", "Out Of Memory", "OUT_OF_MEMORY"]
-            .iter()
-            .any(|words| line.contains(words));
+        attempt.out_of_memory |= [
+            "exceeded memory limit",
+            "xceeded job memory limit",
+            "oom-kill",
+            "oom_kill",
+            "Out Of Memory",
+            "OUT_OF_MEMORY",
+        ]
+        .iter()
+        .any(|words| line.contains(words));
     }
     attempts
 }

@@ -13,7 +13,7 @@ use crate::launch::queue::{JobId, Listed, State};
 use crate::launch::scripts::{self, ArrayPart};
 use crate::launch::slurm::ours::{Chain, chain, ids, is_by_hand, is_collect, of_run};
 use crate::launch::slurm::submitter::{Submitter, own_job};
-use crate::launch::slurm::{Slurm, Submission, not_cancelled, publish_new, submissions};
+use crate::launch::slurm::{Scheduler, Submission, not_cancelled, publish_new, submissions};
 use crate::plan::Due;
 use crate::steps::{due, outcomes, reopen};
 
@@ -66,7 +66,7 @@ enum Standing {
     Free(Vec<JobId>),
 }
 
-impl Slurm<'_> {
+impl Scheduler<'_> {
     /// Begin a submission: none when the run is over, or another submission is under way or queued.
     ///
     /// # Errors
@@ -114,7 +114,9 @@ impl Slurm<'_> {
             step: begun.step.into(),
             iteration: begun.iteration,
             elements: scripts::word_of(&begun.arrays, begun.many),
-            again: start == Start::Again,
+            rerun: start == Start::Again
+                && begun.step == "members"
+                && (!rolling || had(records, begun.iteration)),
             rolling,
             options: begun.options.clone(),
             time,
@@ -128,7 +130,15 @@ impl Slurm<'_> {
     /// Nothing but a step, for now.
     pub(super) fn blank(&self, step: &'static str, iteration: Iteration) -> Begun {
         let many = scripts::needs_offsets(self.elements(), &self.site.slurm);
-        Begun { record: 0, step, iteration, arrays: Vec::new(), token: String::new(), options: Vec::new(), many }
+        Begun {
+            record: 0,
+            step,
+            iteration,
+            arrays: Vec::new(),
+            token: String::new(),
+            options: Vec::new(),
+            many,
+        }
     }
 
     /// What a person's wish to go on undoes; a job that goes on by itself undoes nothing.
@@ -175,7 +185,9 @@ impl Slurm<'_> {
                             return Ok(Standing::Taken);
                         }
                         Chain::Waits if look < LOOKS => undecided = true,
-                        Chain::Waits => self.give_up(*number, "a job it waits for is gone", &jobs, &mut leftovers),
+                        Chain::Waits => {
+                            self.give_up(*number, "a job it waits for is gone", &jobs, &mut leftovers)
+                        }
                         Chain::Stands(why) => self.give_up(*number, &why.join(", "), &jobs, &mut leftovers),
                     }
                 }
@@ -193,7 +205,9 @@ impl Slurm<'_> {
     }
 
     fn give_up(&self, number: u32, why: &str, jobs: &[&Listed], leftovers: &mut Vec<JobId>) {
-        (self.note)(&format!("the queued chain (jobs/{number:04}.toml) stands still: {why}; a new one takes its place"));
+        (self.note)(&format!(
+            "the queued chain (jobs/{number:04}.toml) stands still: {why}; a new one takes its place"
+        ));
         leftovers.extend(ids(jobs.iter().copied()));
     }
 
@@ -214,31 +228,45 @@ impl Slurm<'_> {
                 // By content: an outcome that a dying node cut short is there, and is none.
                 let open = outcomes::open(self.run, iteration)?;
                 begun.step = if open.is_empty() { "update" } else { "members" };
-                let mut elements: Vec<u32> = open.iter().map(|m| (m - 1) / self.per_element() + 1).collect();
-                elements.dedup();
-                begun.arrays = scripts::arrays(elements, &self.site.slurm);
+                begun.arrays = scripts::arrays(self.elements_of(&open), &self.site.slurm);
                 begun.options = self.options(iteration, &open)?;
             }
         }
         let what = if rolling { "one iteration" } else { "a chain" };
         let shown = scripts::word_of(&begun.arrays, begun.many);
-        (self.note)(&format!("submitting {what} from {} of iteration {} on, elements {shown}", begun.step, begun.iteration));
+        (self.note)(&format!(
+            "submitting {what} from {} of iteration {} on, elements {shown}",
+            begun.step, begun.iteration
+        ));
         Ok(Some(begun))
     }
+}
+
+/// Whether a submission began with members of this iteration. In a rolling chain each iteration has one.
+fn had(records: &[(u32, Submission)], iteration: Iteration) -> bool {
+    let begins = |record: &Submission| matches!(record.step.as_str(), "init" | "members");
+    records.iter().any(|(_, record)| record.iteration == iteration && begins(record))
 }
 
 /// The token of the submission that this process's job belongs to.
 fn own_token(listed: &[Listed]) -> Option<String> {
     let me = own_job()?;
-    listed.iter().find(|job| job.id == me).map(|job| job.comment.clone()).filter(|comment| !comment.is_empty())
+    listed
+        .iter()
+        .find(|job| job.id == me)
+        .map(|job| job.comment.clone())
+        .filter(|comment| !comment.is_empty())
 }
 
 /// A word on what a chain is doing.
 fn reasons(jobs: &[&Listed]) -> String {
     let running = jobs.iter().filter(|job| job.state == State::Running).count();
     let waiting = jobs.len() - running;
-    let mut why: Vec<&str> =
-        jobs.iter().filter(|j| j.state == State::Pending && j.reason != "Dependency").map(|j| j.reason.as_str()).collect();
+    let mut why: Vec<&str> = jobs
+        .iter()
+        .filter(|j| j.state == State::Pending && j.reason != "Dependency")
+        .map(|j| j.reason.as_str())
+        .collect();
     why.sort_unstable();
     why.dedup();
     let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };

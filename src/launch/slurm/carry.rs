@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::files::load_record;
-use crate::launch::slurm::Slurm;
+use crate::launch::slurm::Scheduler;
 use crate::launch::{LaunchError, Launcher, Means, Watch};
 use crate::plan::Due;
 use crate::steps::{Run, StepError, Update, due};
@@ -17,14 +17,12 @@ const ASK: Duration = Duration::from_secs(30);
 
 /// A chain of jobs.
 #[derive(Debug)]
-pub struct Carried {
+pub struct Slurm {
     /// The stop flag: it ends the watching, not the jobs
     pub means: Means,
-    /// Submit and return
-    pub once: bool,
 }
 
-impl Launcher for Carried {
+impl Launcher for Slurm {
     fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
         let script = "ekp_calibration.sbatch";
         let mut command = Command::new("bash");
@@ -39,11 +37,11 @@ impl Launcher for Carried {
         if !status.success() {
             return Err(failed(format!("`{script}` ended with {status}")));
         }
-        if self.once { Ok(()) } else { self.watch(run, watch) }
+        self.watch(run, watch)
     }
 }
 
-impl Carried {
+impl Slurm {
     fn watch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
         let mut told = run.experiment.first_iteration;
         let mut begun = None;
@@ -79,7 +77,7 @@ impl Carried {
     /// A queue without jobs of ours ends the watch; the files have the last word, a moment later.
     fn still_queued(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
         let note = |text: &str| watch.note(text);
-        if !Slurm::new(run, &note)?.jobs()?.is_empty() {
+        if !Scheduler::new(run, &note)?.jobs()?.is_empty() {
             return Ok(());
         }
         std::thread::sleep(LOOK);

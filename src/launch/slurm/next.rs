@@ -7,15 +7,15 @@ use crate::launch::LaunchError;
 use crate::launch::queue::{JobId, Submission as Job};
 use crate::launch::scripts::job_name;
 use crate::launch::slurm::begin::{Begun, Start};
-use crate::launch::slurm::{Slurm, submissions};
+use crate::launch::slurm::{Scheduler, submissions};
 use crate::steps::due;
 
-impl Slurm<'_> {
+impl Scheduler<'_> {
     /// Submit exactly what is due: the open members and their update, or, when the run is over, the
     /// tables of times, once. True if something was submitted.
     ///
     /// # Errors
-    /// As [`Slurm::begin`], or Slurm refuses a job; what was submitted before it is recorded.
+    /// As [`Scheduler::begin`], or Slurm refuses a job; what was submitted before it is recorded.
     pub fn next(&self, start: Start) -> Result<bool, LaunchError> {
         if due::stopped(self.run)?.is_some() {
             return self.tables();
@@ -41,7 +41,8 @@ impl Slurm<'_> {
         let mut ended = String::new();
         for part in &begun.arrays {
             let offset = part.offset.to_string();
-            let output = if begun.many { format!("{logs}/{offset}+%a.out") } else { format!("{logs}/%a.out") };
+            let output =
+                if begun.many { format!("{logs}/{offset}+%a.out") } else { format!("{logs}/%a.out") };
             let what = format!("{name}.members");
             let mut job = self.job(&what, begun, output, &["ekp_run_member.sbatch", &number, &offset]);
             job.dependency.clone_from(&after);
@@ -52,7 +53,11 @@ impl Slurm<'_> {
         let what = format!("{name}.update");
         let mut job = self.job(&what, begun, format!("{logs}/update.out"), &["ekp_update.sbatch", &number]);
         // After any end of the members: the update judges their files.
-        let end = if self.site.slurm.dependency == crate::launch::site::Dependency::AfterOk { "afterok" } else { "afterany" };
+        let end = if self.site.slurm.dependency == crate::launch::site::Dependency::AfterOk {
+            "afterok"
+        } else {
+            "afterany"
+        };
         job.dependency = [after, if ended.is_empty() { ended } else { format!("{end}{ended}") }]
             .into_iter()
             .filter(|part| !part.is_empty())
@@ -66,7 +71,10 @@ impl Slurm<'_> {
     fn tables(&self) -> Result<bool, LaunchError> {
         let begun = loop {
             let records = submissions(self.dir())?;
-            if records.iter().any(|(_, record)| record.step == "collect" || record.jobs.contains_key("collect")) {
+            if records
+                .iter()
+                .any(|(_, record)| record.step == "collect" || record.jobs.contains_key("collect"))
+            {
                 (self.note)("the run is over (`stop.toml`): nothing to submit");
                 return Ok(false);
             }

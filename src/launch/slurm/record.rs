@@ -19,8 +19,8 @@ pub struct Submission {
     pub iteration: u32,
     /// Array elements it begins with, as the scripts write them
     pub elements: String,
-    /// It goes on after members were lost
-    pub again: bool,
+    /// Members that were lost run again: counted, for it has an end
+    pub rerun: bool,
     /// One iteration only
     pub rolling: bool,
     /// More options of its member arrays, after failures
@@ -51,7 +51,7 @@ impl Submission {
             .text("step", &self.step)
             .number("iteration", self.iteration)
             .text("elements", &self.elements)
-            .boolean("again", self.again)
+            .boolean("rerun", self.rerun)
             .boolean("rolling", self.rolling)
             .texts("options", &self.options)
             .text("time", &self.time)
@@ -110,7 +110,7 @@ mod tests {
             step: "members".into(),
             iteration: 3,
             elements: "3,7".into(),
-            again: true,
+            rerun: true,
             rolling: false,
             options: vec!["--exclude=n2".into()],
             time: "2026-11-20T11:00:00Z".into(),

@@ -203,7 +203,7 @@ impl External {
         let env = environment::variables(place, &data, self.mpi.as_ref());
         let mut job = Job::new(&program, &args, &place.folder);
         (job.env, job.unset, job.timeout) = (&env, &prepared.unset, self.timeout);
-        job.stop = self.stop.as_deref();
+        job.stop = place.stop.as_deref().or(self.stop.as_deref());
         let log = place.folder.join(LOG);
         let ended = process::run(&job, &log).map_err(|e| verdict::not_started(&e))?;
         let usage = verdict::judge(&ended, &log, self.timeout)?;

@@ -1,0 +1,237 @@
+//! Carry a run out, or on, to its end.
+//!
+//! Reads   the run folder, or an experiment (whose run folder it makes first)
+//! Writes  what the steps write
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use ekp::cli::{self, Progress, Voice, short};
+use ekp::explain::Exit;
+use ekp::files::{Iteration, Member, load_record};
+use ekp::launch::local::Local;
+use ekp::launch::make::Make;
+use ekp::launch::mpi::Mpi;
+use ekp::launch::site::Workers;
+use ekp::launch::slurm::{Scheduler, Slurm, Start};
+use ekp::launch::threads::Threads;
+use ekp::launch::{LaunchError, Launcher, Means, Watch, dry_run, once, setup, workers};
+use ekp::machine::{limits, signals};
+use ekp::steps::init::Request;
+use ekp::steps::member::Outcome;
+use ekp::steps::{Run, Stopped, Update, reopen};
+
+/// Carry a run out, or on, to its end
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  ekp-launch experiment.toml           makes the run folder, runs it with a pool of worker processes
+  ekp-launch runs/sinusoid             goes on where it stands
+  ekp-launch RUN --on slurm            submits the chain of jobs
+  ekp-launch RUN --on mpi --workers 8  workers under mpirun or srun
+  ekp-launch RUN --once                does what is due and returns: 0 closed, 3 running (for cron)"
+)]
+pub(crate) struct Args {
+    /// Run folder, or experiment file
+    #[arg(default_value = ".")]
+    run: PathBuf,
+    /// What carries the run
+    #[arg(long, value_enum, default_value_t = On::Local)]
+    on: On,
+    /// Members at once: a number, `physical` or `logical` cores, `-2` for all but two [default: site.toml, else physical]
+    #[arg(long, value_parser = workers::parse, allow_hyphen_values = true)]
+    workers: Option<Workers>,
+    /// Threads of each member [default: site.toml, else 1]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    threads: Option<u32>,
+    /// Do what is due and return: 0 closed, 3 running
+    #[arg(long, conflicts_with = "next")]
+    once: bool,
+    /// With `--on slurm`: submit exactly what is due
+    #[arg(long)]
+    next: bool,
+    /// Show jobs, dependencies, core-hours, files, disk; start nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With `--on mpi`: the words that start ranks, such as `mpiexec -n 8`
+    #[arg(long, value_name = "WORDS")]
+    starter: Option<String>,
+    /// In scripts: take the next submission record
+    #[arg(long, hide = true)]
+    begin: bool,
+    /// In scripts: from a job of this run; lifts nothing, reopens nothing
+    #[arg(long, hide = true)]
+    again: bool,
+    /// In scripts: complete a submission record with job ids
+    #[arg(long, hide = true, num_args = 2, value_names = ["RECORD", "IDS"])]
+    submitted: Option<Vec<String>>,
+    #[command(flatten)]
+    voice: Voice,
+}
+
+/// What carries a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum On {
+    /// Worker processes on this machine
+    Local,
+    /// Threads of this process
+    Threads,
+    /// A chain of Slurm jobs
+    Slurm,
+    /// GNU make
+    Make,
+    /// Workers under mpirun or srun
+    Mpi,
+}
+
+#[allow(dead_code, reason = "the generator of manual pages includes this file")]
+fn main() -> ExitCode {
+    cli::finish("ekp-launch", run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<Exit, LaunchError> {
+    let run = Run::open(&folder(args)?)?;
+    let note = |text: &str| args.voice.say(text);
+    if let Some([record, ids]) = args.submitted.as_deref() {
+        Scheduler::new(&run, &note)?.submitted(record.parse().unwrap_or(0), ids)?;
+        return Ok(Exit::Done);
+    }
+    let site = setup::site_of(&run)?;
+    if args.dry_run {
+        let text =
+            if args.on == On::Slurm { Scheduler::new(&run, &note)?.dry_run()? } else { dry_run::text(&run)? };
+        cli::out(&text);
+        return Ok(Exit::Done);
+    }
+    if args.next {
+        Scheduler::new(&run, &note)?.next(if args.begin { Start::Fresh } else { Start::Again })?;
+        return Ok(Exit::Done);
+    }
+    if args.begin {
+        let start = if args.again { Start::Again } else { Start::Fresh };
+        if let Some(begun) = Scheduler::new(&run, &note)?.begin(start)? {
+            cli::out(&format!("{begun}\n"));
+        }
+        return Ok(Exit::Done);
+    }
+    let threads = args.threads.unwrap_or(site.local.threads).max(1) as usize;
+    let workers = workers::count(args.workers.unwrap_or(site.local.workers), threads);
+    let stop = signals::stop_flag().map_err(|e| LaunchError::Carrier {
+        what: format!("cannot listen to signals: {e}"),
+        hint: "is this a Linux system?".into(),
+    })?;
+    // Hundreds of workers need more files than the soft limit of a login shell allows.
+    let _ = limits::raise_open_files();
+    let means = Means { workers, threads, stop };
+    let watch = Screen { progress: Progress::new(args.voice), voice: args.voice };
+    if args.once {
+        let exit = if args.on == On::Slurm {
+            Scheduler::new(&run, &note)?.next(Start::Again)?;
+            Exit::Done
+        } else {
+            once::once(&run, &means, &watch)?
+        };
+        watch.progress.end();
+        return Ok(exit);
+    }
+    if args.on == On::Slurm {
+        let result = Slurm { means }.launch(&run, &watch);
+        watch.progress.end();
+        result?;
+        result_table(&run, args.voice);
+        return Ok(Exit::Done);
+    }
+    let _lock = workers::alone(&run)?;
+    let reopened = reopen::reopen(&run)?;
+    if reopened.lifted {
+        args.voice.say("`cancel.toml` is lifted");
+    }
+    if !reopened.members.is_empty() {
+        args.voice.say(&format!("{} failed members get another try", reopened.members.len()));
+    }
+    let result = match args.on {
+        On::Threads => Threads { means }.launch(&run, &watch),
+        On::Make => Make { means }.launch(&run, &watch),
+        On::Mpi => {
+            let starter =
+                args.starter.as_deref().map(|words| words.split_whitespace().map(str::to_owned).collect());
+            Mpi { means, starter }.launch(&run, &watch)
+        }
+        On::Local | On::Slurm => Local { means }.launch(&run, &watch),
+    };
+    watch.progress.end();
+    result?;
+    result_table(&run, args.voice);
+    Ok(Exit::Done)
+}
+
+/// The run folder: named, or made from the experiment named.
+fn folder(args: &Args) -> Result<PathBuf, LaunchError> {
+    let path = &args.run;
+    let experiment =
+        if path.is_dir() && !path.join("run.toml").exists() && path.join("experiment.toml").exists() {
+            path.join("experiment.toml")
+        } else if path.is_file() {
+            path.clone()
+        } else {
+            return Ok(path.clone());
+        };
+    let request = Request { experiment: experiment.clone(), ..Request::default() };
+    let site = setup::site(None, &experiment)?;
+    let made_by = format!("ekp-init {}", setup::shown(&experiment));
+    let (prepared, _) = setup::make(&request, &site, &made_by)?;
+    args.voice.warn(&prepared.warnings);
+    args.voice.say(&format!("run folder: {}", setup::shown(&prepared.root)));
+    Ok(prepared.root)
+}
+
+/// Progress for people.
+struct Screen {
+    progress: Progress,
+    voice: Voice,
+}
+
+impl Watch for Screen {
+    fn begin(&self, iteration: Iteration, members: usize) {
+        self.progress.begin(&format!("iteration {iteration}"), members as u64);
+    }
+    fn member(&self, member: Member, outcome: &Outcome) {
+        self.progress.step(matches!(outcome, Outcome::Failed { .. } | Outcome::AlreadyFailed));
+        if let Outcome::Failed { reason } = outcome {
+            self.progress.line(&format!("member {member} failed: {reason}"));
+        }
+    }
+    fn closed(&self, update: &Update) {
+        let (step, time, misfit) = (short(update.step), short(update.time), short(update.misfit));
+        let failed = if update.failed > 0 { format!(", {} failed", update.failed) } else { String::new() };
+        self.progress.line(&format!(
+            "iteration {:>3}: {} ok{failed}, misfit {misfit}, step {step}, time {time}",
+            update.iteration, update.ok
+        ));
+        for warning in &update.warnings {
+            self.progress.line(&format!("warning: {warning}"));
+        }
+    }
+    fn note(&self, text: &str) {
+        if !self.voice.quiet {
+            self.progress.line(text);
+        }
+    }
+}
+
+/// Prior and result, side by side.
+fn result_table(run: &Run, voice: Voice) {
+    let Ok(stop) = load_record::<Stopped>(&run.dir.stop()) else { return };
+    let head = ["parameter", "prior mean", "prior std", "mean", "std"].map(str::to_owned).to_vec();
+    let mut rows = vec![head];
+    for e in &stop.result {
+        let numbers = [e.prior_mean, e.prior_std, e.mean, e.std].map(short);
+        rows.push([vec![e.name.clone()], numbers.to_vec()].concat());
+    }
+    cli::out(&cli::table(&rows));
+    let last = run.dir.iteration_name(stop.last);
+    voice.say(&format!("over: {}; the result is the ensemble of `{last}`", stop.why()));
+    voice.say(&format!("look:  {}", setup::shown(Path::new(&run.dir.iteration(stop.last)))));
+}

@@ -1,0 +1,63 @@
+//! What a launch would do, before anything is started.
+
+use walkdir::WalkDir;
+
+use crate::files::load_record;
+use crate::launch::LaunchError;
+use crate::plan::{Command, Plan};
+use crate::steps::timing::Timing;
+use crate::steps::{Run, due};
+
+/// The calls that are left, with core-hours (where members have run already), files and disk.
+///
+/// # Errors
+/// The disk.
+pub fn text(run: &Run) -> Result<String, LaunchError> {
+    let id = &run.dir.identity;
+    let now = due::due(run)?;
+    let plan =
+        Plan::iteration_loop(&now, id.first_iteration, run.end()?, id.members, id.pack.max(id.members));
+    let mut text = String::new();
+    if plan.tasks.is_empty() {
+        return Ok("nothing: the run is over (`stop.toml`)\n".into());
+    }
+    for (k, task) in plan.tasks.iter().enumerate() {
+        let after: Vec<String> = task.after.iter().map(|a| (a + 1).to_string()).collect();
+        let after = if after.is_empty() { String::new() } else { format!("    after {}", after.join(", ")) };
+        text.push_str(&format!("{:>4}  {}{after}\n", k + 1, task.command.argv().join(" ")));
+    }
+    let members = plan.tasks.iter().filter_map(|t| match &t.command {
+        Command::Member { members, .. } => Some(members.len()),
+        _ => None,
+    });
+    let members: usize = members.sum();
+    let iterations = plan.tasks.iter().filter(|t| matches!(t.command, Command::Update { .. })).count();
+    text.push_str(&format!(
+        "{iterations} iterations at most, {members} members, about {} files\n{}\n",
+        5 * members + 6 * iterations,
+        cost(run, members)
+    ));
+    Ok(text)
+}
+
+/// Core-hours and disk, from the members that have run.
+pub fn cost(run: &Run, members: usize) -> String {
+    let first = run.dir.iteration(run.dir.identity.first_iteration);
+    let (mut seconds, mut count, mut bytes) = (0.0, 0, 0);
+    for entry in WalkDir::new(&first).max_depth(2).into_iter().flatten() {
+        bytes += entry.metadata().map_or(0, |m| m.len());
+        if entry.file_name() == "timing.toml"
+            && entry.depth() == 2
+            && let Ok(timing) = load_record::<Timing>(entry.path())
+        {
+            seconds += timing.wall_s * f64::from(timing.threads);
+            count += 1;
+        }
+    }
+    if count == 0 {
+        return "no member has run yet: `ekp-init --try` measures one".into();
+    }
+    let each = seconds / f64::from(count);
+    let size = bytes as f64 / f64::from(count) * members as f64 * 1e-6;
+    format!("{each:.3} s a member: {:.2} core-hours, about {size:.1} MB", each * members as f64 / 3600.0)
+}

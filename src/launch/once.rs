@@ -1,0 +1,82 @@
+//! `--once`: do what is due and return. Safe from cron and from two hosts.
+//!
+//! On one host a courtesy lock lets one call work while the others return; between hosts, and where the
+//! file system cannot lock, leases keep each member with one worker.
+
+use std::sync::atomic::Ordering;
+
+use crate::explain::Exit;
+use crate::launch::workers::alone;
+use crate::launch::{LaunchError, Means, Watch};
+use crate::plan::Due;
+use crate::steps::member::Options;
+use crate::steps::worker::{self, Worker};
+use crate::steps::{Run, StepError, due, ensemble, update};
+
+/// A lease not renewed for so long was left behind by a call that died, seconds.
+const LEASE_S: f64 = 60.0;
+
+/// Make the first ensemble if it is due, run the open members, close the iteration. 0: closed, 3: others are at it.
+///
+/// # Errors
+/// What kept the step from being done.
+pub fn once(run: &Run, means: &Means, watch: &dyn Watch) -> Result<Exit, LaunchError> {
+    let _lock = match alone(run) {
+        Ok(lock) => lock,
+        Err(LaunchError::Busy) => return Ok(Exit::NotYet),
+        Err(e) => return Err(e),
+    };
+    if due::due(run)? == Due::Ensemble {
+        ensemble::run(run)?;
+    }
+    if let Due::Members(iteration, members) = due::due(run)? {
+        watch.begin(iteration, members.len());
+        pool(run, means, iteration, watch)?;
+    }
+    match due::due(run)? {
+        Due::Update(iteration) => {
+            if let update::Outcome::Closed(update) | update::Outcome::Finished(update) =
+                update::run(run, iteration, false)?
+            {
+                watch.closed(&update);
+            }
+            Ok(Exit::Done)
+        }
+        Due::Over => Ok(Exit::Done),
+        _ => Ok(Exit::NotYet),
+    }
+}
+
+/// As many leasing workers as lanes, in threads: each runs programs, or a built-in model.
+fn pool(run: &Run, means: &Means, iteration: u32, watch: &dyn Watch) -> Result<(), LaunchError> {
+    let lanes = means.workers.min(run.dir.chunks() as usize).max(1);
+    let results: Vec<Result<(), StepError>> = std::thread::scope(|scope| {
+        let all: Vec<_> = (1..=lanes)
+            .map(|rank| {
+                scope.spawn(move || {
+                    let options = Options {
+                        threads: means.threads,
+                        worker: u32::try_from(rank).unwrap_or(u32::MAX),
+                        stop: Some(means.stop.clone()),
+                        ..Options::default()
+                    };
+                    let worker = Worker {
+                        options,
+                        lease_s: LEASE_S,
+                        to_end: false,
+                        iteration: Some(iteration),
+                        wait: false,
+                    };
+                    let result =
+                        worker::work(run, &worker, &|m, outcome| watch.member(m, outcome)).map(|_| ());
+                    if result.is_err() {
+                        means.stop.store(true, Ordering::Relaxed);
+                    }
+                    result
+                })
+            })
+            .collect();
+        all.into_iter().map(|t| t.join().expect("a worker does not panic")).collect()
+    });
+    Ok(results.into_iter().find(Result::is_err).unwrap_or(Ok(()))?)
+}

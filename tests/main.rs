@@ -1,0 +1,6 @@
+//! The tests that speak through the tools: one module per tool or promise.
+#![allow(missing_docs)]
+
+mod floors;
+mod launchers;
+mod support;
