@@ -3,4 +3,5 @@
 
 mod floors;
 mod launchers;
+mod slurm;
 mod support;

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
-use ekp::launch::{LaunchError, slurm};
+use ekp::launch::LaunchError;
+use ekp::launch::queue::QueueError;
+use ekp::launch::slurm::Scheduler;
 use ekp::report::table::count;
 use ekp::steps::{Run, cancel, due};
 
@@ -47,21 +49,27 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     let run = Run::open(&args.run)?;
     let over = due::stopped(&run)?.is_some();
     if args.rest || over {
-        let jobs = jobs(&run, true)?;
-        let what = if over { "the run is over" } else { "no stop mark was set" };
-        args.voice.say(&format!("{what}; {} taken out of the queue", count(jobs, "waiting job")));
+        let what = if over { "the run is over" } else { "no stop mark is set" };
+        args.voice.say(&format!("{what}; {}", jobs(args, &run, true)?));
         return Ok(Exit::Done);
     }
     // The mark first: whatever still runs sees it, and nothing is submitted any more.
     let new = cancel::mark(&run, &args.reason)?;
-    let jobs = jobs(&run, false)?;
-    let mark = if new { "cancelled (`cancel.toml`)" } else { "it was cancelled before" };
-    args.voice.say(&format!("{mark}; {} taken out of the queue", count(jobs, "job")));
+    args.voice.say(if new { "cancelled (`cancel.toml`)" } else { "it was cancelled before" });
+    args.voice.say(&jobs(args, &run, false)?);
     args.voice.say("submitting or launching the run again goes on where it stands");
     Ok(Exit::Done)
 }
 
-/// End the run's jobs, where it has any; `rest` only those that wait.
-fn jobs(run: &Run, rest: bool) -> Result<usize, LaunchError> {
-    if !run.dir.jobs().is_dir() { Ok(0) } else { slurm::cancel(run, rest) }
+/// End the run's jobs, with `rest` only those that wait; what was done, in words.
+fn jobs(args: &Args, run: &Run, rest: bool) -> Result<String, LaunchError> {
+    let note = |text: &str| args.voice.say(text);
+    let scheduler = Scheduler::new(run, &note)?;
+    match if rest { scheduler.rest() } else { scheduler.cancel() } {
+        Ok(jobs) => Ok(format!("{} taken out of the queue", count(jobs, "job"))),
+        Err(LaunchError::Queue(QueueError::NotHere { .. })) => {
+            Ok("no Slurm on this machine; what runs elsewhere stops at its next step".into())
+        }
+        Err(other) => Err(other),
+    }
 }

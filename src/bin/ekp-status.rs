@@ -11,7 +11,9 @@ use clap::Parser;
 use ekp::cli::{self, Voice};
 use ekp::explain::{Exit, Explain};
 use ekp::files::Iteration;
-use ekp::launch::setup;
+use ekp::launch::queue::{self, Listed, Patience, Queue};
+use ekp::launch::{setup, slurm};
+use ekp::machine::process;
 use ekp::report::status::{self, Job, State, Status, View, text};
 use ekp::report::{ReportError, runs};
 use ekp::steps::Run;
@@ -20,6 +22,8 @@ use ekp::steps::Run;
 const LOOK: Duration = Duration::from_secs(2);
 /// How often the scheduler is asked, at most: it serves others, too.
 const ASK: Duration = Duration::from_secs(30);
+/// How long its answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where runs stand: what is done, what failed and why, what to type next
 #[derive(Debug, Parser)]
@@ -64,51 +68,44 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, ReportError> {
-    let named = runs::runs(&args.run)?;
-    let names: Vec<String> = named.iter().map(|path| path.display().to_string()).collect();
+    let found = runs::runs(&args.run)?;
+    let names: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
     if args.next {
         for name in &names {
-            let line = status::next(&Run::open(name.as_ref())?)?;
             // Of several runs each line says whose it is.
-            let whose = if names.len() > 1 { format!("{}\t", name) } else { String::new() };
-            line.map(|line| cli::out(&format!("{whose}{line}\n"))).unwrap_or_default();
+            let whose = if names.len() > 1 { format!("{name}\t") } else { String::new() };
+            if let Some(line) = status::next(&Run::open(name.as_ref())?)? {
+                cli::out(&format!("{whose}{line}\n"));
+            }
         }
         return Ok(Exit::Done);
     }
+    let mut queue = Asked { voice: args.voice, last: None };
     if args.watch {
-        return watch(args, &names);
+        return watch(args, &names, &mut queue);
     }
     if let [name] = names.as_slice() {
-        let status = look(args, name, Queue::Ask)?;
+        let status = look(args, name, &mut queue)?;
         cli::out(&shown(args, &status));
         return Ok(Exit::Done);
     }
-    let all: Vec<_> = names.iter().map(|name| (name, look(args, name, Queue::Ask))).collect();
-    let bad = all.iter().any(|(_, found)| found.is_err());
+    let all: Vec<_> = names.iter().map(|name| (name, look(args, name, &mut queue))).collect();
     cli::out(&several(args, &all));
-    Ok(if bad { Exit::Failed } else { Exit::Done })
+    Ok(if all.iter().any(|(_, found)| found.is_err()) { Exit::Failed } else { Exit::Done })
 }
 
-/// What is known of the run's jobs.
-enum Queue {
-    /// Ask
-    Ask,
-    /// The last answer
-    Known(Option<Vec<Job>>),
-}
-
-fn look(args: &Args, name: &str, queue: Queue) -> Result<Status, ReportError> {
+fn look(args: &Args, name: &str, queue: &mut Asked) -> Result<Status, ReportError> {
     let run = Run::open(name.as_ref())?;
-    let id = &run.dir.identity;
     // A fault in site.toml is for those who submit; here it costs the tie between logs and members.
     let site = setup::site_of(&run).unwrap_or_default();
+    let id = &run.dir.identity;
+    let per_element = setup::per_element(id.members, id.pack, &site);
+    // Where arrays have an offset, an index alone names no element.
+    let plain = id.members.div_ceil(per_element) <= site.slurm.largest_index();
     let view = View {
         named: name.to_owned(),
-        per_element: setup::per_element(id.members, id.pack, &site),
-        jobs: match queue {
-            Queue::Ask => ask(&run),
-            Queue::Known(jobs) => jobs,
-        },
+        per_element,
+        jobs: queue.jobs(&run, plain),
         iteration: args.iteration,
     };
     let mut status = status::look(&run, &view)?;
@@ -118,9 +115,56 @@ fn look(args: &Args, name: &str, queue: Queue) -> Result<Status, ReportError> {
     Ok(status)
 }
 
-/// The run's jobs: one question to the scheduler, and none where nothing was ever submitted.
-fn ask(_run: &Run) -> Option<Vec<Job>> {
-    None
+/// The scheduler's last answer, for all runs together.
+struct Asked {
+    voice: Voice,
+    last: Option<(Instant, Option<Vec<Listed>>)>,
+}
+
+impl Asked {
+    /// The run's jobs; the scheduler is not asked where nothing was ever submitted.
+    fn jobs(&mut self, run: &Run, plain: bool) -> Option<Vec<Job>> {
+        let records = slurm::submissions(&run.dir).ok().filter(|records| !records.is_empty())?;
+        let listed = self.listed()?.clone();
+        Some(slurm::of_run(&run.dir, &records, listed).iter().map(|job| told(job, plain)).collect())
+    }
+
+    fn listed(&mut self) -> Option<&Vec<Listed>> {
+        if self.last.as_ref().is_none_or(|(when, _)| when.elapsed() >= ASK) {
+            process::find("squeue".as_ref())?;
+            let patience = Patience { call: PATIENCE, pauses: Vec::new() };
+            let answer = Queue { patience, clients: None }.mine();
+            let answer =
+                answer.inspect_err(|e| self.voice.say(&format!("warning: no word on jobs: {e}"))).ok();
+            self.last = Some((Instant::now(), answer));
+        }
+        self.last.as_ref().and_then(|(_, answer)| answer.as_ref())
+    }
+}
+
+/// A job in the words of the report.
+fn told(job: &Listed, plain: bool) -> Job {
+    let iteration =
+        job.name.rsplit_once(".it").and_then(|(_, rest)| rest.strip_suffix(".members")?.parse().ok());
+    let waits = job.state == queue::State::Pending;
+    Job {
+        id: job.shown.clone(),
+        name: job.name.clone(),
+        state: match &job.state {
+            queue::State::Pending => "waiting".into(),
+            queue::State::Running => "running".into(),
+            queue::State::Ending => "ending".into(),
+            queue::State::Suspended => "suspended".into(),
+            queue::State::Other(word) => word.clone(),
+        },
+        reason: job.reason.clone(),
+        start: job.start.clone(),
+        nodes: job.nodes.clone(),
+        elements: job.elements,
+        iteration,
+        element: job.shown.rsplit_once('_').and_then(|(_, index)| index.parse().ok()).filter(|_| plain),
+        advice: queue::advice(&job.reason).filter(|_| waits).map(str::to_owned),
+    }
 }
 
 fn shown(args: &Args, status: &Status) -> String {
@@ -162,25 +206,11 @@ fn several(args: &Args, all: &[(&String, Result<Status, ReportError>)]) -> Strin
 }
 
 /// Look again and again until nothing moves any more.
-fn watch(args: &Args, names: &[String]) -> Result<Exit, ReportError> {
+fn watch(args: &Args, names: &[String], queue: &mut Asked) -> Result<Exit, ReportError> {
     let terminal = std::io::stdout().is_terminal();
-    let mut asked: Vec<Option<Vec<Job>>> = vec![None; names.len()];
-    let mut when: Option<Instant> = None;
     let mut before = String::new();
     loop {
-        let fresh = when.is_none_or(|t| t.elapsed() >= ASK);
-        let mut all = Vec::new();
-        for (name, asked) in names.iter().zip(&mut asked) {
-            let found = look(args, name, if fresh { Queue::Ask } else { Queue::Known(asked.clone()) });
-            if let (true, Ok(status)) = (fresh, &found) {
-                asked.clone_from(&status.jobs);
-            }
-            all.push((name, found));
-        }
-        if fresh {
-            when = Some(Instant::now());
-        }
-        let over = all.iter().all(|(_, s)| s.as_ref().map_or_else(|e| e.exit() == Exit::Usage, ended));
+        let mut all: Vec<_> = names.iter().map(|name| (name, look(args, name, queue))).collect();
         let text = match all.as_slice() {
             [(_, Ok(status))] => text::one(status, telling(args)),
             [(_, Err(_))] => return all.remove(0).1.map(|_| Exit::Done),
@@ -191,10 +221,11 @@ fn watch(args: &Args, names: &[String]) -> Result<Exit, ReportError> {
         } else if text != before {
             cli::out(&format!("{text}\n"));
         }
-        before = text;
-        if over {
+        // A folder that is no run does not become one.
+        if all.iter().all(|(_, found)| found.as_ref().map_or_else(|e| e.exit() == Exit::Usage, ended)) {
             return Ok(Exit::Done);
         }
+        before = text;
         std::thread::sleep(LOOK);
     }
 }

@@ -51,7 +51,16 @@ pub fn with_settings(text: &str, settings: &[String]) -> Result<String, Experime
             let item = table.entry(key).or_insert(Item::Table(Table::new()));
             table = item.as_table_like_mut().ok_or_else(|| wrong(&format!("`{key}` is no table")))?;
         }
-        table.insert(last, Item::Value(value));
+        match table.get_mut(last).and_then(Item::as_value_mut) {
+            Some(old) => {
+                let decor = old.decor().clone();
+                *old = value;
+                *old.decor_mut() = decor;
+            }
+            None => {
+                table.insert(last, Item::Value(value));
+            }
+        }
     }
     Ok(document.to_string())
 }

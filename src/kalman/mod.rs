@@ -139,7 +139,7 @@ impl Algorithm for Kalman {
             used: sorted.survivors.len(),
             imputed: sorted.imputed,
             metrics,
-            warnings: self.warnings(&before, &rows, &misfits, &sorted, singular),
+            warnings: self.warnings(&before, u.nrows(), &rows, &misfits, &sorted, singular),
             set_aside: sorted.failed,
         };
         let mut state = state;
@@ -153,6 +153,7 @@ impl Kalman {
     fn warnings(
         &self,
         before: &Progress,
+        parameters: usize,
         rows: &Rows<'_>,
         misfits: &Misfits,
         sorted: &Sorted<'_>,
@@ -168,6 +169,11 @@ impl Kalman {
         }
         if let Some((a, b)) = metrics::twins(rows, misfits) {
             said.push(format!("members {} and {} have the same outputs", number(a), number(b)));
+        }
+        if before.time == 0.0 && used <= parameters {
+            said.push(format!(
+                "{used} members for {parameters} parameters: no step leaves the span of the first ensemble"
+            ));
         }
         if before.time == 0.0 && self.process == (Process::Eki { perturbed: false }) {
             said.push("without perturbed observations the spread falls below the posterior's".into());
@@ -371,6 +377,7 @@ mod tests {
             let g = linalg::matmul(&linear.h, &u);
             let kalman = Kalman::new(process, 4);
             let next = kalman.next(&problem, state, &tried(0, &ensemble, g), &Streams::new(3)).unwrap();
+            assert!(next.report.warnings.iter().any(|w| w.starts_with("4 members for 6 parameters")));
             // The moved members add no direction to the old ones.
             let both = Mat::from_columns(6, 8, [u.data(), next.ensemble.u.data()].concat());
             let about = u.mean();

@@ -9,6 +9,7 @@ pub mod local;
 pub mod make;
 pub mod mpi;
 pub mod once;
+pub mod queue;
 pub mod scripts;
 pub mod setup;
 pub mod site;
@@ -44,6 +45,12 @@ pub enum LaunchError {
         /// What to do
         hint: String,
     },
+    /// Slurm
+    #[error(transparent)]
+    Queue(#[from] queue::QueueError),
+    /// A run and its jobs
+    #[error(transparent)]
+    Slurm(#[from] slurm::SlurmError),
     /// Another launcher is at work on this run
     #[error("another `ekp-launch` is at work on this run")]
     Busy,
@@ -61,6 +68,8 @@ impl Explain for LaunchError {
             Self::Step(e) => e.hint(),
             Self::Script(e) => e.hint(),
             Self::Site(e) => Explain::hint(e.as_ref()),
+            Self::Queue(e) => e.hint(),
+            Self::Slurm(e) => e.hint(),
             Self::Carrier { hint, .. } => Some(hint.clone()),
             Self::Busy => Some("`ekp-status --watch` shows how far it is".into()),
         }
@@ -70,6 +79,8 @@ impl Explain for LaunchError {
             Self::Step(e) => e.exit(),
             Self::Script(e) => e.exit(),
             Self::Site(e) => e.exit(),
+            Self::Queue(e) => e.exit(),
+            Self::Slurm(e) => e.exit(),
             Self::Carrier { .. } => Exit::Failed,
             Self::Busy => Exit::NotYet,
         }

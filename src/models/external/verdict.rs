@@ -1,4 +1,4 @@
-//! How a program ended, in the words of `failed.toml`.
+//! How a program ended, in the words of `failed.toml`: no times and no sizes, for a rerun gives the same bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -47,7 +47,7 @@ pub(crate) fn judge(ended: &Ended, log: &Path, timeout: Option<Duration>) -> Res
         End::Signal(signal) => killed(signal, ended.peak_rss_mb, &stderr_tail),
         End::Timeout => {
             let limit = timeout.map_or(0.0, |limit| limit.as_secs_f64());
-            (Cause::Timeout, format!("ended after {:.1} s: longer than `timeout_s = {limit}`", ended.wall_s))
+            (Cause::Timeout, format!("ran longer than `timeout_s = {limit}`"))
         }
         End::Stopped => (Cause::Lost, "ended early: this process was told to stop".into()),
     };
@@ -101,17 +101,16 @@ fn killed(signal: i32, peak_rss_mb: f64, tail: &str) -> (Cause, String) {
     let name = signal_name(signal)
         .map_or_else(|| format!("signal {signal}"), |name| format!("signal {signal} ({name})"));
     if speaks_of_memory(tail) {
-        return (Cause::Memory, format!("killed by {name}, out of memory; it used {peak_rss_mb:.0} MB"));
+        return (Cause::Memory, format!("killed by {name}, out of memory"));
     }
     if signal != libc::SIGKILL {
         return (Cause::Signal, format!("killed by {name}"));
     }
     let total = Memory::here().map_or(f64::INFINITY, |memory| memory.total as f64 * 1e-6);
     if peak_rss_mb > NEARLY_ALL * total {
-        let message = format!("killed by {name} when it used {peak_rss_mb:.0} of {total:.0} MB");
-        return (Cause::Memory, message);
+        return (Cause::Memory, format!("killed by {name} when it used nearly all memory"));
     }
-    (Cause::Signal, format!("killed by {name}, perhaps for lack of memory; it used {peak_rss_mb:.0} MB"))
+    (Cause::Signal, format!("killed by {name}, perhaps for lack of memory"))
 }
 
 fn speaks_of_memory(tail: &str) -> bool {

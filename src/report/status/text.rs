@@ -47,7 +47,7 @@ pub fn one(s: &Status, telling: Telling) -> String {
     elsewhere(&mut t, s);
     failures(&mut t, s, telling);
     gaps(&mut t, s, telling);
-    if let Some(jobs) = &s.jobs {
+    if let Some(jobs) = s.jobs.as_ref().filter(|jobs| s.state != State::Over || !jobs.is_empty()) {
         t.push_str(&queue(jobs, telling, &s.run));
     }
     if let Some(disk) = &s.disk {
