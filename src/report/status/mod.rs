@@ -21,9 +21,11 @@ pub use logs::Lost;
 pub use look::{Running, Seen};
 
 use crate::files::{Iteration, Members, load_record};
+use crate::machine::locks;
 use crate::plan::Due;
 use crate::report::ReportError;
 use crate::report::runs::typed;
+use crate::steps::cancel::Cancelled;
 use crate::steps::timing::Timing;
 use crate::steps::{Run, StepError, Update, due, update};
 
@@ -171,6 +173,8 @@ pub struct Status {
     pub running: Vec<Running>,
     /// Its members without an outcome that nobody works on: `3,7-9`
     pub missing: String,
+    /// Process number of the `ekp-launch` on this machine that carries the run
+    pub launcher: Option<u32>,
     /// The result of a run that is over
     pub result: Vec<Estimate>,
     /// Folder of the ensemble that is the result
@@ -209,6 +213,7 @@ pub fn look(run: &Run, view: &View) -> Result<Status, ReportError> {
         lost: Vec::new(),
         running: Vec::new(),
         missing: String::new(),
+        launcher: launcher(run),
         result: Vec::new(),
         final_ensemble: None,
         jobs: view.jobs.clone(),
@@ -246,6 +251,13 @@ pub fn look(run: &Run, view: &View) -> Result<Status, ReportError> {
     }
     detail(run, view, working, seen, &mut status)?;
     Ok(status)
+}
+
+/// A launcher holds a lock on `run.toml`.
+fn launcher(run: &Run) -> Option<u32> {
+    let holder = locks::holder(&run.dir.top("run.toml"))?;
+    // Inode numbers of other disks may be the same.
+    holder.program.starts_with("ekp-launch").then_some(holder.pid)
 }
 
 /// When the first iteration was made, as the file server has it.
@@ -354,9 +366,16 @@ fn stands(
     (status.state, status.sentence) = (state, sentence);
     if state != State::Over && run.dir.cancel().exists() {
         status.state = State::Cancelled;
-        status.sentence = format!("cancelled; it stood at {}", status.sentence);
+        status.sentence = format!("cancelled{}\n{}", mark(run), status.sentence);
     }
     Ok(())
+}
+
+/// By whom, when and why, as far as the mark tells.
+fn mark(run: &Run) -> String {
+    let Ok(mark) = load_record::<Cancelled>(&run.dir.cancel()) else { return String::new() };
+    let part = |lead: &str, text: &str| if text.is_empty() { String::new() } else { format!("{lead}{text}") };
+    format!("{}{}{}", part(" by ", &mark.by), part(" at ", &mark.time), part(": ", mark.reason.trim_end()))
 }
 
 /// Failures and gaps of one iteration, the open one unless another was asked for.

@@ -32,6 +32,9 @@ pub fn one(s: &Status, telling: Telling) -> String {
         count(s.iterations_at_most as usize, "iteration"),
         s.sentence
     );
+    if let Some(pid) = s.launcher {
+        let _ = writeln!(t, "`ekp-launch` is at work on it (process {pid} on this machine)");
+    }
     for warning in &s.warnings {
         let _ = writeln!(t, "warning: {warning}");
     }
@@ -237,7 +240,8 @@ fn next(s: &Status) -> String {
     let run = word(&s.run);
     let cd = if s.run == "." { String::new() } else { format!("cd {run} && ") };
     let on = format!("next:  ekp-launch {run}\nor:    {cd}sbatch ekp_calibration.sbatch\n");
-    let at_work = !s.running.is_empty() || s.jobs.as_ref().is_some_and(|jobs| !jobs.is_empty());
+    let at_work =
+        s.launcher.is_some() || !s.running.is_empty() || s.jobs.as_ref().is_some_and(|jobs| !jobs.is_empty());
     match s.state {
         State::Over => String::new(),
         // Somebody is at it: nothing is to be typed.
