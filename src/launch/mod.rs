@@ -44,6 +44,22 @@ pub enum LaunchError {
         /// What to do
         hint: String,
     },
+    /// A worker process reported an error
+    #[error("{what}")]
+    Worker {
+        /// In its words
+        what: String,
+        /// Its advice
+        hint: Option<String>,
+        /// Its exit code
+        exit: Exit,
+    },
+    /// A worker process is gone
+    #[error("a worker died ({how})")]
+    Died {
+        /// Its exit status
+        how: String,
+    },
     /// Another launcher is at work on this run
     #[error("another `ekp-launch` is at work on this run")]
     Busy,
@@ -62,6 +78,8 @@ impl Explain for LaunchError {
             Self::Script(e) => e.hint(),
             Self::Site(e) => Explain::hint(e.as_ref()),
             Self::Carrier { hint, .. } => Some(hint.clone()),
+            Self::Worker { hint, .. } => hint.clone(),
+            Self::Died { .. } => Some("the same command again goes on".into()),
             Self::Busy => Some("`ekp-status --watch` shows how far it is".into()),
         }
     }
@@ -70,7 +88,8 @@ impl Explain for LaunchError {
             Self::Step(e) => e.exit(),
             Self::Script(e) => e.exit(),
             Self::Site(e) => e.exit(),
-            Self::Carrier { .. } => Exit::Failed,
+            Self::Carrier { .. } | Self::Died { .. } => Exit::Failed,
+            Self::Worker { exit, .. } => *exit,
             Self::Busy => Exit::NotYet,
         }
     }
