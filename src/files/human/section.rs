@@ -258,7 +258,6 @@ impl<'a> Section<'a> {
 mod tests {
     use std::path::Path;
 
-    use super::*;
     use crate::files::human::Document;
 
     #[test]
