@@ -1,7 +1,8 @@
 //! The tests that speak through the tools: one module per tool or promise.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod floors;
+mod kills;
 mod launchers;
 mod slurm;
 mod support;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::explain::{Marked, nearest, one_of};
 use crate::files::human::Section;
 use crate::models::external::External;
+use crate::models::lorenz96::Lorenz96;
 use crate::models::sinusoid::Sinusoid;
 use crate::models::{Forward, Want};
 
@@ -48,6 +49,7 @@ impl Model {
                 let options = section.section(&name)?;
                 let forward: Arc<dyn Forward> = match name.as_str() {
                     "sinusoid" => Arc::new(Sinusoid::read(options.as_ref())?),
+                    "lorenz96" => Arc::new(Lorenz96::read(options.as_ref())?),
                     _ => return Err(unknown(section, &name)),
                 };
                 Self { forward, external: None, title: name, pack }

@@ -1,9 +1,12 @@
 //! What tests of the methods share: problems from reference files, linear problems with known answers.
 
 use super::evidence::{Evidence, Keep, Rows, gather};
+use crate::files::human::Document;
+use crate::numerics::columns;
 use crate::numerics::fixture::Part;
 use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::{Mat, Purpose, Streams, standard_normals};
+use crate::problem::Prior;
 use crate::problem::observation::{Block, Covariance, Noise, Observation};
 
 /// The covariance of a reference case.
@@ -18,6 +21,17 @@ pub(super) fn covariance(inputs: &Part) -> Covariance {
 /// One block that is observed in whole.
 pub(super) fn observation(y: Vec<f64>, covariance: Covariance) -> Observation {
     Observation::new(vec![(Block { name: "all".into(), y }, covariance)]).unwrap()
+}
+
+/// N(0, I) over d parameters.
+pub(super) fn standard_prior(d: usize) -> Prior {
+    let table = |i| {
+        format!(
+            "[u{i}]\nprior = \"Parameterized(Normal(0, 1))\"\nconstraint = \"no_constraint()\"\ntype = \"float\"\n"
+        )
+    };
+    let text: String = (0..d).map(table).collect();
+    Prior::read(&Document::parse("priors.toml".as_ref(), &text).unwrap(), None).unwrap()
 }
 
 /// Noise over all rows of its blocks.
@@ -68,7 +82,7 @@ impl Linear {
     pub(super) fn posterior(&self, m: &[f64], c: &Mat) -> (Vec<f64>, Mat) {
         let ch = linalg::matmul_nt(c, &self.h); // d × p
         let mut s = linalg::matmul(&self.h, &ch); // p × p
-        linalg::add_scaled(s.data_mut(), 1.0, self.gamma.data());
+        columns::add_scaled(s.data_mut(), 1.0, self.gamma.data());
         let mut gain = ch.transpose(); // p × d
         Cholesky::new(&s).unwrap().solve(&mut gain);
         let predicted = linalg::matvec(&self.h, m);
@@ -76,7 +90,7 @@ impl Linear {
         let shift = linalg::matvec_t(&gain, &off);
         let mean = m.iter().zip(&shift).map(|(m, s)| m + s).collect();
         let mut cov = c.clone();
-        linalg::add_scaled(cov.data_mut(), -1.0, linalg::matmul(&ch, &gain).data());
+        columns::add_scaled(cov.data_mut(), -1.0, linalg::matmul(&ch, &gain).data());
         (mean, cov)
     }
 }

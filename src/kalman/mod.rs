@@ -3,6 +3,7 @@
 //! Belongs here: the processes, step lengths, repair of failed members, metrics: one file each.
 //! Not here: files, processes of the machine, threads it did not get as an argument.
 
+pub mod accelerate;
 pub mod eki;
 pub mod etki;
 pub mod evidence;
@@ -11,16 +12,18 @@ mod given;
 pub mod metrics;
 pub mod repair;
 pub mod schedule;
+mod survivors;
 
+pub use accelerate::Momentum;
 pub use repair::FailureRule;
 pub use schedule::{OnTerminate, Schedule};
 
 use crate::numerics::{Mat, Purpose, Streams, standard_normals};
-use crate::problem::observation::{Covariance, Noise};
 use crate::problem::{Algorithm, AlgorithmError, Ensemble, Evaluated, Problem, Report, State, Step, Stop};
-use evidence::{Evidence, Keep, Misfits, Rows, gather};
+use evidence::{Misfits, Rows};
 use repair::Sorted;
 use schedule::Progress;
+use survivors::Survivors;
 
 /// How an ensemble moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Kalman {
     pub members: usize,
     /// Step lengths
     pub schedule: Schedule,
+    /// How much a step goes on in the direction of the last
+    pub momentum: Momentum,
     /// What becomes of failed members
     pub failures: FailureRule,
     /// Share of a block's values that may be missing before a member counts as failed
@@ -55,12 +60,13 @@ pub struct Kalman {
 }
 
 impl Kalman {
-    /// A method with the defaults: misfit controller to T = 1, failed members redrawn, nothing missing tolerated.
+    /// A method with its defaults: misfit controller to T = 1, no momentum, failed members redrawn, nothing missing tolerated.
     pub fn new(process: Process, members: usize) -> Self {
         Self {
             process,
             members,
             schedule: Schedule::DataMisfit { terminate_at: 1.0, on_terminate: OnTerminate::Stop },
+            momentum: Momentum::None,
             failures: FailureRule::default(),
             nan_tolerance: 0.0,
             impose_prior: false,
@@ -88,23 +94,20 @@ impl Algorithm for Kalman {
         tried: &Evaluated<'_>,
         draw: &Streams,
     ) -> Result<Step, AlgorithmError> {
-        let observation = &problem.observation;
-        let before = Progress::read(&state)?;
-        if self.schedule.is_over(&before) {
-            return Err(AlgorithmError::Over { time: before.time });
-        }
-        let u_all = &tried.ensemble.u;
-        if u_all.ncols() != tried.g.ncols() {
-            let (found, expected) = (tried.g.ncols(), u_all.ncols());
+        let (observation, ensemble) = (&problem.observation, &tried.ensemble.u);
+        if ensemble.ncols() != tried.g.ncols() {
+            let (found, expected) = (tried.g.ncols(), ensemble.ncols());
             return Err(AlgorithmError::Shape { what: "g", found, expected });
         }
+        let before = Progress::read(&state)?;
+        self.schedule.may_go_on(&before)?;
 
         // 1. Failures are set aside.
         let sorted = match self.failures {
             FailureRule::Redraw => repair::sort(&tried.g, observation, self.nan_tolerance)?,
             FailureRule::Ignore => Sorted::all(&tried.g, observation)?,
         };
-        let u = u_all.select_cols(&sorted.survivors); // d × J
+        let u = ensemble.select_cols(&sorted.survivors); // d × J
         let rows = Rows {
             g: &sorted.g,
             rows: observation.observed(),
@@ -112,190 +115,79 @@ impl Algorithm for Kalman {
             y: observation.y(),
             noise: observation.noise(),
         };
+        let survivors = Survivors::new(self, &problem.prior, &u, rows)?;
 
         // 2. The length of the step, which may refuse it.
-        let (data, misfits) = gather(&rows, self.keep(&rows, u.nrows()));
+        let (data, misfits) = survivors.look();
         let after = self.schedule.next(&before, &misfits)?;
 
-        // 3. The step of the survivors.
-        let imposed = self.imposed(problem, &u, after.step)?;
-        let moved = self.update(&u, &rows, data, imposed.as_ref(), after.step, (draw, tried.iteration))?;
-        if !moved.is_finite() {
-            return Err(AlgorithmError::NotFinite);
-        }
+        // 3. The survivors move.
+        let moved = survivors.step(data, after.step, draw, tried.iteration)?;
 
-        // 4. Failed members are drawn anew from the moved survivors.
-        let mut report = self.report(&rows, &misfits, &sorted, &after, u_all.ncols())?;
-        let mut next = Mat::zeros(u_all.nrows(), u_all.ncols());
-        for (k, &j) in sorted.survivors.iter().enumerate() {
-            next.col_mut(j).copy_from_slice(moved.col(k));
-        }
-        if !sorted.failed.is_empty() {
-            let failed: Vec<usize> = sorted.failed.iter().map(|(j, _)| *j).collect();
-            let xi = normals(draw, Purpose::Redraw, tried.iteration, &failed, u_all.nrows());
-            let (drawn, singular) =
-                repair::redraw(&moved, &xi).map_err(AlgorithmError::of("the survivors' spread"))?;
-            for (k, &j) in failed.iter().enumerate() {
-                next.col_mut(j).copy_from_slice(drawn.col(k));
-            }
-            if singular {
-                let said = "the survivors' covariance is singular: redrawn members lie almost in their span";
-                report.warnings.push(said.into());
-            }
-        }
+        // 4. The failed are drawn anew from the moved survivors.
+        let xi = normals(draw, Purpose::Redraw, tried.iteration, &sorted.failed(), u.nrows());
+        let (next, singular) =
+            repair::complete(&moved, &sorted, &xi).map_err(AlgorithmError::of("the survivors' spread"))?;
 
-        // 5. What people and the next call need.
-        if let Some(Imposed { m, c0, .. }) = &imposed {
-            let loss =
-                metrics::bayes_loss(&misfits, &u.mean(), m, c0).map_err(AlgorithmError::of("the prior"))?;
-            report.metrics.insert("bayes_loss".into(), loss);
-        }
-        report.spread = metrics::spread(&next);
+        // 5. All but those go on in the direction of their last step.
         let mut state = state;
-        after.write(&mut state);
+        let next = self.momentum.push(next, ensemble, &sorted.failed(), &mut state)?;
+
+        // 6. What people and the next call are told.
         let stop = self.schedule.is_over(&after).then_some(Stop::Time);
-        Ok(Step { ensemble: Ensemble { u: next }, state, stop, report })
-    }
-}
-
-/// The prior as rows to compare: u against m with covariance C₀.
-struct Imposed {
-    m: Vec<f64>,
-    c0: Mat,
-    /// C₀, with the nugget times Δt
-    noise: Noise,
-}
-
-impl Kalman {
-    /// Whichever is smaller: J × J products, or all p (+ d) rows.
-    fn keep(&self, rows: &Rows<'_>, d: usize) -> Keep {
-        let p = rows.rows.len() + if self.impose_prior { d } else { 0 };
-        if p < rows.members.len() { Keep::Whitened } else { Keep::Gram }
-    }
-
-    fn imposed(&self, problem: &Problem, u: &Mat, dt: f64) -> Result<Option<Imposed>, AlgorithmError> {
-        if !self.impose_prior {
-            return Ok(None);
+        let mut metrics = metrics::measure(&rows, &misfits)?;
+        if let Some(loss) = survivors.bayes_loss(&misfits)? {
+            metrics.insert("bayes_loss".into(), loss);
         }
-        let (m, c0) =
-            problem.prior.moments().map_err(|error| AlgorithmError::Prior { why: error.to_string() })?;
-        if m.len() != u.nrows() {
-            return Err(AlgorithmError::Shape { what: "the prior", found: m.len(), expected: u.nrows() });
-        }
-        let prior = || AlgorithmError::NotPositiveDefinite { what: "the prior".into() };
-        let rows: Vec<usize> = (0..m.len()).collect();
-        let mut noise = Noise::default();
-        noise.push(&Covariance::Dense(c0.clone()), &rows).map_err(|_| prior())?;
-        let nugget = self.nugget_of_process() * dt;
-        let noise = if nugget > 0.0 { noise.plus(nugget).map_err(|_| prior())? } else { noise };
-        Ok(Some(Imposed { m, c0, noise }))
-    }
-
-    fn nugget_of_process(&self) -> f64 {
-        if matches!(self.process, Process::Eki { .. }) { self.nugget } else { 0.0 }
-    }
-
-    /// One step of the survivors. `data` is the evidence already gathered for the step length.
-    fn update(
-        &self,
-        u: &Mat,
-        rows: &Rows<'_>,
-        data: Evidence,
-        imposed: Option<&Imposed>,
-        dt: f64,
-        (draw, iteration): (&Streams, u32),
-    ) -> Result<Mat, AlgorithmError> {
-        let (d, members) = (u.nrows(), u.ncols());
-        let perturbed = self.process == Process::Eki { perturbed: true };
-        let nugget = self.nugget_of_process();
-        // (Γ + Δt ε)/Δt is Γ/Δt + ε: the nugget is a little more noise.
-        let noise = (nugget > 0.0).then(|| rows.noise.plus(nugget * dt)).transpose();
-        let noise = noise.map_err(AlgorithmError::of("the observation"))?;
-        let gamma = rows.noise;
-        let rows = &Rows { noise: noise.as_ref().unwrap_or(gamma), ..*rows };
-
-        let scale = dt / (members as f64 - if self.process == Process::Etki { 1.0 } else { 0.0 });
-        let mut keep = self.keep(rows, d);
-        let mut data = data;
-        if data.is_stiff(scale) || (nugget > 0.0 && perturbed) {
-            keep = Keep::Whitened;
-        }
-        if nugget > 0.0 || matches!((&data, keep), (Evidence::Gram { .. }, Keep::Whitened)) {
-            data = gather(rows, keep).0;
-        }
-
-        let noise =
-            if perturbed { Some(self.perturbation(rows, gamma, &data, (draw, iteration))?) } else { None };
-        let (evidence, noise) = match imposed {
-            None => (data, noise),
-            Some(Imposed { m, noise: c0, .. }) => {
-                let all: Vec<usize> = (0..d).collect();
-                let members: Vec<usize> = (0..members).collect();
-                let prior = Rows { g: u, rows: &all, members: &members, y: m, noise: c0 };
-                let noise = noise.map(|noise| match keep {
-                    Keep::Gram => noise,
-                    Keep::Whitened => below(&noise, d), // the prior's rows are not perturbed
-                });
-                (data.plus(gather(&prior, keep).0), noise)
-            }
-        };
-        match self.process {
-            Process::Etki => etki::update(u, &evidence, dt),
-            Process::Eki { .. } => eki::update(u, &evidence, dt, noise.as_ref()),
-        }
-        .map_err(AlgorithmError::of("the members' outputs"))
-    }
-
-    /// The perturbation of each member's observation, in the form of the evidence (see [`eki::update`]).
-    fn perturbation(
-        &self,
-        rows: &Rows<'_>,
-        gamma: &Noise,
-        data: &Evidence,
-        (draw, iteration): (&Streams, u32),
-    ) -> Result<Mat, AlgorithmError> {
-        let numbers = |n| normals(draw, Purpose::Perturbation, iteration, rows.members, n);
-        match data {
-            Evidence::Gram { s, b } => eki::noise_in_ensemble_space(s, &numbers(b.len())),
-            Evidence::Whitened { y, .. } => eki::whitened_noise(gamma, rows.noise, numbers(y.nrows())),
-        }
-        .map_err(AlgorithmError::of("the observation's noise"))
-    }
-
-    fn report(
-        &self,
-        rows: &Rows<'_>,
-        misfits: &Misfits,
-        sorted: &Sorted<'_>,
-        after: &Progress,
-        total: usize,
-    ) -> Result<Report, AlgorithmError> {
-        let mut report = Report {
-            set_aside: sorted.failed.clone(),
+        let report = Report {
             step: after.step,
             time: after.time,
             misfit: misfits.loss(),
             avg_rmse: misfits.avg_rmse(),
+            spread: metrics::spread(&next),
             used: sorted.survivors.len(),
             imputed: sorted.imputed,
-            ..Report::default()
+            metrics,
+            warnings: self.warnings(&before, u.nrows(), &rows, &misfits, &sorted, singular),
+            set_aside: sorted.failed,
         };
-        let mut measure = |name: &str, value: f64| report.metrics.insert(name.to_owned(), value);
-        measure("unweighted_loss", misfits.unweighted_loss());
-        measure("unweighted_avg_rmse", misfits.unweighted_avg_rmse());
-        let crps = metrics::crps(rows).map_err(AlgorithmError::of("the members' outputs"))?;
-        crps.map(|crps| measure("crps", crps));
-        if 2 * sorted.survivors.len() < total {
-            let (failed, used) = (sorted.failed.len(), sorted.survivors.len());
-            report.warnings.push(format!("{failed} of {total} members failed: the step learns from {used}"));
-        }
-        Ok(report)
+        after.write(&mut state);
+        Ok(Step { ensemble: Ensemble { u: next }, state, stop, report })
     }
 }
 
-/// Rows of zeros below.
-fn below(a: &Mat, more: usize) -> Mat {
-    Mat::from_fn(a.nrows() + more, a.ncols(), |i, j| if i < a.nrows() { a[(i, j)] } else { 0.0 })
+impl Kalman {
+    /// What a person should know about this step.
+    fn warnings(
+        &self,
+        before: &Progress,
+        parameters: usize,
+        rows: &Rows<'_>,
+        misfits: &Misfits,
+        sorted: &Sorted<'_>,
+        singular: bool,
+    ) -> Vec<String> {
+        let (used, failed) = (sorted.survivors.len(), sorted.failed.len());
+        let mut said = Vec::new();
+        if failed > used {
+            said.push(format!("{failed} of {} members failed: the step learns from {used}", failed + used));
+        }
+        if singular {
+            said.push("the survivors span too little: redrawn members lie almost within their span".into());
+        }
+        if let Some((a, b)) = metrics::twins(rows, misfits) {
+            said.push(format!("members {} and {} have the same outputs", number(a), number(b)));
+        }
+        if before.time == 0.0 && used <= parameters {
+            said.push(format!(
+                "{used} members for {parameters} parameters: no step leaves the span of the first ensemble"
+            ));
+        }
+        if before.time == 0.0 && self.process == (Process::Eki { perturbed: false }) {
+            said.push("without perturbed observations the spread falls below the posterior's".into());
+        }
+        said
+    }
 }
 
 /// Members count from 1 in addresses of random numbers, as in names of folders.
@@ -307,4 +199,215 @@ fn number(index: usize) -> u32 {
 fn normals(draw: &Streams, purpose: Purpose, iteration: u32, members: &[usize], n: usize) -> Mat {
     let column = |&j: &usize| standard_normals(&mut draw.at(purpose, iteration, number(j)), n);
     Mat::from_columns(n, members.len(), members.iter().flat_map(column).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numerics::fixture::Fixture;
+    use crate::numerics::linalg;
+    use crate::problem::observation::{Block, Covariance, Observation};
+    use given::{Linear, apart, covariance, observation, rough, standard_prior};
+
+    fn problem(observation: Observation, d: usize) -> Problem {
+        Problem { prior: standard_prior(d), observation }
+    }
+
+    fn start(u: &Mat) -> (Ensemble, State) {
+        let mut state = State::default();
+        Progress::default().write(&mut state);
+        (Ensemble { u: u.clone() }, state)
+    }
+
+    fn tried(iteration: u32, ensemble: &Ensemble, g: Mat) -> Evaluated<'_> {
+        Evaluated { iteration, ensemble, g }
+    }
+
+    #[test]
+    fn the_sinusoid_without_phase_repeats_the_reference_to_its_end() {
+        for case in Fixture::read("end_to_end").cases(|name| name.contains("_etki_")) {
+            let inputs = &case.inputs;
+            let problem = problem(observation(inputs.vector("y"), covariance(inputs)), 2);
+            let kalman = Kalman::new(Process::Etki, 20);
+            let (mut ensemble, mut state) = start(&inputs.matrix("u0"));
+            let (want, mut steps) = (case.expected.matrices("u_per_step"), Vec::new());
+            for (n, want) in want.iter().enumerate() {
+                let u = &ensemble.u;
+                let g = Mat::from_fn(2, 20, |i, j| if i == 0 { 2.0 * u[(0, j)].exp() } else { u[(1, j)] });
+                let step =
+                    kalman.next(&problem, state, &tried(n as u32, &ensemble, g), &Streams::new(1)).unwrap();
+                case.assert_near("u", step.ensemble.u.data(), want.data());
+                steps.push(step.report.step);
+                (ensemble, state) = (step.ensemble, step.state);
+                // The step that takes the remainder says so, and no other.
+                assert_eq!(
+                    step.stop.is_some(),
+                    steps.len() == case.expected.vector("dt").len(),
+                    "{}",
+                    case.name
+                );
+            }
+            case.assert_near("dt", &steps, &case.expected.vector("dt"));
+        }
+    }
+
+    #[test]
+    fn the_first_ensemble_is_drawn_member_by_member() {
+        let problem = problem(observation(vec![0.0], Covariance::Scalar(1.0)), 3);
+        let draw = Streams::new(42);
+        let (few, state) = Kalman::new(Process::Etki, 4).first(&problem, &draw);
+        let (many, _) = Kalman::new(Process::Etki, 9).first(&problem, &draw);
+        assert_eq!(few.u, many.u.select_cols(&[0, 1, 2, 3]));
+        assert_eq!(Progress::read(&state).unwrap(), Progress::default());
+        let second = problem.prior.sample(&mut draw.at(Purpose::Prior, 0, 2));
+        assert_eq!(few.u.col(1), second);
+    }
+
+    /// All processes, with p above and below J.
+    fn everything() -> Vec<(Kalman, Linear, Mat)> {
+        let mut all = Vec::new();
+        for process in [Process::Etki, Process::Eki { perturbed: true }, Process::Eki { perturbed: false }] {
+            for (p, members) in [(20, 8), (3, 8), (3, 3)] {
+                for (impose_prior, nugget) in [(false, 0.0), (true, 1e-8)] {
+                    let momentum = if impose_prior { Momentum::Nesterov } else { Momentum::None };
+                    let kalman = Kalman { impose_prior, nugget, momentum, ..Kalman::new(process, members) };
+                    all.push((kalman, Linear::new(60, 3, p), rough(61, 3, members)));
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn equal_calls_give_equal_bits_and_a_failed_member_shifts_no_other_members_numbers() {
+        let draw = Streams::new(7);
+        for (kalman, linear, u) in everything() {
+            let problem = problem(observation(linear.y.clone(), Covariance::Dense(linear.gamma.clone())), 3);
+            let (ensemble, state) = start(&u);
+            let g = linalg::matmul(&linear.h, &u);
+            let step = |g: &Mat| {
+                kalman.next(&problem, state.clone(), &tried(2, &ensemble, g.clone()), &draw).unwrap()
+            };
+            let (one, two) = (step(&g), step(&g));
+            assert_eq!((&one.ensemble, &one.state, &one.report), (&two.ensemble, &two.state, &two.report));
+            // A failed member: its own outputs no longer matter, whatever else stands in its column.
+            let mut failed = g.clone();
+            failed.col_mut(1).fill(f64::NAN);
+            let mut half = g.clone();
+            half[(0, 1)] = f64::INFINITY;
+            let (a, b) = (step(&failed), step(&half));
+            assert_eq!(a.ensemble, b.ensemble);
+            assert_eq!((a.report.used, a.report.set_aside[0].0), (u.ncols() - 1, 1));
+            assert!(a.ensemble.u.is_finite());
+        }
+    }
+
+    #[test]
+    fn what_was_not_observed_has_no_influence() {
+        let draw = Streams::new(7);
+        for (kalman, linear, u) in everything() {
+            let p = linear.y.len();
+            // Given row 1 of the observation is not there, in the full problem and in one without that row
+            let mut y = linear.y.clone();
+            y[1] = f64::NAN;
+            let kept: Vec<usize> = (0..p).filter(|&i| i != 1).collect();
+            let short = Mat::from_fn(p - 1, p - 1, |i, j| linear.gamma[(kept[i], kept[j])]);
+            let masked = problem(observation(y, Covariance::Dense(linear.gamma.clone())), 3);
+            let y = kept.iter().map(|&i| linear.y[i]).collect();
+            let without = problem(observation(y, Covariance::Dense(short)), 3);
+            // When the model gives nonsense there, Then both steps are one
+            let (ensemble, state) = start(&u);
+            let g = linalg::matmul(&linear.h, &u);
+            let mut nonsense = g.clone();
+            (0..u.ncols()).for_each(|j| nonsense[(1, j)] = if j == 0 { f64::NAN } else { 1e9 });
+            let rest = Mat::from_fn(p - 1, u.ncols(), |i, j| g[(kept[i], j)]);
+            let a = kalman.next(&masked, state.clone(), &tried(0, &ensemble, nonsense), &draw).unwrap();
+            let b = kalman.next(&without, state, &tried(0, &ensemble, rest), &draw).unwrap();
+            assert_eq!(a.ensemble, b.ensemble);
+        }
+    }
+
+    #[test]
+    fn refused_steps_say_why() {
+        let linear = Linear::new(70, 3, 5);
+        let u = rough(71, 3, 6);
+        let problem = problem(observation(linear.y.clone(), Covariance::Dense(linear.gamma.clone())), 3);
+        let (ensemble, state) = start(&u);
+        let g = linalg::matmul(&linear.h, &u);
+        let kalman = Kalman::new(Process::Etki, 6);
+        let draw = Streams::new(1);
+        let next = |kalman: &Kalman, state: &State, g: &Mat| {
+            kalman.next(&problem, state.clone(), &tried(0, &ensemble, g.clone()), &draw)
+        };
+        let mut over = state.clone();
+        Progress { time: 1.0, step: 0.2, reached: true }.write(&mut over);
+        assert!(matches!(next(&kalman, &over, &g), Err(AlgorithmError::Over { .. })));
+        assert!(matches!(next(&kalman, &State::default(), &g), Err(AlgorithmError::State { .. })));
+        let short = g.select_cols(&[0, 1]);
+        assert!(matches!(next(&kalman, &state, &short), Err(AlgorithmError::Shape { .. })));
+        let nan = Mat::from_fn(5, 6, |_, _| f64::NAN);
+        let dead = next(&kalman, &state, &nan);
+        assert!(matches!(dead, Err(AlgorithmError::TooFewMembers { found: 0, total: 6 })));
+        // One hole refuses the step where failures are ignored.
+        let mut hole = g.clone();
+        hole[(0, 0)] = f64::NAN;
+        let ignore = Kalman { failures: FailureRule::Ignore, ..kalman };
+        assert!(matches!(next(&ignore, &state, &hole), Err(AlgorithmError::NoConvergence { .. })));
+        next(&ignore, &state, &g).unwrap();
+    }
+
+    #[test]
+    fn an_imposed_prior_brings_a_linear_problem_to_its_maximum() {
+        // Infinite-time ETKI: the mean tends to the maximum of the posterior like 1/T.
+        let linear = Linear::new(80, 2, 3);
+        let problem = problem(observation(linear.y.clone(), Covariance::Dense(linear.gamma.clone())), 2);
+        let (map, _) = linear.posterior(&[0.0; 2], &Mat::identity(2));
+        let schedule = Schedule::Fixed { step: 1.0 };
+        let kalman = Kalman { impose_prior: true, schedule, ..Kalman::new(Process::Etki, 6) };
+        let mut far = rough(81, 2, 6);
+        far.data_mut().iter_mut().for_each(|x| *x = 3.0 * *x + 5.0);
+        let (mut ensemble, mut state) = start(&far);
+        for n in 0..2000 {
+            let g = linalg::matmul(&linear.h, &ensemble.u);
+            let step = kalman.next(&problem, state, &tried(n, &ensemble, g), &Streams::new(1)).unwrap();
+            assert!(step.report.metrics.contains_key("bayes_loss"));
+            (ensemble, state) = (step.ensemble, step.state);
+        }
+        assert!(apart(&ensemble.u.mean(), &map) < 5e-3); // a few times 1/T
+    }
+
+    #[test]
+    fn fewer_members_than_parameters_stay_in_their_span() {
+        let linear = Linear::new(90, 6, 10);
+        let u = rough(91, 6, 4);
+        let problem = problem(observation(linear.y.clone(), Covariance::Dense(linear.gamma.clone())), 6);
+        for process in [Process::Etki, Process::Eki { perturbed: true }] {
+            let (ensemble, state) = start(&u);
+            let g = linalg::matmul(&linear.h, &u);
+            let kalman = Kalman::new(process, 4);
+            let next = kalman.next(&problem, state, &tried(0, &ensemble, g), &Streams::new(3)).unwrap();
+            assert!(next.report.warnings.iter().any(|w| w.starts_with("4 members for 6 parameters")));
+            // The moved members add no direction to the old ones.
+            let both = Mat::from_columns(6, 8, [u.data(), next.ensemble.u.data()].concat());
+            let about = u.mean();
+            let off = Mat::from_fn(6, 8, |i, j| both[(i, j)] - about[i]);
+            let s = linalg::thin_svd(&off).unwrap().s;
+            assert!(s[3] < 1e-13 * s[0], "{s:?}");
+        }
+    }
+
+    #[test]
+    fn members_with_the_same_outputs_are_named() {
+        let observation =
+            Observation::new(vec![(Block { name: "a".into(), y: vec![0.0; 2] }, Covariance::Scalar(1.0))])
+                .unwrap();
+        let problem = problem(observation, 2);
+        let (ensemble, state) = start(&rough(95, 2, 4));
+        let mut g = rough(96, 2, 4);
+        let copy = g.col(0).to_vec();
+        g.col_mut(3).copy_from_slice(&copy);
+        let kalman = Kalman::new(Process::Etki, 4);
+        let step = kalman.next(&problem, state, &tried(0, &ensemble, g), &Streams::new(3)).unwrap();
+        assert_eq!(step.report.warnings, ["members 1 and 4 have the same outputs"]);
+    }
 }

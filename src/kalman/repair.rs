@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::numerics::columns;
 use crate::numerics::linalg::{self, Svd};
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::{AlgorithmError, Observation};
@@ -43,6 +44,11 @@ impl<'a> Sorted<'a> {
         enough(&survivors, g.ncols())?;
         Ok(Self { g: Cow::Borrowed(g), survivors, failed: Vec::new(), imputed: 0 })
     }
+
+    /// Indices of the failed members, ascending.
+    pub fn failed(&self) -> Vec<usize> {
+        self.failed.iter().map(|(j, _)| *j).collect()
+    }
 }
 
 fn check(g: &Mat, observation: &Observation) -> Result<(), AlgorithmError> {
@@ -73,7 +79,7 @@ pub fn sort<'a>(
     let mut failed = Vec::new();
     let mut holed = false;
     for j in 0..g.ncols() {
-        if linalg::is_finite(g.col(j)) {
+        if columns::is_finite(g.col(j)) {
             survivors.push(j);
             continue;
         }
@@ -141,6 +147,26 @@ fn fill(sorted: &mut Sorted<'_>, observation: &Observation) {
     sorted.g = Cow::Owned(g);
 }
 
+/// All members again: the moved survivors (d × J) at their places, at the others' places draws from their Gaussian.
+///
+/// `xi` holds one column of standard normals per failed member, in their order. The second value is that of [`redraw`].
+///
+/// # Errors
+/// `NotFinite`, `NoConvergence`.
+pub fn complete(moved: &Mat, sorted: &Sorted<'_>, xi: &Mat) -> Result<(Mat, bool), LinalgError> {
+    if sorted.failed.is_empty() {
+        return Ok((moved.clone(), false));
+    }
+    let (drawn, singular) = redraw(moved, xi)?;
+    let mut all = Mat::zeros(moved.nrows(), moved.ncols() + drawn.ncols());
+    for (from, places) in [(moved, &sorted.survivors), (&drawn, &sorted.failed())] {
+        for (k, &j) in places.iter().enumerate() {
+            all.col_mut(j).copy_from_slice(from.col(k));
+        }
+    }
+    Ok((all, singular))
+}
+
 /// Draw members from N(mean, covariance) of the columns of `u` (divisor J − 1, principal root).
 ///
 /// | symbol | argument | shape | unit |
@@ -171,8 +197,8 @@ pub fn redraw(u: &Mat, xi: &Mat) -> Result<(Mat, bool), LinalgError> {
     }
     let mut drawn = linalg::matmul(&basis, &part); // d × k
     for k in 0..drawn.ncols() {
-        linalg::add_scaled(drawn.col_mut(k), a.sqrt(), xi.col(k));
-        linalg::add_scaled(drawn.col_mut(k), 1.0, &mean);
+        columns::add_scaled(drawn.col_mut(k), a.sqrt(), xi.col(k));
+        columns::add_scaled(drawn.col_mut(k), 1.0, &mean);
     }
     Ok((drawn, singular))
 }
@@ -221,6 +247,34 @@ mod tests {
         g[(0, 3)] = f64::NAN;
         let refused = sort(&g, &observation, 0.0).unwrap_err();
         assert!(matches!(refused, AlgorithmError::TooFewMembers { found: 1, total: 4 }));
+    }
+
+    #[test]
+    fn a_step_with_failed_members_is_that_of_the_reference() {
+        use crate::kalman::eki;
+        use crate::kalman::evidence::{Keep, Rows, gather};
+        for case in Fixture::read("extras").cases(|name| name == "eki_with_failed_members") {
+            let inputs = &case.inputs;
+            let (g, y, dt) = (inputs.matrix("g"), inputs.vector("y"), inputs.number("dt"));
+            let observation = observation(y, Covariance::Dense(inputs.matrix("gamma")));
+            let sorted = sort(&g, &observation, 0.1).unwrap();
+            let gamma = observation.noise();
+            let more = gamma.plus(inputs.number("nugget") * dt).unwrap();
+            let rows = Rows {
+                g: &sorted.g,
+                rows: observation.observed(),
+                members: &sorted.survivors,
+                y: observation.y(),
+                noise: &more,
+            };
+            let xi = inputs.matrix("xi").select_cols(&sorted.survivors);
+            let e = eki::whitened_noise(gamma, &more, xi).unwrap();
+            let u = inputs.matrix("u").select_cols(&sorted.survivors);
+            let moved = eki::update(&u, &gather(&rows, Keep::Whitened).0, dt, Some(&e)).unwrap();
+            let (all, singular) = complete(&moved, &sorted, &inputs.matrix("xi_failed")).unwrap();
+            assert!(!singular);
+            case.assert_near("u", all.data(), case.expected.matrix("u").data());
+        }
     }
 
     #[test]

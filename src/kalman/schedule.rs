@@ -73,6 +73,14 @@ impl Schedule {
         stops && progress.reached
     }
 
+    /// Refuse a step after the last.
+    ///
+    /// # Errors
+    /// `Over`.
+    pub fn may_go_on(&self, progress: &Progress) -> Result<(), AlgorithmError> {
+        if self.is_over(progress) { Err(AlgorithmError::Over { time: progress.time }) } else { Ok(()) }
+    }
+
     /// The next step: its length, and where the run stands after it.
     ///
     /// Controller, with `Φⱼ = ½ (gⱼ − y)ᵀ Γ⁻¹ (gⱼ − y)`: `q = max(p / 2 mean Φ, √(p / 2 var Φ))` (divisor J − 1), and
@@ -84,12 +92,10 @@ impl Schedule {
     /// # Source
     /// Iglesias & Yang (2021), Inverse Problems 37, 025008, doi:10.1088/1361-6420/abd29b.
     pub fn next(&self, progress: &Progress, misfits: &Misfits) -> Result<Progress, AlgorithmError> {
-        if self.is_over(progress) {
-            return Err(AlgorithmError::Over { time: progress.time });
-        }
-        let &Self::DataMisfit { terminate_at, on_terminate } = self else {
-            let &Self::Fixed { step } = self else { unreachable!("two rules") };
-            return Ok(Progress { time: progress.time + step, step, reached: false });
+        self.may_go_on(progress)?;
+        let (terminate_at, on_terminate) = match *self {
+            Self::Fixed { step } => return Ok(Progress { time: progress.time + step, step, reached: false }),
+            Self::DataMisfit { terminate_at, on_terminate } => (terminate_at, on_terminate),
         };
         if progress.reached && on_terminate == OnTerminate::ContinueFixed {
             return Ok(Progress { time: progress.time + progress.step, ..*progress });
