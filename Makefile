@@ -35,8 +35,10 @@ check:
 	for f in tests/install_packages tests/slurm/bed; do bash -n $$f; done
 	! command -v shellcheck >/dev/null || shellcheck tests/install_packages tests/slurm/bed
 
-bench:
-	$(CARGO) build --profile dist --locked --bins
+# Kernels against their floors, the file protocol against bare C loops: see docs/performance.md.
+bench: dist
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --quiet --profile dist --target $(HOST) \
+	  --manifest-path benches/startup/Cargo.toml --target-dir target/startup
 	$(CARGO) bench --locked
 
 # Static programs where the static C library is there: they start fastest and run on any node.
