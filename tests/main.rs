@@ -1,8 +1,9 @@
 //! The tests that speak through the tools: one module per tool or promise.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod docs;
 mod floors;
+mod kills;
 mod launchers;
 mod protocol;
 mod slurm;

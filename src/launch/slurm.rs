@@ -34,6 +34,7 @@ mod submitter;
 
 pub use begin::{Begun, Start};
 pub use carry::Slurm;
+pub use ours::of_run;
 pub use record::{Submission, submissions};
 
 use record::{publish_new, rewrite};

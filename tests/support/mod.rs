@@ -1,6 +1,8 @@
 //! Helpers of the tests: run folders, tools, snapshots. Tests speak through the tools only.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod strace;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;

@@ -10,7 +10,7 @@ use crate::launch::slurm::Submission;
 /// The run's jobs among those of this user. Runs of one experiment have one id, and a copied folder has
 /// the records of the first, so the folder a job runs in must be this one; of a folder that was moved
 /// away under its jobs the records tell.
-pub(super) fn of_run(dir: &RunDir, records: &[(u32, Submission)], listed: Vec<Listed>) -> Vec<Listed> {
+pub fn of_run(dir: &RunDir, records: &[(u32, Submission)], listed: Vec<Listed>) -> Vec<Listed> {
     let prefix = scripts::comment(&dir.identity.id, "");
     let here = dir.root().canonicalize().unwrap_or_else(|_| dir.root().to_owned());
     let recorded = |job: &Listed| records.iter().any(|(_, record)| record.token == job.comment);

@@ -1,4 +1,5 @@
-//! How a program ended, in the words of `failed.toml`: no times and no sizes, for a rerun gives the same bytes.
+//! How a program ended, in the words of `failed.toml`: the same whenever and wherever it ends that way, so
+//! that no time, size or place stands in them.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -47,7 +48,7 @@ pub(crate) fn judge(ended: &Ended, log: &Path, timeout: Option<Duration>) -> Res
         End::Signal(signal) => killed(signal, ended.peak_rss_mb, &stderr_tail),
         End::Timeout => {
             let limit = timeout.map_or(0.0, |limit| limit.as_secs_f64());
-            (Cause::Timeout, format!("ran longer than `timeout_s = {limit}`"))
+            (Cause::Timeout, format!("ended by us: it ran longer than `timeout_s = {limit}`"))
         }
         End::Stopped => (Cause::Lost, "ended early: this process was told to stop".into()),
     };
@@ -101,16 +102,17 @@ fn killed(signal: i32, peak_rss_mb: f64, tail: &str) -> (Cause, String) {
     let name = signal_name(signal)
         .map_or_else(|| format!("signal {signal}"), |name| format!("signal {signal} ({name})"));
     if speaks_of_memory(tail) {
-        return (Cause::Memory, format!("killed by {name}, out of memory"));
+        return (Cause::Memory, format!("killed by {name}, out of memory (`timing.toml` has its peak)"));
     }
     if signal != libc::SIGKILL {
         return (Cause::Signal, format!("killed by {name}"));
     }
     let total = Memory::here().map_or(f64::INFINITY, |memory| memory.total as f64 * 1e-6);
     if peak_rss_mb > NEARLY_ALL * total {
-        return (Cause::Memory, format!("killed by {name} when it used nearly all memory"));
+        let message = format!("killed by {name} when it used nearly all memory (`timing.toml` has its peak)");
+        return (Cause::Memory, message);
     }
-    (Cause::Signal, format!("killed by {name}, perhaps for lack of memory"))
+    (Cause::Signal, format!("killed by {name}, perhaps for lack of memory (`timing.toml` has its peak)"))
 }
 
 fn speaks_of_memory(tail: &str) -> bool {
@@ -162,14 +164,19 @@ pub(crate) fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
-/// A program that could not even be started: the status a shell would give.
+/// A program that could not even be started: the status a shell would give, or trouble of this machine.
 pub(crate) fn not_started(error: &io::Error) -> ModelError {
+    let text = error.to_string();
+    let words = ["No space left", "quota", "Too many open files", "Resource temporarily", "Cannot allocate"];
+    if text.starts_with("cannot open") || words.iter().any(|words| text.contains(words)) {
+        return ModelError::new(Cause::Lost, text);
+    }
     let code = match error.kind() {
         io::ErrorKind::NotFound => Some(127),
         io::ErrorKind::PermissionDenied => Some(126),
         _ => None,
     };
-    ModelError { exit_code: code, ..ModelError::new(Cause::Exit, error.to_string()) }
+    ModelError { exit_code: code, ..ModelError::new(Cause::Exit, text) }
 }
 
 /// The same for a name that nobody knows.
