@@ -11,7 +11,7 @@ use crate::experiment::ExperimentError;
 const DEFAULTS: &[(&str, &str, &str, Option<&str>)] = &[
     ("model", "pack", "1", None),
     ("algorithm", "method", "\"etki\"", None),
-    ("algorithm", "perturb", "true", Some("eki")),
+    ("algorithm", "momentum", "\"none\"", None),
     ("algorithm", "nugget", "0.0", Some("eki")),
     ("algorithm", "scheduler", "\"data-misfit\"", None),
     ("algorithm", "failed_members", "\"redraw\"", None),
@@ -77,7 +77,9 @@ pub fn run_copy(text: &str) -> String {
     } else {
         &[("algorithm", "step", "1.0", None)]
     };
-    for (table, key, value, only) in DEFAULTS.iter().chain(more) {
+    let momentum = document["algorithm"].get("momentum").and_then(Item::as_str) == Some("nesterov");
+    let perturb = ("algorithm", "perturb", if momentum { "false" } else { "true" }, Some("eki"));
+    for (table, key, value, only) in DEFAULTS.iter().chain(more).chain([&perturb]) {
         if only.is_some_and(|m| m != method) {
             continue;
         }

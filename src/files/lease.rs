@@ -8,9 +8,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::files::{FileError, TomlText, publish};
+
+/// How long a reading of the file server's clock may be carried on by our own: a pool that waits asks for
+/// every member it waits for, and each reading costs the server a file.
+const CARRIED: Duration = Duration::from_secs(30);
 
 /// A lease that this process holds.
 #[derive(Debug)]
@@ -43,7 +48,7 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
         // Between mkdir and the claim the folder's own time counts.
         let touched = fs::metadata(&claim_file).or_else(|_| fs::metadata(&held)).and_then(|m| m.modified());
         if let Ok(touched) = touched {
-            let age = server_now(folder)?.duration_since(touched).unwrap_or(Duration::ZERO);
+            let age = now(folder)?.duration_since(touched).unwrap_or(Duration::ZERO);
             if age.as_secs_f64() < lease_s {
                 return Ok(Claim::Busy);
             }
@@ -58,7 +63,10 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
     }
     let mut text = TomlText::comments("Who works on this member. Live while touched within the lease.");
     text.text("worker", worker).float("lease_s", lease_s);
-    publish(&mine.join("claim.toml"), text.finish().as_bytes())?;
+    publish(&mine.join("claim.toml"), text.finish().as_bytes()).inspect_err(|_| {
+        // A try without a claim would keep others waiting for nothing.
+        let _ = fs::remove_dir(&mine);
+    })?;
     Ok(Claim::Got(Lease { attempt, folder: mine }))
 }
 
@@ -69,6 +77,20 @@ fn last_try(folder: &Path) -> Result<u32, FileError> {
         .filter_map(|e| e.ok()?.file_name().to_str()?.strip_prefix("try_")?.parse().ok())
         .max()
         .unwrap_or(0))
+}
+
+/// Now, by the file server's clock, at most `CARRIED` by our own since it was last asked.
+fn now(folder: &Path) -> Result<SystemTime, FileError> {
+    static KNOWN: Mutex<Option<(Instant, SystemTime)>> = Mutex::new(None);
+    let mut known = KNOWN.lock().expect("no one panics under this lock");
+    if let Some((at, then)) = *known
+        && at.elapsed() < CARRIED
+    {
+        return Ok(then + at.elapsed());
+    }
+    let now = server_now(folder)?;
+    *known = Some((Instant::now(), now));
+    Ok(now)
 }
 
 /// Now, as the file server sees it: a scratch file of our own tells.

@@ -51,6 +51,22 @@ pub enum LaunchError {
     /// A run and its jobs
     #[error(transparent)]
     Slurm(#[from] slurm::SlurmError),
+    /// A worker process reported an error
+    #[error("{what}")]
+    Worker {
+        /// In its words
+        what: String,
+        /// Its advice
+        hint: Option<String>,
+        /// Its exit code
+        exit: Exit,
+    },
+    /// A worker process is gone
+    #[error("a worker died ({how})")]
+    Died {
+        /// Its exit status
+        how: String,
+    },
     /// Another launcher is at work on this run
     #[error("another `ekp-launch` is at work on this run")]
     Busy,
@@ -71,6 +87,8 @@ impl Explain for LaunchError {
             Self::Queue(e) => e.hint(),
             Self::Slurm(e) => e.hint(),
             Self::Carrier { hint, .. } => Some(hint.clone()),
+            Self::Worker { hint, .. } => hint.clone(),
+            Self::Died { .. } => Some("the same command again goes on".into()),
             Self::Busy => Some("`ekp-status --watch` shows how far it is".into()),
         }
     }
@@ -81,7 +99,8 @@ impl Explain for LaunchError {
             Self::Site(e) => e.exit(),
             Self::Queue(e) => e.exit(),
             Self::Slurm(e) => e.exit(),
-            Self::Carrier { .. } => Exit::Failed,
+            Self::Carrier { .. } | Self::Died { .. } => Exit::Failed,
+            Self::Worker { exit, .. } => *exit,
             Self::Busy => Exit::NotYet,
         }
     }

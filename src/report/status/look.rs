@@ -139,13 +139,10 @@ fn singles(run: &Run, iteration: Iteration, expected: Option<&Expected>) -> Resu
             Found::Data(_) => Seen::Done,
             Found::Failed(failed) => Seen::Failed(Box::new(failed)),
             Found::Missing => Seen::Open { defect: None, running: at_work(&run.dir, iteration, member) },
-            Found::Defective(defect) => {
-                let name = if folder.join("data.toml").exists() { "data.toml" } else { "failed.toml" };
-                Seen::Open {
-                    defect: Some((run.dir.shown(iteration, member, name), defect.to_string())),
-                    running: None,
-                }
-            }
+            Found::Defective { file, defect } => Seen::Open {
+                defect: Some((run.dir.shown(iteration, member, file), defect.to_string())),
+                running: None,
+            },
         })
     };
     (1..=id.members).map(one).collect()
