@@ -1,7 +1,15 @@
 //! The tests that speak through the tools: one module per tool or promise.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod damage;
+mod failures;
 mod floors;
 mod kills;
 mod launchers;
+mod limits;
+mod metadata;
+mod packs;
+mod races;
+mod signals;
+mod storm;
 mod support;
