@@ -172,20 +172,24 @@ fn damaged_parameters_are_written_anew_from_the_ensemble() {
     let study = Study::sinusoid("parameters").members(8).iterations(2);
     let quiet = study.init("quiet");
     quiet.launch(&["-q", "--on", "threads"]);
-    let run = study.init("run");
-    run.tool("ekp-init-ensemble").succeeds();
-    let path = |m| member(&run, m, "parameters.toml");
-    fs::remove_file(path(1)).unwrap();
-    fs::write(path(2), &fs::read(path(2)).unwrap()[..100]).unwrap();
-    // A copy of another member's is whole, but in the wrong place
-    fs::copy(path(8), path(3)).unwrap();
-    fs::remove_file(path(4)).unwrap();
-    fs::create_dir(path(4)).unwrap();
-    fs::write(path(5), b"\xff").unwrap();
-    fs::remove_dir_all(path(6).parent().unwrap()).unwrap();
-    run.tool("ekp-run-member").args([".", "-i", "0", "-m", "1-8"]).succeeds();
-    run.launch(&["-q"]);
-    same_science(&quiet, &run);
+    for (k, args) in
+        [&["ekp-run-member", ".", "-i", "0", "-m", "1-8"][..], &["ekp-worker", "."]].iter().enumerate()
+    {
+        let run = study.init(&format!("run_{k}"));
+        run.tool("ekp-init-ensemble").succeeds();
+        let path = |m| member(&run, m, "parameters.toml");
+        fs::remove_file(path(1)).unwrap();
+        fs::write(path(2), &fs::read(path(2)).unwrap()[..100]).unwrap();
+        // A copy of another member's is whole, but in the wrong place
+        fs::copy(path(8), path(3)).unwrap();
+        fs::remove_file(path(4)).unwrap();
+        fs::create_dir(path(4)).unwrap();
+        fs::write(path(5), b"\xff").unwrap();
+        fs::remove_dir_all(path(6).parent().unwrap()).unwrap();
+        run.tool(args[0]).args(&args[1..]).succeeds();
+        run.launch(&["-q"]);
+        same_science(&quiet, &run);
+    }
 }
 
 #[test]

@@ -30,6 +30,16 @@ fn thirty_two_workers_and_five_hundred_members_with_64_open_files() {
 }
 
 #[test]
+fn thirty_two_threads() {
+    let study = Study::sinusoid("threads").members(64).iterations(2);
+    let quiet = study.init("quiet");
+    quiet.launch(&["-q", "--on", "threads", "--workers", "1"]);
+    let run = study.init("run");
+    run.launch(&["-q", "--on", "threads", "--workers", "32"]);
+    same_science(&quiet, &run);
+}
+
+#[test]
 fn an_external_model_with_64_open_files() {
     // A model as cheap as they come: it copies an answer that depends on the member
     let study = Study::external("files-external")

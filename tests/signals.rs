@@ -96,6 +96,24 @@ fn make_and_its_calls_end_too() {
 }
 
 #[test]
+fn ranks_under_mpirun_end_too() {
+    if crate::support::program("mpirun", std::path::Path::new("/")).args(["--version"]).try_run().is_none() {
+        eprintln!("skipped: no `mpirun`");
+        return;
+    }
+    let study = study("signals-mpi");
+    let run = study.init("run");
+    run.tool("ekp-init-ensemble").args(["-q"]).succeeds();
+    let (child, family) = start(&run, "ekp-launch", &[".", "--on", "mpi", "--workers", "2"], 2);
+    assert!(signal("TERM", i64::from(child.id())));
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("ekp-launch: error: stopped by a signal"), "{said}");
+    wait_for("nobody is left behind", 8, || !family.iter().any(|&pid| alive(pid)));
+}
+
+#[test]
 fn a_worker_that_is_asked_to_end_is_replaced() {
     // Given a launch whose models sleep
     let study = study("replaced");
