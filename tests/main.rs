@@ -3,15 +3,23 @@
 
 mod cancel;
 mod cat;
+mod damage;
 mod docs;
 mod examples;
 mod export;
+mod failures;
 mod floors;
 mod kills;
 mod launchers;
+mod limits;
+mod metadata;
+mod packs;
 mod protocol;
+mod races;
+mod signals;
 mod slurm;
 mod statistics;
 mod status;
+mod storm;
 mod support;
 mod timings;

@@ -106,7 +106,7 @@ pub fn run(
 
 /// True when the iteration is closed or lies behind the end of the run.
 fn nobody_needs(run: &Run, iteration: Iteration) -> Result<bool, StepError> {
-    if run.dir.update(iteration).exists() {
+    if due::decided(run, iteration) {
         return Ok(true);
     }
     Ok(due::stopped(run)?.is_some_and(|stop| iteration >= stop.last))
