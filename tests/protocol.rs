@@ -190,7 +190,8 @@ fn the_page_names_every_file_and_key_of_a_run_and_no_others() {
 fn the_readers_and_writers_on_the_page_work() {
     // Given the Python of the page, and a Python that knows TOML
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    if !program("python3", here).args(["-c", "import tomllib"]).command().status().is_ok_and(|s| s.success()) {
+    if !program("python3", here).args(["-c", "import tomllib"]).command().status().is_ok_and(|s| s.success())
+    {
         eprintln!("skipped: no python3 with tomllib");
         return;
     }
