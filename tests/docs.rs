@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::tool;
+use crate::support::{Folder, program, tool};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -152,5 +152,24 @@ fn every_tool_is_on_the_page_of_tools() {
     for entry in fs::read_dir(root().join("src/bin")).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().replace(".rs", "");
         assert!(name == "ekp-manual" || page.contains(&format!("## {name}\n")), "`{name}` is missing");
+    }
+}
+
+#[test]
+fn the_commands_of_the_first_pages_work_as_they_stand() {
+    let fortran = program("gfortran", root()).args(["--version"]).command().output().is_ok();
+    for name in ["README.md", "docs/quick_start.md", "docs/your_model.md"] {
+        // Given all shell blocks of a page, but those that build, or want a compiler that is not here
+        let page = fs::read_to_string(root().join(name)).unwrap();
+        let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let blocks =
+            blocks.filter(|block| !block.starts_with("make ") && (fortran || !block.contains("gfortran")));
+        let folder = Folder::new("commands");
+        folder.write("all.sh", &blocks.collect::<Vec<_>>().join("\n"));
+        // When a newcomer types them one after the other
+        let typed = program("bash", folder.path()).args(["-euo", "pipefail", "all.sh"]).env("EDITOR", "true");
+        let typed = typed.env("TMPDIR", folder.path()).succeeds();
+        // Then a run is at its end
+        assert!(typed.err().contains("the result is") || name.ends_with("your_model.md"), "{}", typed.err());
     }
 }
