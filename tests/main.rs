@@ -2,9 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod docs;
+mod examples;
 mod floors;
 mod kills;
 mod launchers;
 mod protocol;
 mod slurm;
+mod statistics;
 mod support;

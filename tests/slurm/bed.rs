@@ -89,13 +89,18 @@ impl Bed {
         assert!(status.success(), "bed {verb:?}");
     }
 
-    /// The run's jobs in the queue, a line each: number, state, reason, node, name.
+    /// The run's jobs that wait or run, a line each: number, state, reason, node, name.
     pub(super) fn jobs(&self, run: &TestRun) -> Vec<String> {
+        self.queue(run).into_iter().filter(|job| !job.contains(" COMPLETING ")).collect()
+    }
+
+    /// Those that are being cleared away, too: one whose node died may come back.
+    fn queue(&self, run: &TestRun) -> Vec<String> {
         let format = "%i %T %r %N %j\u{1f}%Z";
         let ended = self.program(run, "squeue").args(["--me", "-h", "-o", format]).run();
         let ours = |line: &str| {
             let (job, folder) = line.split_once('\u{1f}')?;
-            (Path::new(folder) == run.path && !job.contains(" COMPLETING ")).then(|| job.to_owned())
+            (Path::new(folder) == run.path).then(|| job.to_owned())
         };
         ended.out().lines().filter_map(ours).collect()
     }
@@ -111,16 +116,14 @@ impl Bed {
 
     /// Wait until the run is over and none of its jobs is left.
     pub(super) fn finished(&self, run: &TestRun) {
-        self.wait(run, "stop.toml", 120, || {
-            run.has("stop.toml") || (self.jobs(run).is_empty() && self.jobs(run).is_empty())
-        });
+        self.wait(run, "stop.toml", 120, || run.has("stop.toml") || self.queue(run).is_empty());
         assert!(run.has("stop.toml"), "the queue is empty, the run not over\n{}", self.story(run));
         self.drained(run);
     }
 
     /// Wait until none of the run's jobs is left.
     pub(super) fn drained(&self, run: &TestRun) {
-        self.wait(run, "an empty queue", 90, || self.jobs(run).is_empty());
+        self.wait(run, "an empty queue", 90, || self.queue(run).is_empty());
     }
 
     /// Wait until a job whose line holds all these words is there.
@@ -151,6 +154,9 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = Command::new(script()).args(["logs", "--dir"]).arg(&self.dir).status();
+        }
         if self.own {
             let _ = Command::new(script()).args(["down", "--dir"]).arg(&self.dir).status();
         }
