@@ -106,6 +106,10 @@ fn serve(run: &Run, options: &Options) -> Result<Exit, StepError> {
         let result = member::run(run, iteration, &members, options, &|m, outcome| {
             answer(&Answer::Member(m, outcome.clone()));
         });
+        if matches!(result, Err(StepError::Interrupted)) {
+            // Told to stop: a launcher that goes on takes another worker for what is left.
+            return Ok(Exit::Failed);
+        }
         answer(&Answer::end(&result));
     }
     Ok(Exit::Done)

@@ -86,6 +86,12 @@ impl Explain for FileError {
                 }
                 _ => None,
             },
+            Self::Invalid { path, kind: "state file", .. } => path.parent().map(|folder| {
+                format!(
+                    "remove `{}` and launch again: it is made anew from the iteration before it",
+                    folder.display()
+                )
+            }),
             Self::Invalid { .. } => None,
             Self::Version { .. } => {
                 Some("use the tools that made the run, or make it anew with `ekp-init`".into())

@@ -8,9 +8,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::files::{FileError, TomlText, publish};
+
+/// How long a reading of the file server's clock may be carried on by our own: a pool that waits asks for
+/// every member it waits for, and each reading costs the server a file.
+const CARRIED: Duration = Duration::from_secs(30);
 
 /// A lease that this process holds.
 #[derive(Debug)]
@@ -40,10 +45,9 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
     if last > 0 {
         let held = folder.join(format!("try_{last}"));
         let claim_file = held.join("claim.toml");
-        // Between mkdir and the claim the folder's own time counts.
-        let touched = fs::metadata(&claim_file).or_else(|_| fs::metadata(&held)).and_then(|m| m.modified());
-        if let Ok(touched) = touched {
-            let age = server_now(folder)?.duration_since(touched).unwrap_or(Duration::ZERO);
+        let claimed = fs::metadata(&claim_file).and_then(|m| m.modified()).ok();
+        if let Some(touched) = claimed.or_else(|| just_made(&held)) {
+            let age = now(folder)?.duration_since(touched).unwrap_or(Duration::ZERO);
             if age.as_secs_f64() < lease_s {
                 return Ok(Claim::Busy);
             }
@@ -58,8 +62,20 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
     }
     let mut text = TomlText::comments("Who works on this member. Live while touched within the lease.");
     text.text("worker", worker).float("lease_s", lease_s);
-    publish(&mine.join("claim.toml"), text.finish().as_bytes())?;
+    publish(&mine.join("claim.toml"), text.finish().as_bytes()).inspect_err(|_| {
+        // A try without a claim would keep others waiting for nothing.
+        let _ = fs::remove_dir(&mine);
+    })?;
     Ok(Claim::Got(Lease { attempt, folder: mine }))
+}
+
+/// Between mkdir and the claim a folder is empty, and its own time counts. One that holds other things is no
+/// lease: a defective outcome was put aside there, or somebody works without one.
+fn just_made(folder: &Path) -> Option<SystemTime> {
+    // Hidden: a claim that is being written.
+    let seen = |name: &std::ffi::OsStr| !name.as_encoded_bytes().starts_with(b".");
+    let holds = fs::read_dir(folder).ok()?.flatten().any(|entry| seen(&entry.file_name()));
+    if holds { None } else { fs::metadata(folder).and_then(|m| m.modified()).ok() }
 }
 
 /// The highest try in a member's folder; 0 when there is none.
@@ -71,8 +87,25 @@ fn last_try(folder: &Path) -> Result<u32, FileError> {
         .unwrap_or(0))
 }
 
+/// Now, by the file server's clock, at most `CARRIED` by our own since it was last asked.
+fn now(folder: &Path) -> Result<SystemTime, FileError> {
+    static KNOWN: Mutex<Option<(Instant, SystemTime)>> = Mutex::new(None);
+    let mut known = KNOWN.lock().expect("no one panics under this lock");
+    if let Some((at, then)) = *known
+        && at.elapsed() < CARRIED
+    {
+        return Ok(then + at.elapsed());
+    }
+    let now = server_now(folder)?;
+    *known = Some((Instant::now(), now));
+    Ok(now)
+}
+
 /// Now, as the file server sees it: a scratch file of our own tells.
-fn server_now(folder: &Path) -> Result<SystemTime, FileError> {
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn server_now(folder: &Path) -> Result<SystemTime, FileError> {
     let scratch = folder.join(format!(".clock.{}.{:?}.tmp", std::process::id(), std::thread::current().id()));
     let now = fs::File::create(&scratch).and_then(|f| f.metadata()?.modified());
     let _ = fs::remove_file(&scratch);
@@ -103,6 +136,18 @@ pub fn next_try(folder: &Path) -> Result<u32, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_defective_outcome_put_aside_does_not_look_like_a_lease() {
+        let dir = std::env::temp_dir().join(format!("ekp-lease-aside-{}", std::process::id()));
+        fs::create_dir_all(dir.join("try_1")).unwrap();
+        assert!(matches!(claim(&dir, 60.0, "a").unwrap(), Claim::Busy), "somebody is about to claim it");
+        fs::write(dir.join("try_1/data.toml"), "torn").unwrap();
+        let Claim::Got(lease) = claim(&dir, 60.0, "a").unwrap() else { panic!("nobody holds it") };
+        assert_eq!(lease.attempt, 2);
+        assert!(matches!(claim(&dir, 60.0, "b").unwrap(), Claim::Busy));
+        fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn of_many_claimants_one_gets_it_and_an_expired_lease_is_followed_by_another() {

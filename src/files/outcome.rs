@@ -1,10 +1,11 @@
 //! The outcome of a member: `data.toml` or `failed.toml`, written whole, checked when read.
 
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::files::{FileError, Record, TomlText, crc32, digest, load_record};
+use crate::files::{FileError, Record, TomlText, crc32, digest, load_record, parse_record};
 
 /// What a model made, one series per block.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,12 @@ pub enum Defect {
     /// No checksum line at the end
     #[error("it does not end with a `# crc32` line (cut short, or not written by the toolkit)")]
     NoChecksum,
+    /// Nothing in it
+    #[error("it is empty")]
+    Empty,
+    /// No file
+    #[error("it is a folder")]
+    Folder,
     /// Not TOML, or other keys
     #[error("it cannot be read: {0}")]
     Unreadable(String),
@@ -97,6 +104,9 @@ pub fn parse_data(
     lengths: &[usize],
 ) -> Result<Data, Defect> {
     const MARK: &str = "# crc32 ";
+    if bytes.is_empty() {
+        return Err(Defect::Empty);
+    }
     let text = std::str::from_utf8(bytes).map_err(|e| Defect::Unreadable(e.to_string()))?;
     let body_end = text.trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
     let sum =
@@ -191,7 +201,12 @@ pub enum Found {
     /// No outcome
     Missing,
     /// A file that is no outcome of this member
-    Defective(Defect),
+    Defective {
+        /// `data.toml` or `failed.toml`
+        file: &'static str,
+        /// In which way
+        defect: Defect,
+    },
 }
 
 impl Found {
@@ -205,24 +220,49 @@ impl Found {
         names: &[String],
         lengths: &[usize],
     ) -> Result<Self, FileError> {
-        let path = folder.join("data.toml");
-        let defect = match std::fs::read(&path) {
-            Ok(bytes) => match parse_data(&bytes, parameters, names, lengths) {
+        let defective = match content(&folder.join("data.toml"))? {
+            Content::Bytes(bytes) => match parse_data(&bytes, parameters, names, lengths) {
                 Ok(data) => return Ok(Self::Data(data)),
                 Err(defect) => Some(defect),
             },
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(FileError::io("read", &path)(e)),
+            Content::Folder => Some(Defect::Folder),
+            Content::Missing => None,
         };
-        match load_record::<Failed>(&folder.join("failed.toml")) {
-            Ok(failed) => return Ok(Self::Failed(failed)),
-            Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e @ FileError::Io { .. }) => return Err(e),
-            // A torn failed.toml says nothing: the member has no outcome.
-            Err(e) if defect.is_none() => return Ok(Self::Defective(Defect::Unreadable(e.to_string()))),
-            Err(_) => {}
+        if let Some(defect) = defective {
+            return match load_record::<Failed>(&folder.join("failed.toml")) {
+                Ok(failed) => Ok(Self::Failed(failed)),
+                Err(_) => Ok(Self::Defective { file: "data.toml", defect }),
+            };
         }
-        Ok(defect.map_or(Self::Missing, Self::Defective))
+        let path = folder.join("failed.toml");
+        let defective = |defect| Self::Defective { file: "failed.toml", defect };
+        Ok(match content(&path)? {
+            Content::Missing => Self::Missing,
+            Content::Folder => defective(Defect::Folder),
+            Content::Bytes(bytes) if bytes.is_empty() => defective(Defect::Empty),
+            Content::Bytes(bytes) => match parse_record::<Failed>(&path, &bytes) {
+                Ok(failed) => Self::Failed(failed),
+                // A torn one says nothing: the member has no outcome.
+                Err(FileError::Invalid { why, .. }) => defective(Defect::Unreadable(why)),
+                Err(other) => defective(Defect::Unreadable(other.to_string())),
+            },
+        })
+    }
+}
+
+/// What stands under a name.
+enum Content {
+    Bytes(Vec<u8>),
+    Folder,
+    Missing,
+}
+
+fn content(path: &Path) -> Result<Content, FileError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Content::Bytes(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::IsADirectory => Ok(Content::Folder),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Content::Missing),
+        Err(e) => Err(FileError::io("read", path)(e)),
     }
 }
 

@@ -13,8 +13,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::files::FileError;
+
+/// How long a name may be reserved before its content follows, where links are refused.
+const RESERVED: Duration = Duration::from_secs(2);
 
 /// Make `bytes` visible at `path`, all or nothing, replacing what is there.
 ///
@@ -22,7 +26,7 @@ use crate::files::FileError;
 /// The folder is missing, the disk is full, permissions.
 pub fn publish(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let tmp = written(path, bytes, false)?;
-    rename(&tmp, path)
+    rename(&tmp, path, bytes)
 }
 
 /// As [`publish`], and it survives a power loss.
@@ -31,7 +35,7 @@ pub fn publish(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// As [`publish`].
 pub fn publish_durable(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let tmp = written(path, bytes, true)?;
-    rename(&tmp, path)?;
+    rename(&tmp, path, bytes)?;
     sync_folder(parent(path))
 }
 
@@ -41,7 +45,7 @@ pub fn publish_durable(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// As [`publish`]; that another was first is no error.
 pub fn publish_new(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
     let tmp = written(path, bytes, false)?;
-    link_first(&tmp, path)
+    link_first(&tmp, path, bytes)
 }
 
 /// As [`publish_new`], and it survives a power loss.
@@ -50,7 +54,7 @@ pub fn publish_new(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
 /// As [`publish`].
 pub fn publish_new_durable(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
     let tmp = written(path, bytes, true)?;
-    let first = link_first(&tmp, path)?;
+    let first = link_first(&tmp, path, bytes)?;
     sync_folder(parent(path))?;
     Ok(first)
 }
@@ -63,14 +67,17 @@ pub fn whole_folder<E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<bool, E> {
-    let hidden = hidden_name(path);
-    fs::create_dir(&hidden).map_err(FileError::io("make", &hidden))?;
+    let hidden = unused(path, |hidden| fs::create_dir(hidden))
+        .map_err(|(hidden, e)| FileError::io("make", &hidden)(e))?
+        .0;
     let filled = fill(&hidden).and_then(|()| {
         sync_folder(&hidden)?;
         match fs::rename(&hidden, path) {
             Ok(()) => Ok(true),
             // A folder with files in it is never replaced by a rename: another was first.
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) => Ok(false),
+            // NFS: the answer got lost, and the repetition found nothing to rename.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !hidden.exists() && path.is_dir() => Ok(true),
             Err(e) => Err(FileError::io("make", path)(e).into()),
         }
     });
@@ -120,10 +127,26 @@ fn hidden_name(path: &Path) -> PathBuf {
     parent(path).join(format!(".{name}.{host}.{}.{call}.tmp", std::process::id()))
 }
 
+/// Make something under a hidden name that nobody uses. A process that was killed leaves its names behind,
+/// and in a container the next one may have its number; two containers may even share host name and numbers.
+fn unused<T>(
+    path: &Path,
+    make: impl Fn(&Path) -> io::Result<T>,
+) -> Result<(PathBuf, T), (PathBuf, io::Error)> {
+    loop {
+        let hidden = hidden_name(path);
+        match make(&hidden) {
+            Ok(made) => return Ok((hidden, made)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err((hidden, e)),
+        }
+    }
+}
+
 fn written(path: &Path, bytes: &[u8], durable: bool) -> Result<PathBuf, FileError> {
-    let tmp = hidden_name(path);
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&tmp)?;
+    let (tmp, mut file) =
+        unused(path, |tmp| File::create_new(tmp)).map_err(|(_, e)| FileError::io("write", path)(e))?;
+    let mut write = || -> io::Result<()> {
         file.write_all(bytes)?;
         if durable {
             file.sync_all()?;
@@ -131,22 +154,28 @@ fn written(path: &Path, bytes: &[u8], durable: bool) -> Result<PathBuf, FileErro
         Ok(())
     };
     write().map_err(|e| {
+        // Best effort: a leftover hurts nobody.
         let _ = fs::remove_file(&tmp);
         FileError::io("write", path)(e)
     })?;
     Ok(tmp)
 }
 
-fn rename(tmp: &Path, path: &Path) -> Result<(), FileError> {
-    fs::rename(tmp, path).map_err(|e| {
-        let _ = fs::remove_file(tmp);
-        FileError::io("write", path)(e)
-    })
+fn rename(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    match fs::rename(tmp, path) {
+        Ok(()) => Ok(()),
+        // NFS: the answer got lost, and the repetition found nothing to rename.
+        Err(e) if e.kind() == io::ErrorKind::NotFound && fs::read(path).is_ok_and(|b| b == bytes) => Ok(()),
+        Err(e) => {
+            let _ = fs::remove_file(tmp);
+            Err(FileError::io("write", path)(e))
+        }
+    }
 }
 
 /// `link` never replaces: of several writers one is first. On NFS a lost answer may report an error
 /// although the link was made; then the link count of our own file tells.
-fn link_first(tmp: &Path, path: &Path) -> Result<bool, FileError> {
+fn link_first(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
     let linked = fs::hard_link(tmp, path);
     let first = match &linked {
         Ok(()) => true,
@@ -161,7 +190,7 @@ fn link_first(tmp: &Path, path: &Path) -> Result<bool, FileError> {
             // No hard links here (some FUSE and SMB mounts): an exclusive create decides who is first,
             // the rename over it makes the content whole.
             io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks => {
-                return exclusive_then_rename(tmp, path);
+                return exclusive_then_rename(tmp, path, bytes);
             }
             _ => Err(FileError::io("write", path)(e)),
         },
@@ -171,9 +200,14 @@ fn link_first(tmp: &Path, path: &Path) -> Result<bool, FileError> {
     result
 }
 
-fn exclusive_then_rename(tmp: &Path, path: &Path) -> Result<bool, FileError> {
-    match File::options().write(true).create_new(true).open(path) {
-        Ok(_) => rename(tmp, path).map(|()| true),
+/// The name is reserved by an empty file, then the content renamed over it. One who dies in between leaves
+/// the empty file: readers take it for nothing, and the next writer takes the name over.
+fn exclusive_then_rename(tmp: &Path, path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    match File::create_new(path) {
+        Ok(_) => rename(tmp, path, bytes).map(|()| true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && stays_empty(path) => {
+            rename(tmp, path, bytes).map(|()| true)
+        }
         Err(e) => {
             let _ = fs::remove_file(tmp);
             if e.kind() == io::ErrorKind::AlreadyExists {
@@ -182,6 +216,21 @@ fn exclusive_then_rename(tmp: &Path, path: &Path) -> Result<bool, FileError> {
                 Err(FileError::io("write", path)(e))
             }
         }
+    }
+}
+
+/// Was this name reserved by one who is gone? A live one needs milliseconds.
+fn stays_empty(path: &Path) -> bool {
+    let until = Instant::now() + RESERVED;
+    loop {
+        match fs::metadata(path) {
+            Ok(m) if m.is_file() && m.len() == 0 => {}
+            _ => return false,
+        }
+        if Instant::now() > until {
+            return true;
+        }
+        std::thread::sleep(RESERVED / 40);
     }
 }
 
@@ -218,6 +267,44 @@ mod tests {
             .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
             .count();
         assert_eq!(left, 0, "no temporary file is left");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn names_that_a_killed_process_of_the_same_number_left_are_not_used() {
+        let dir = folder("left");
+        let (path, target) = (dir.join("a"), dir.join("b"));
+        let name = |path: &Path, ahead: u32| {
+            let next = hidden_name(path).to_string_lossy().into_owned();
+            let (head, call) = next.strip_suffix(".tmp").unwrap().rsplit_once('.').unwrap();
+            let call: u32 = call.parse().unwrap();
+            PathBuf::from(format!("{head}.{}.tmp", call + ahead))
+        };
+        for ahead in 1..40 {
+            fs::write(name(&path, ahead), "left behind").unwrap();
+            fs::create_dir(name(&target, ahead)).unwrap();
+        }
+        publish(&path, b"new").unwrap();
+        assert!(
+            whole_folder::<FileError>(&target, |hidden| {
+                fs::write(hidden.join("a"), "x").map_err(FileError::io("write", hidden))
+            })
+            .unwrap()
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_name_that_was_reserved_and_never_filled_is_taken_over() {
+        let dir = folder("reserved");
+        let path = dir.join("update.toml");
+        File::create(&path).unwrap();
+        let tmp = written(&path, b"whole", false).unwrap();
+        assert!(exclusive_then_rename(&tmp, &path, b"whole").unwrap());
+        let tmp = written(&path, b"late", false).unwrap();
+        assert!(!exclusive_then_rename(&tmp, &path, b"late").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -26,10 +26,19 @@ struct Head {
 /// # Errors
 /// Missing, not TOML, another schema, another version.
 pub fn load_record<R: Record>(path: &Path) -> Result<R, FileError> {
-    let text = std::fs::read_to_string(path).map_err(FileError::io("read", path))?;
+    parse_record(path, &std::fs::read(path).map_err(FileError::io("read", path))?)
+}
+
+/// Check a record that was read from `path`.
+///
+/// # Errors
+/// Not TOML, another schema, another version.
+pub fn parse_record<R: Record>(path: &Path, bytes: &[u8]) -> Result<R, FileError> {
     let invalid = |why: String| FileError::Invalid { path: path.to_owned(), kind: R::SCHEMA, why };
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| invalid(format!("byte {} is not UTF-8", e.valid_up_to() + 1)))?;
     let first_line = |e: &toml::de::Error| e.message().lines().next().unwrap_or_default().to_owned();
-    let head: Head = toml::from_str(&text).map_err(|e| invalid(first_line(&e)))?;
+    let head: Head = toml::from_str(text).map_err(|e| invalid(first_line(&e)))?;
     if head.schema != R::SCHEMA {
         return Err(invalid(format!("its schema is `{}`", head.schema)));
     }
@@ -37,7 +46,7 @@ pub fn load_record<R: Record>(path: &Path) -> Result<R, FileError> {
         let (found, known) = (head.version, R::VERSION);
         return Err(FileError::Version { path: path.to_owned(), schema: R::SCHEMA, found, known });
     }
-    toml::from_str(&text).map_err(|e| invalid(first_line(&e)))
+    toml::from_str(text).map_err(|e| invalid(first_line(&e)))
 }
 
 /// Writes TOML line by line: keys in the order given, comments where a person wants them,

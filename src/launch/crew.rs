@@ -3,20 +3,21 @@
 //! Belongs here: the order of a plan's tasks, and what becomes of members that were lost on the way.
 //! Not here: what a lane is (a thread, a process).
 
-use std::sync::Mutex;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard};
 
 use crate::files::{Iteration, Member, Members};
 use crate::launch::{LaunchError, Means, Watch};
-use crate::models::Cause;
 use crate::plan::{Command, Plan, Task};
-use crate::steps::member::{self, Outcome};
+use crate::steps::member::Outcome;
 use crate::steps::reopen::RERUNS;
 use crate::steps::{Run, StepError, due, ensemble, update};
 
 /// One lane: runs members one after the other.
 pub trait Lane: Send {
-    /// Run members; a lane that broke down tells so by [`LaunchError::Carrier`] and can be asked again.
+    /// Run members; a lane that broke down tells so by [`LaunchError::Died`] and can be asked again, one
+    /// that cannot be set up any more by [`LaunchError::Carrier`].
     ///
     /// # Errors
     /// A step's error, or the lane itself.
@@ -39,7 +40,7 @@ pub fn carry(
     mut lane: impl FnMut(usize) -> Result<Box<dyn Lane>, LaunchError>,
 ) -> Result<(), LaunchError> {
     let mut lanes = Vec::new();
-    let mut reruns = 0;
+    let mut reruns: BTreeMap<Iteration, usize> = BTreeMap::new();
     loop {
         let now = due::due(run)?;
         let grain = run.dir.identity.pack;
@@ -51,44 +52,33 @@ pub fn carry(
         if lanes.is_empty() {
             let wanted = means.workers.min(run.dir.chunks() as usize).max(1);
             for number in 1..=wanted {
-                lanes.push(lane(number)?);
+                match lane(number) {
+                    Ok(lane) => lanes.push(lane),
+                    Err(e) if lanes.is_empty() => return Err(e),
+                    Err(e) => {
+                        watch.note(&format!("{} workers, not {wanted}: {e}", lanes.len()));
+                        break;
+                    }
+                }
             }
         }
         match through(run, watch, means, &plan, &mut lanes) {
-            // Lost or defective outcomes: those members run again, a few times.
-            Err(LaunchError::Step(StepError::NotReady { iteration, missing, .. })) if reruns < RERUNS => {
-                reruns += 1;
-                set_aside(run, iteration, &missing)?;
-                for (m, why) in missing.iter().take(5) {
-                    watch.note(&format!("member {m} of iteration {iteration} runs again: {why}"));
-                }
-            }
+            // Lost or defective outcomes (the update has put those aside): they run again, a few times.
             Err(LaunchError::Step(StepError::NotReady { iteration, missing, .. })) => {
-                for (m, why) in &missing {
-                    member::mark_failed(
-                        run,
-                        iteration,
-                        *m,
-                        Cause::Lost,
-                        &format!("lost {RERUNS} times: {why}"),
-                    )?;
+                let times = reruns.entry(iteration).or_default();
+                *times += 1;
+                let again = *times <= RERUNS;
+                if !again {
+                    update::count_lost(run, iteration, &missing)?;
+                }
+                for (m, why) in missing.iter().take(5) {
+                    let what = if again { "runs again" } else { "counts as failed" };
+                    watch.note(&format!("member {m} of iteration {iteration} {what}: {why}"));
                 }
             }
             other => return other,
         }
     }
-}
-
-fn set_aside(run: &Run, iteration: Iteration, missing: &[(Member, String)]) -> Result<(), LaunchError> {
-    for (m, _) in missing {
-        let folder = if run.dir.packed() {
-            run.dir.chunk(iteration, (m - 1) / run.dir.identity.pack + 1)
-        } else {
-            run.dir.member(iteration, *m)
-        };
-        member::set_aside(&folder, &["data.toml", "failed.toml"])?;
-    }
-    Ok(())
 }
 
 /// Carry out one plan: tasks stand in order, so members that follow each other run side by side.
@@ -97,7 +87,7 @@ fn through(
     watch: &dyn Watch,
     means: &Means,
     plan: &Plan,
-    lanes: &mut [Box<dyn Lane>],
+    lanes: &mut Vec<Box<dyn Lane>>,
 ) -> Result<(), LaunchError> {
     let mut tasks = plan.tasks.as_slice();
     while let [task, rest @ ..] = tasks {
@@ -149,46 +139,104 @@ fn members_of(task: &Task) -> Option<Members> {
 fn spread(
     iteration: Iteration,
     parts: &[Members],
-    lanes: &mut [Box<dyn Lane>],
+    lanes: &mut Vec<Box<dyn Lane>>,
     watch: &dyn Watch,
     means: &Means,
 ) -> Result<(), LaunchError> {
-    let queue = Mutex::new(parts.iter());
-    let each = |member: Member, outcome: &Outcome| watch.member(member, outcome);
-    let work = |lane: &mut Box<dyn Lane>| -> Result<(), LaunchError> {
-        loop {
-            if means.stop.load(Ordering::Relaxed) {
-                return Err(StepError::Interrupted.into());
+    let queue = Mutex::new(parts.iter().cloned().collect::<VecDeque<Members>>());
+    let hand = Hand { iteration, queue: &queue, watch, means };
+    if let [lane] = lanes.as_mut_slice() {
+        return match hand.work(lane.as_mut()) {
+            Ok(Lived::On) => Ok(()),
+            Ok(Lived::Retired(e)) | Err(e) => Err(e),
+        };
+    }
+    let hand = &hand;
+    let ends: Vec<Result<Lived, LaunchError>> = std::thread::scope(|scope| {
+        let all: Vec<_> =
+            lanes.iter_mut().map(|lane| scope.spawn(move || hand.work(lane.as_mut()))).collect();
+        all.into_iter().map(|lane| lane.join().expect("a lane does not panic")).collect()
+    });
+    // The first error counts; all lanes were waited for.
+    let mut retired = None;
+    let mut keep = Vec::with_capacity(ends.len());
+    for end in ends {
+        keep.push(match end? {
+            Lived::On => true,
+            Lived::Retired(e) => {
+                watch.note(&format!("one worker less: {e}"));
+                retired = Some(e);
+                false
             }
-            let Some(part) = queue.lock().expect("no one panics under this lock").next() else {
-                return Ok(());
-            };
+        });
+    }
+    let mut keep = keep.into_iter();
+    lanes.retain(|_| keep.next().unwrap_or(false));
+    match retired {
+        Some(e) if lanes.is_empty() => Err(e),
+        // What the last lanes left behind is found missing by the update, and runs again.
+        _ => Ok(()),
+    }
+}
+
+/// Is a lane still of use?
+enum Lived {
+    On,
+    /// It cannot be set up any more (no more processes, no more open files)
+    Retired(LaunchError),
+}
+
+/// What a lane works on.
+struct Hand<'a> {
+    iteration: Iteration,
+    queue: &'a Mutex<VecDeque<Members>>,
+    watch: &'a dyn Watch,
+    means: &'a Means,
+}
+
+impl Hand<'_> {
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Members>> {
+        self.queue.lock().expect("no one panics under this lock")
+    }
+
+    fn stopped(&self) -> Result<(), LaunchError> {
+        if self.means.stop.load(Ordering::Relaxed) { Err(StepError::Interrupted.into()) } else { Ok(()) }
+    }
+
+    fn work(&self, lane: &mut dyn Lane) -> Result<Lived, LaunchError> {
+        let each = |member: Member, outcome: &Outcome| self.watch.member(member, outcome);
+        loop {
+            self.stopped()?;
+            // The lock is held for this line alone.
+            let next = self.queue().pop_front();
+            let Some(part) = next else { return Ok(Lived::On) };
             let mut broken = 0;
             loop {
-                match lane.members(iteration, part, &each) {
+                match lane.members(self.iteration, &part, &each) {
                     Ok(()) => break,
                     // The lane died under this part: once more, and then the update finds it missing.
-                    Err(LaunchError::Carrier { what, .. }) if broken < 2 => {
+                    Err(e @ LaunchError::Died { .. }) => {
+                        self.stopped()?;
                         broken += 1;
-                        watch.note(&format!("{what}: member {part} of iteration {iteration} runs again"));
+                        if broken > 2 {
+                            break;
+                        }
+                        let iteration = self.iteration;
+                        self.watch.note(&format!("{e}: member {part} of iteration {iteration} runs again"));
                     }
-                    Err(LaunchError::Carrier { .. }) => break,
+                    Err(e @ LaunchError::Carrier { .. }) => {
+                        self.stopped()?;
+                        self.queue().push_front(part);
+                        return Ok(Lived::Retired(e));
+                    }
                     Err(e) => {
                         // Nothing more is handed out; what runs may finish.
-                        queue.lock().expect("no one panics under this lock").by_ref().for_each(drop);
+                        self.queue().clear();
+                        self.stopped()?;
                         return Err(e);
                     }
                 }
             }
         }
-    };
-    if lanes.len() == 1 {
-        return work(&mut lanes[0]);
     }
-    let work = &work;
-    std::thread::scope(|scope| {
-        let all: Vec<_> = lanes.iter_mut().map(|lane| scope.spawn(move || work(lane))).collect();
-        // The first error counts; all lanes are waited for.
-        all.into_iter().map(|lane| lane.join().expect("a lane does not panic")).fold(Ok(()), Result::and)
-    })
 }

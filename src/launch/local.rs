@@ -4,16 +4,30 @@
 //! answers with a line per member and `end CODE`. That is talk between a launcher and its own children;
 //! what members leave for updates goes through files as everywhere. A worker that dies (memory, a kill)
 //! takes one member with it, which is handed to a new worker.
+//!
+//! Workers stand in process groups of their own: Ctrl-C reaches the launcher alone, which asks each worker
+//! once to end. (Asked twice, a worker ends at once and leaves its model behind.)
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::explain::{Exit, Explain};
 use crate::files::{Iteration, Member, Members};
 use crate::launch::crew::{self, Lane};
-use crate::launch::{LaunchError, Launcher, Means, Watch, tools};
+use crate::launch::{LaunchError, Launcher, Means, Watch, tools, workers};
+use crate::machine::signals;
 use crate::steps::member::Outcome;
 use crate::steps::{Run, StepError};
+
+/// Open files of the launcher for each worker: both ends of its talk.
+const FILES: usize = 2;
+/// How often the stop flag is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Members run in worker processes.
 #[derive(Debug)]
@@ -25,18 +39,74 @@ pub struct Local {
 impl Launcher for Local {
     fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
         let program = tools()?.join("ekp-worker");
-        crew::carry(run, watch, &self.means, |number| {
-            let mut command = Command::new(&program);
-            command.arg(run.dir.root()).arg("--serve");
-            command.args(["--rank", &number.to_string(), "--threads", &self.means.threads.to_string()]);
-            Ok(Box::new(Worker { command, child: None }) as Box<dyn Lane>)
+        let mut means = self.means.clone();
+        means.workers = workers::that_fit(means.workers, FILES, watch);
+        let pool = Arc::new(Pool::default());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    if means.stop.load(Ordering::Relaxed) {
+                        pool.end();
+                    }
+                    std::thread::park_timeout(LOOK);
+                }
+            });
+            let result = crew::carry(run, watch, &means, |number| {
+                let mut command = Command::new(&program);
+                command.arg(run.dir.root()).arg("--serve").process_group(0);
+                command.args(["--rank", &number.to_string(), "--threads", &means.threads.to_string()]);
+                let mut worker = Worker { command, child: None, pool: Arc::clone(&pool) };
+                worker.talk()?;
+                Ok(Box::new(worker) as Box<dyn Lane>)
+            });
+            over.store(true, Ordering::Relaxed);
+            watcher.thread().unpark();
+            result
         })
+    }
+}
+
+/// The workers that live, and whether each was asked to end.
+#[derive(Debug, Default)]
+struct Pool(Mutex<BTreeMap<u32, bool>>);
+
+impl Pool {
+    /// Ask those that were not asked yet.
+    fn end(&self) {
+        for (pid, asked) in self.0.lock().expect("no one panics under this lock").iter_mut() {
+            if !std::mem::replace(asked, true) {
+                signals::terminate(*pid);
+            }
+        }
+    }
+
+    fn add(&self, child: &Child) {
+        self.0.lock().expect("no one panics under this lock").insert(child.id(), false);
+    }
+
+    /// Wait for the end of a worker. It is taken off the list in the moment its number becomes free: a number
+    /// that was given to another process is never signalled.
+    fn wait(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        let mut pause = Duration::from_millis(1);
+        loop {
+            {
+                let mut list = self.0.lock().expect("no one panics under this lock");
+                if let Some(status) = child.try_wait()? {
+                    list.remove(&child.id());
+                    return Ok(status);
+                }
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LOOK);
+        }
     }
 }
 
 struct Worker {
     command: Command,
     child: Option<Talk>,
+    pool: Arc<Pool>,
 }
 
 struct Talk {
@@ -51,8 +121,15 @@ impl Worker {
             self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut child = self.command.spawn().map_err(|e| LaunchError::Carrier {
                 what: format!("cannot start `{}`: {e}", self.command.get_program().display()),
-                hint: "are all tools in one folder? `make install` puts them there".into(),
+                hint: match e.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        "are all tools in one folder? `make install` puts them there"
+                    }
+                    _ => "fewer `--workers` need fewer processes and open files (`ulimit -u`, `ulimit -n`)",
+                }
+                .into(),
             })?;
+            self.pool.add(&child);
             let to = child.stdin.take().expect("stdin was asked for");
             let from = BufReader::new(child.stdout.take().expect("stdout was asked for"));
             self.child = Some(Talk { child, to, from });
@@ -60,13 +137,16 @@ impl Worker {
         Ok(self.child.as_mut().expect("just made"))
     }
 
-    /// The worker is gone: say how it ended.
+    /// The worker is gone, or speaks nonsense: say how it ended.
     fn ended(&mut self) -> LaunchError {
         let how = match self.child.take() {
-            Some(mut talk) => talk.child.wait().map_or_else(|e| e.to_string(), |status| status.to_string()),
+            Some(Talk { mut child, to, from }) => {
+                drop((to, from));
+                self.pool.wait(&mut child).map_or_else(|e| e.to_string(), |status| status.to_string())
+            }
             None => "never started".into(),
         };
-        LaunchError::Carrier { what: format!("a worker died ({how})"), hint: "see `ekp-status`".into() }
+        LaunchError::Died { how }
     }
 }
 
@@ -90,13 +170,9 @@ impl Lane for Worker {
             }
             match Answer::parse(line.trim_end()) {
                 Some(Answer::Member(member, outcome)) => each(member, &outcome),
-                Some(Answer::End(Exit::Done, _)) => return Ok(()),
-                Some(Answer::End(Exit::Cancelled, _)) => return Err(StepError::Cancelled.into()),
-                Some(Answer::End(_, what)) => {
-                    return Err(
-                        StepError::Refused { what, hint: "see the worker's message above".into() }.into()
-                    );
-                }
+                Some(Answer::End(Exit::Done, ..)) => return Ok(()),
+                Some(Answer::End(Exit::Cancelled, ..)) => return Err(StepError::Cancelled.into()),
+                Some(Answer::End(exit, what, hint)) => return Err(LaunchError::Worker { what, hint, exit }),
                 None => return Err(self.ended()),
             }
         }
@@ -108,7 +184,7 @@ impl Drop for Worker {
         if let Some(Talk { mut child, to, from }) = self.child.take() {
             // Its input ends: it finishes what it does and leaves.
             drop((to, from));
-            let _ = child.wait();
+            let _ = self.pool.wait(&mut child);
         }
     }
 }
@@ -118,21 +194,24 @@ impl Drop for Worker {
 pub enum Answer {
     /// How a member ended
     Member(Member, Outcome),
-    /// The line it was given is done, or why not
-    End(Exit, String),
+    /// The line it was given is done, or why not, and what to do about it
+    End(Exit, String, Option<String>),
 }
 
 impl Answer {
     /// As a line.
     pub fn line(&self) -> String {
-        let flat = |s: &str| s.replace(['\n', '\r'], " ");
+        let flat = |s: &str| s.replace(['\n', '\r', '\t'], " ");
         match self {
             Self::Member(m, Outcome::AlreadyDone) => format!("already {m}\n"),
             Self::Member(m, Outcome::AlreadyFailed) => format!("alreadyfailed {m}\n"),
             Self::Member(m, Outcome::Closed) => format!("closed {m}\n"),
             Self::Member(m, Outcome::Done { seconds }) => format!("done {m} {seconds:?}\n"),
             Self::Member(m, Outcome::Failed { reason }) => format!("failed {m} {}\n", flat(reason)),
-            Self::End(exit, what) => format!("end {} {}\n", *exit as u8, flat(what)),
+            Self::End(exit, what, hint) => {
+                let hint = hint.as_ref().map_or(String::new(), |hint| format!("\t{}", flat(hint)));
+                format!("end {} {}{hint}\n", *exit as u8, flat(what))
+            }
         }
     }
 
@@ -156,7 +235,9 @@ impl Answer {
                     5 => Exit::Cancelled,
                     _ => Exit::Failed,
                 };
-                Self::End(exit, rest.to_owned())
+                let (what, hint) =
+                    rest.split_once('\t').map_or((rest, None), |(w, h)| (w, Some(h.to_owned())));
+                Self::End(exit, what.to_owned(), hint)
             }
             _ => return None,
         })
@@ -165,8 +246,8 @@ impl Answer {
     /// The end of a line of work.
     pub fn end<E: Explain>(result: &Result<(), E>) -> Self {
         match result {
-            Ok(()) => Self::End(Exit::Done, String::new()),
-            Err(e) => Self::End(e.exit(), e.to_string()),
+            Ok(()) => Self::End(Exit::Done, String::new(), None),
+            Err(e) => Self::End(e.exit(), e.to_string(), e.hint()),
         }
     }
 }
@@ -181,7 +262,8 @@ mod tests {
             Answer::Member(7, Outcome::Done { seconds: 0.25 }),
             Answer::Member(1, Outcome::AlreadyDone),
             Answer::Member(9, Outcome::Failed { reason: "exit status 3".into() }),
-            Answer::End(Exit::Cancelled, "it was cancelled".into()),
+            Answer::End(Exit::Cancelled, "it was cancelled".into(), None),
+            Answer::End(Exit::Failed, "no space".into(), Some("free some".into())),
         ] {
             assert_eq!(Answer::parse(answer.line().trim_end()), Some(answer));
         }

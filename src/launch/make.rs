@@ -2,8 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use crate::launch::workers::conclude;
+use crate::launch::workers::{carried, conclude};
 use crate::launch::{LaunchError, Launcher, Means, Watch};
+use crate::machine::signals;
 use crate::steps::Run;
 
 /// `make -jN` in the run folder.
@@ -27,10 +28,13 @@ impl Launcher for Make {
         command.env("EKP_THREADS", self.means.threads.to_string());
         // stdout is for data: what make echoes goes where messages go.
         command.stdout(Stdio::from(std::io::stderr()));
-        let status = command.status().map_err(|e| LaunchError::Carrier {
-            what: format!("cannot start `make`: {e}"),
-            hint: "`--on local` needs no other program".into(),
+        // As Ctrl-C would: make waits for its calls, and each of them gets the signal once.
+        let status = carried(&mut command, &self.means, signals::interrupt_group).map_err(|e| {
+            LaunchError::Carrier {
+                what: format!("cannot start `make`: {e}"),
+                hint: "`--on local` needs no other program".into(),
+            }
         })?;
-        conclude(run, watch, &format!("`make` ended with {status}"))
+        conclude(run, watch, &self.means, &format!("`make` ended with {status}"))
     }
 }

@@ -9,6 +9,7 @@ pub mod local;
 pub mod make;
 pub mod mpi;
 pub mod once;
+pub mod queue;
 pub mod scripts;
 pub mod setup;
 pub mod site;
@@ -45,6 +46,28 @@ pub enum LaunchError {
         /// What to do
         hint: String,
     },
+    /// Slurm
+    #[error(transparent)]
+    Queue(#[from] queue::QueueError),
+    /// A run and its jobs
+    #[error(transparent)]
+    Slurm(#[from] slurm::SlurmError),
+    /// A worker process reported an error
+    #[error("{what}")]
+    Worker {
+        /// In its words
+        what: String,
+        /// Its advice
+        hint: Option<String>,
+        /// Its exit code
+        exit: Exit,
+    },
+    /// A worker process is gone
+    #[error("a worker died ({how})")]
+    Died {
+        /// Its exit status
+        how: String,
+    },
     /// Another launcher is at work on this run
     #[error("another `ekp-launch` is at work on this run")]
     Busy,
@@ -62,7 +85,11 @@ impl Explain for LaunchError {
             Self::Step(e) => e.hint(),
             Self::Script(e) => e.hint(),
             Self::Site(e) => Explain::hint(e.as_ref()),
+            Self::Queue(e) => e.hint(),
+            Self::Slurm(e) => e.hint(),
             Self::Carrier { hint, .. } => Some(hint.clone()),
+            Self::Worker { hint, .. } => hint.clone(),
+            Self::Died { .. } => Some("the same command again goes on".into()),
             Self::Busy => Some("`ekp-status --watch` shows how far it is".into()),
         }
     }
@@ -71,7 +98,10 @@ impl Explain for LaunchError {
             Self::Step(e) => e.exit(),
             Self::Script(e) => e.exit(),
             Self::Site(e) => e.exit(),
-            Self::Carrier { .. } => Exit::Failed,
+            Self::Queue(e) => e.exit(),
+            Self::Slurm(e) => e.exit(),
+            Self::Carrier { .. } | Self::Died { .. } => Exit::Failed,
+            Self::Worker { exit, .. } => *exit,
             Self::Busy => Exit::NotYet,
         }
     }

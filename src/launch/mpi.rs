@@ -5,9 +5,9 @@
 
 use std::process::{Command, Stdio};
 
-use crate::launch::workers::conclude;
+use crate::launch::workers::{carried, conclude};
 use crate::launch::{LaunchError, Launcher, Means, Watch, tools};
-use crate::machine;
+use crate::machine::{self, signals};
 use crate::steps::Run;
 
 /// Workers under `mpirun` or `srun`.
@@ -54,10 +54,11 @@ impl Launcher for Mpi {
         // What an sbatch leaves behind would make every srun start without an environment.
         command.env_remove("SLURM_EXPORT_ENV");
         command.stdin(Stdio::null()).stdout(Stdio::from(std::io::stderr()));
-        let status = command.status().map_err(|e| LaunchError::Carrier {
-            what: format!("cannot start `{}`: {e}", words[0]),
-            hint: "load your MPI module, or name the starter: `--starter 'mpiexec -n 8'`".into(),
-        })?;
-        conclude(run, watch, &format!("`{}` ended with {status}", words[0]))
+        let status =
+            carried(&mut command, &self.means, signals::terminate).map_err(|e| LaunchError::Carrier {
+                what: format!("cannot start `{}`: {e}", words[0]),
+                hint: "load your MPI module, or name the starter: `--starter 'mpiexec -n 8'`".into(),
+            })?;
+        conclude(run, watch, &self.means, &format!("`{}` ended with {status}", words[0]))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::explain::Exit;
 use crate::launch::workers::alone;
-use crate::launch::{LaunchError, Means, Watch};
+use crate::launch::{LaunchError, Means, Watch, threads, workers};
 use crate::plan::Due;
 use crate::steps::member::Options;
 use crate::steps::worker::{self, Worker};
@@ -49,7 +49,7 @@ pub fn once(run: &Run, means: &Means, watch: &dyn Watch) -> Result<Exit, LaunchE
 
 /// As many leasing workers as lanes, in threads: each runs programs, or a built-in model.
 fn pool(run: &Run, means: &Means, iteration: u32, watch: &dyn Watch) -> Result<(), LaunchError> {
-    let lanes = means.workers.min(run.dir.chunks() as usize).max(1);
+    let lanes = workers::that_fit(means.workers.min(run.dir.chunks() as usize).max(1), threads::FILES, watch);
     let results: Vec<Result<(), StepError>> = std::thread::scope(|scope| {
         let all: Vec<_> = (1..=lanes)
             .map(|rank| {

@@ -2,9 +2,12 @@
 
 use crate::files::{Iteration, Member, Members};
 use crate::launch::crew::{self, Lane};
-use crate::launch::{LaunchError, Launcher, Means, Watch};
+use crate::launch::{LaunchError, Launcher, Means, Watch, workers};
 use crate::steps::Run;
 use crate::steps::member::{self, Options, Outcome};
+
+/// Open files of a lane at most: log, its copy, the watched process, what is read or written meanwhile.
+pub(super) const FILES: usize = 8;
 
 /// Members run in threads of this process.
 #[derive(Debug)]
@@ -17,7 +20,9 @@ impl Launcher for Threads {
     fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
         // The crew wants lanes that live as long as the launch: threads share the run by reference.
         std::thread::scope(|_| {
-            crew::carry(run, watch, &self.means, |number| {
+            let mut means = self.means.clone();
+            means.workers = workers::that_fit(means.workers, FILES, watch);
+            crew::carry(run, watch, &means, |number| {
                 let options = Options {
                     threads: self.means.threads,
                     worker: u32::try_from(number).unwrap_or(u32::MAX),

@@ -1,13 +1,20 @@
 //! How many workers, and the end of a launch that other programs carried.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::files::FileError;
 use crate::launch::site::Workers;
-use crate::launch::{LaunchError, Watch};
+use crate::launch::{LaunchError, Means, Watch};
 use crate::machine;
 use crate::plan::Due;
-use crate::steps::{Run, due, update};
+use crate::steps::{Run, StepError, due, update};
+
+/// Open files of a launcher besides those of its workers: its own, those of an update, those of a start.
+const OWN_FILES: usize = 24;
 
 /// How many workers that is on this machine; a number given counts as it is, cores are shared out among the
 /// threads of each worker.
@@ -26,6 +33,39 @@ pub fn count(workers: Workers, threads: usize) -> usize {
 /// A text that is none of the allowed.
 pub fn parse(text: &str) -> Result<Workers, String> {
     Workers::parse(text).ok_or_else(|| format!("allowed: {}", Workers::ALLOWED))
+}
+
+/// Fewer workers where this process may not have as many files open as they all need. `files` is what one
+/// of them keeps open here.
+pub fn that_fit(wanted: usize, files: usize, watch: &dyn Watch) -> usize {
+    let Ok((limit, _)) = machine::limits::open_files() else { return wanted };
+    let free = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OWN_FILES);
+    let fit = (free / files.max(1)).max(1);
+    if fit < wanted {
+        watch.note(&format!("{fit} workers, not {wanted}: `ulimit -n` allows {limit} open files"));
+    }
+    wanted.min(fit)
+}
+
+/// Start a program that carries the plan, in a process group of its own, and wait for its end. When this
+/// process is asked to stop, `pass_on` is called once with the program's number.
+///
+/// # Errors
+/// It cannot be started.
+pub fn carried(command: &mut Command, means: &Means, pass_on: fn(u32)) -> std::io::Result<ExitStatus> {
+    let mut child = command.process_group(0).spawn()?;
+    let mut passed = false;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if means.stop.load(Ordering::Relaxed) && !std::mem::replace(&mut passed, true) {
+            pass_on(child.id());
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
 }
 
 /// A courtesy: one launcher at a time. Where the file system cannot lock, nothing is lost but work done twice.
@@ -51,7 +91,10 @@ pub fn alone(run: &Run) -> Result<Option<File>, LaunchError> {
 ///
 /// # Errors
 /// What kept the run from its end.
-pub fn conclude(run: &Run, watch: &dyn Watch, how: &str) -> Result<(), LaunchError> {
+pub fn conclude(run: &Run, watch: &dyn Watch, means: &Means, how: &str) -> Result<(), LaunchError> {
+    if means.stop.load(Ordering::Relaxed) {
+        return Err(StepError::Interrupted.into());
+    }
     run.not_cancelled()?;
     match due::due(run)? {
         Due::Over => Ok(()),

@@ -1,5 +1,7 @@
 //! Signals that ask for an end: a flag at the first, an immediate end at the second.
 
+#![allow(unsafe_code)]
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,9 +23,39 @@ pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// Ask a process to end (TERM).
+pub fn terminate(pid: u32) {
+    send(i64::from(pid), SIGTERM);
+}
+
+/// What Ctrl-C does to a process group: INT to each of its processes.
+pub fn interrupt_group(leader: u32) {
+    send(-i64::from(leader), SIGINT);
+}
+
+fn send(pid: i64, signal: i32) {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return };
+    if pid.unsigned_abs() > 1 {
+        // SAFETY: no memory is involved. An error means that nobody is there, which is what was wanted.
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
+
+    #[test]
+    fn a_child_is_asked_to_end() {
+        use std::os::unix::process::{CommandExt, ExitStatusExt};
+        let sleep = || std::process::Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
+        let mut child = sleep();
+        super::terminate(child.id());
+        assert_eq!(child.wait().unwrap().signal(), Some(super::SIGTERM));
+        let mut child = sleep();
+        super::interrupt_group(child.id());
+        assert_eq!(child.wait().unwrap().signal(), Some(super::SIGINT));
+    }
 
     #[test]
     fn the_first_signal_raises_the_flag() {

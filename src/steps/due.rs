@@ -2,7 +2,7 @@
 
 use crate::files::{Iteration, Members, load_record};
 use crate::plan::Due;
-use crate::steps::{Run, StepError, Stopped, outcomes};
+use crate::steps::{Run, StepError, Stopped, Update, outcomes};
 
 /// The stop record, unless an extension has overtaken it.
 ///
@@ -30,6 +30,28 @@ pub fn open_iteration(run: &Run) -> Option<Iteration> {
     Some(iteration)
 }
 
+/// Is there a decision for this iteration? An empty file is none: where links are refused, the name is
+/// reserved before the content follows, and who reserved it may have died.
+pub fn decided(run: &Run, iteration: Iteration) -> bool {
+    std::fs::metadata(run.dir.update(iteration)).is_ok_and(|m| m.len() > 0)
+}
+
+/// The decision before `iteration`, when it was that the run ends there: the update that made it may have
+/// died before it could write `stop.toml`.
+///
+/// # Errors
+/// An unreadable record.
+pub fn ended_before(run: &Run, iteration: Iteration) -> Result<Option<Update>, StepError> {
+    if iteration <= run.experiment.first_iteration {
+        return Ok(None);
+    }
+    match load_record::<Update>(&run.dir.update(iteration - 1)) {
+        Ok(update) => Ok(Some(update).filter(|u| !u.stop.is_empty())),
+        Err(e) if e.is_missing() => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// What is to be done next.
 ///
 /// # Errors
@@ -39,11 +61,11 @@ pub fn due(run: &Run) -> Result<Due, StepError> {
         return Ok(Due::Over);
     }
     let Some(iteration) = open_iteration(run) else { return Ok(Due::Ensemble) };
-    if iteration >= run.end()? {
+    if iteration >= run.end()? || ended_before(run, iteration)?.is_some() {
         // The last update died between its two publications: it is to be finished.
         return Ok(Due::Update(iteration - 1));
     }
-    if run.dir.update(iteration).exists() {
+    if decided(run, iteration) {
         return Ok(Due::Update(iteration));
     }
     let open: Vec<u32> = outcomes::missing(run, iteration)?;

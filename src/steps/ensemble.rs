@@ -57,7 +57,7 @@ pub fn write_iteration(
     })
 }
 
-fn durable(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+pub(super) fn durable(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     use std::io::Write as _;
     let write = || {
         let mut file = fs::File::create(path)?;

@@ -12,6 +12,7 @@ use crate::files::{
 };
 use crate::problem::{Ensemble, Problem};
 use crate::steps::due::open_iteration;
+use crate::steps::ensemble::durable;
 use crate::steps::parameters::ENSEMBLE;
 use crate::steps::{Run, StepError};
 
@@ -267,6 +268,10 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
         return refresh(prepared, &RunDir::open(root)?.identity, machine);
     }
     if fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
+        // Another call may have made the run since `run.toml` was looked for.
+        if let Ok(found) = RunDir::open(root) {
+            return refresh(prepared, &found.identity, machine);
+        }
         return Err(occupied("other files are there".into()));
     }
     let parent = root.parent().unwrap_or(Path::new("/"));
@@ -277,20 +282,21 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
             let path = hidden.join(name);
             fs::write(&path, text).map_err(FileError::io("write", &path))
         };
+        let lasting = |name: &str, text: &[u8]| durable(&hidden.join(name), text);
         for (name, text) in &prepared.texts {
-            write(name, text.as_bytes())?;
+            lasting(name, text.as_bytes())?;
         }
         for (name, text) in machine {
             write(name, text.as_bytes())?;
         }
         if let Some(start) = &prepared.start {
-            write("start.bin", &save_state(ENSEMBLE.0, ENSEMBLE.1, start)?)?;
+            lasting("start.bin", &save_state(ENSEMBLE.0, ENSEMBLE.1, start)?)?;
         }
         for folder in ["jobs", "logs", "platform"] {
             let path = hidden.join(folder);
             fs::create_dir(&path).map_err(FileError::io("make", &path))?;
         }
-        write("run.toml", run_record(prepared).as_bytes())?;
+        lasting("run.toml", run_record(prepared).as_bytes())?;
         Ok::<(), StepError>(())
     });
     if made.is_err() && made_parent {

@@ -106,7 +106,7 @@ pub fn run(
 
 /// True when the iteration is closed or lies behind the end of the run.
 fn nobody_needs(run: &Run, iteration: Iteration) -> Result<bool, StepError> {
-    if run.dir.update(iteration).exists() {
+    if due::decided(run, iteration) {
         return Ok(true);
     }
     Ok(due::stopped(run)?.is_some_and(|stop| iteration >= stop.last))
@@ -150,7 +150,7 @@ pub fn one(run: &Run, iteration: Iteration, member: Member, options: &Options) -
             Found::Data(_) => return Ok(Outcome::AlreadyDone),
             Found::Failed(_) => return Ok(Outcome::AlreadyFailed),
             Found::Missing => {}
-            Found::Defective(_) => set_aside(&folder, &["data.toml", "failed.toml"])?,
+            Found::Defective { .. } => set_aside(&folder, &["data.toml", "failed.toml"])?,
         }
     }
     let finished = attempts(run, iteration, member, &loaded, options)?;
@@ -168,10 +168,13 @@ pub fn one(run: &Run, iteration: Iteration, member: Member, options: &Options) -
         let other = if name == "data.toml" { "failed.toml" } else { "data.toml" };
         remove(&folder.join(other))?;
     } else if !publish_new(&folder.join(name), text.as_bytes())? {
-        // Another try was first; its outcome counts if it is one.
-        if let Found::Defective(_) = Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
-            set_aside(&folder, &[name])?;
-            publish_new(&folder.join(name), text.as_bytes())?;
+        // Another try was first; its outcome counts if it is one. (A link to nowhere is there, and is none.)
+        match Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
+            Found::Data(_) | Found::Failed(_) => {}
+            Found::Defective { .. } | Found::Missing => {
+                set_aside(&folder, &[name])?;
+                publish_new(&folder.join(name), text.as_bytes())?;
+            }
         }
     }
     tidy(run.experiment.keep, &finished.tries)?;
@@ -212,6 +215,10 @@ fn attempts(
             // The model was ended by our own stop, that is no failure of its own.
             return Err(StepError::Interrupted);
         }
+        if let Err(ModelError { cause: Cause::Lost, message, .. }) = result {
+            // It did not run for reasons of this machine (disk, processes, open files): no result of the model.
+            return Err(StepError::Hindered { iteration, member, why: message });
+        }
         let usage = match &result {
             Ok(output) => output.usage,
             Err(error) => error.usage,
@@ -225,7 +232,7 @@ fn attempts(
             attempt,
         };
         let timing = clock.stop(usage, &who).text();
-        if external {
+        if external || options.held.is_some() {
             tries.push((place, result.is_ok()));
         }
         let seconds = usage.wall_s;
@@ -383,13 +390,22 @@ pub fn mark_failed(
     let loaded = parameters::load(run, iteration, member)?;
     let id = &run.dir.identity;
     let folder = run.dir.member(iteration, member);
-    if let Found::Data(_) = Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
-        return Ok(false);
-    }
-    set_aside(&folder, &["data.toml"])?;
+    let path = folder.join("failed.toml");
     let failed = failed(iteration, member, ModelError::new(cause, reason), 0);
-    let comments = format!("ekp failed: member {member} of iteration {iteration} has no data.");
-    publish_new(&folder.join("failed.toml"), failed.text(&comments).as_bytes())?;
+    let text = failed.text(&format!("ekp failed: member {member} of iteration {iteration} has no data."));
+    match Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
+        Found::Data(_) => return Ok(false),
+        // A person's word takes the place of an earlier one.
+        Found::Failed(_) if cause == Cause::User => publish(&path, text.as_bytes())?,
+        Found::Failed(_) => {}
+        Found::Defective { .. } => {
+            set_aside(&folder, &["data.toml", "failed.toml"])?;
+            publish_new(&path, text.as_bytes())?;
+        }
+        Found::Missing => {
+            publish_new(&path, text.as_bytes())?;
+        }
+    }
     Ok(true)
 }
 
@@ -400,7 +416,7 @@ pub fn mark_failed(
 pub fn set_aside(folder: &Path, names: &[&str]) -> Result<(), FileError> {
     for name in names {
         let path = folder.join(name);
-        if !path.exists() {
+        if path.symlink_metadata().is_err() {
             continue;
         }
         let attempt = (next_try(folder)? - 1).max(1);
@@ -408,7 +424,7 @@ pub fn set_aside(folder: &Path, names: &[&str]) -> Result<(), FileError> {
         fs::create_dir_all(&place).map_err(FileError::io("make", &place))?;
         let mut to = place.join(name);
         for number in 2.. {
-            if !to.exists() {
+            if to.symlink_metadata().is_err() {
                 break;
             }
             to = place.join(format!("{name}.{number}"));

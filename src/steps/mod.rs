@@ -3,6 +3,7 @@
 //! Belongs here: one file per tool call, each safe to repeat. Not here: formulas, and how or where
 //! a step is started.
 
+pub mod cancel;
 pub mod due;
 pub mod ensemble;
 pub mod init;
@@ -183,6 +184,16 @@ pub enum StepError {
         /// The first member that differs
         member: u32,
     },
+    /// A member could not be run, for reasons of this machine
+    #[error("member {member} of iteration {iteration} could not be run: {why}")]
+    Hindered {
+        /// Which iteration
+        iteration: u32,
+        /// Which member
+        member: u32,
+        /// What was refused
+        why: String,
+    },
     /// The signal to stop came
     #[error("stopped by a signal; what was finished is on disk")]
     Interrupted,
@@ -220,6 +231,16 @@ impl Explain for StepError {
             Self::NoSuchIteration { .. } => None,
             Self::Refused { hint, .. } => Some(hint.clone()),
             Self::Outcomes { .. } => Some("put the `data.toml` files back that the update used, or fork: `ekp-init --from RUN:N`".into()),
+            Self::Hindered { why, .. } => Some(
+                match why {
+                    w if w.contains("No space left") => "the disk is full: free space, then run the same command again",
+                    w if w.contains("quota") => "your quota is used up: free space, then run the same command again",
+                    w if w.contains("Too many open files") => "`ulimit -n` says how many may be open; fewer `--workers` need fewer",
+                    w if w.contains("Resource temporarily") => "no more processes (`ulimit -u`): try fewer `--workers`",
+                    _ => "the same command again tries it anew",
+                }
+                .into(),
+            ),
             Self::Interrupted => Some("the same command again goes on".into()),
         }
     }
@@ -235,7 +256,7 @@ impl Explain for StepError {
             Self::NotReady { .. } => Exit::NotYet,
             Self::Quorum { .. } => Exit::Quorum,
             Self::Cancelled => Exit::Cancelled,
-            Self::Outcomes { .. } | Self::Interrupted => Exit::Failed,
+            Self::Outcomes { .. } | Self::Hindered { .. } | Self::Interrupted => Exit::Failed,
         }
     }
 

@@ -1,9 +1,10 @@
 //! The outcomes of an iteration: what each member left, judged by content, not by presence.
 
-use crate::files::{Data, Found, Iteration, RunDir, digest};
+use crate::files::{Data, Found, Iteration, Member, RunDir, digest, load_state};
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
-use crate::steps::parameters::Writer;
+use crate::steps::member::set_aside;
+use crate::steps::parameters::{ENSEMBLE, Writer, restore};
 use crate::steps::{Run, StepError, pack};
 
 /// What one member left.
@@ -61,12 +62,42 @@ pub fn gather(
                 Found::Data(data) => Left::Data { values: flat(&data), digest: data.digest },
                 Found::Failed(f) => Left::Failed { cause: f.cause, message: f.message },
                 Found::Missing => Left::Missing("no `data.toml` and no `failed.toml`".into()),
-                Found::Defective(defect) => {
-                    Left::Missing(format!("`{}`: {defect}", run.dir.shown(iteration, member, "data.toml")))
+                Found::Defective { file, defect } => {
+                    Left::Missing(format!("`{}`: {defect}", run.dir.shown(iteration, member, file)))
                 }
             })
         })
         .collect()
+}
+
+/// Move what is no outcome out of the way of these members, so that they run again wherever presence
+/// decides, and give them back the parameters of the ensemble.
+///
+/// # Errors
+/// The disk.
+pub(super) fn put_aside(
+    run: &Run,
+    prior: &Prior,
+    ensemble: &Ensemble,
+    iteration: Iteration,
+    members: impl Iterator<Item = Member>,
+) -> Result<(), StepError> {
+    if run.dir.packed() {
+        return pack::put_aside(run, prior, ensemble, iteration, members);
+    }
+    let writer = Writer::new(&run.dir, prior);
+    let id = &run.dir.identity;
+    for member in members {
+        let text = writer.text(ensemble, iteration, member)?;
+        restore(run, iteration, member, &text)?;
+        let folder = run.dir.member(iteration, member);
+        // Looked at once more: by now another process may have put a good one there.
+        let found = Found::look(&folder, &digest(text.as_bytes()), &id.blocks, &id.lengths)?;
+        if let Found::Defective { .. } = found {
+            set_aside(&folder, &["data.toml", "failed.toml"])?;
+        }
+    }
+    Ok(())
 }
 
 fn flat(data: &Data) -> Vec<f64> {
@@ -104,4 +135,14 @@ pub fn missing(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
         !folder.join("data.toml").exists() && !folder.join("failed.toml").exists()
     };
     Ok((1..=run.dir.identity.members).filter(open).collect())
+}
+
+/// Members of an iteration that have no outcome, judged by content as the update does.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn open(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
+    let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+    let left = gather(run, &run.prior()?, &ensemble, iteration)?;
+    Ok((1u32..).zip(&left).filter(|(_, left)| matches!(left, Left::Missing(_))).map(|(m, _)| m).collect())
 }

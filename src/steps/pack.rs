@@ -8,19 +8,22 @@
 //! ```
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::files::npy;
 use crate::files::{
-    FileError, Iteration, Members, Record, RunDir, TomlText, crc32, digest, publish, publish_new,
+    FileError, Iteration, Members, Record, RunDir, TomlText, crc32, digest, load_record, load_state,
+    parse_record, publish, publish_new,
 };
 use crate::models::{Cause, ModelError, ThetaRef};
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
-use crate::steps::member::{Options, Outcome, in_lanes, judged, place};
+use crate::steps::member::{Options, Outcome, in_lanes, judged, place, set_aside};
 use crate::steps::outcomes::Left;
+use crate::steps::parameters::ENSEMBLE;
 use crate::steps::timing::{Clock, Who, job_id};
 use crate::steps::{Run, StepError};
 
@@ -85,8 +88,7 @@ pub(super) fn run(
     if !run.dir.iteration(iteration).is_dir() {
         return Err(FileError::NotYet { iteration, path: run.dir.iteration(iteration) }.into());
     }
-    let mut chunks: Vec<u32> = members.iter().map(|m| (m - 1) / run.dir.identity.pack + 1).collect();
-    chunks.dedup();
+    let chunks = chunks(run, members.iter());
     in_lanes(options.threads.clamp(1, chunks.len().max(1)), &chunks, |&chunk| {
         let outcomes = one(run, iteration, chunk, options)?;
         for (member, outcome) in run.dir.chunk_members(chunk).zip(&outcomes) {
@@ -96,10 +98,28 @@ pub(super) fn run(
     })
 }
 
+/// The parameters of a pack. A file that is gone or cut short is written anew from the ensemble.
+fn load(run: &Run, iteration: Iteration, chunk: u32) -> Result<Vec<u8>, StepError> {
+    let folder = run.dir.chunk(iteration, chunk);
+    let path = folder.join("parameters.npy");
+    match fs::read(&path) {
+        Ok(bytes) if npy::read(&bytes).is_ok() => return Ok(bytes),
+        Ok(_) => {}
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) if e.kind() == ErrorKind::IsADirectory => set_aside(&folder, &["parameters.npy"])?,
+        Err(e) => return Err(FileError::io("read", &path)(e).into()),
+    }
+    let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+    let bytes = parameters(&run.dir, &run.prior()?, &ensemble, chunk);
+    fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
+    publish(&path, &bytes)?;
+    Ok(bytes)
+}
+
 fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result<Vec<Outcome>, StepError> {
     let folder = run.dir.chunk(iteration, chunk);
     let path = folder.join("parameters.npy");
-    let bytes = fs::read(&path).map_err(FileError::io("read", &path))?;
+    let bytes = load(run, iteration, chunk)?;
     let expected = digest(&bytes);
     let members: Vec<u32> = run.dir.chunk_members(chunk).collect();
     if !options.again
@@ -186,7 +206,7 @@ fn publish_chunk(
     if again {
         publish(&path, text.as_bytes())?;
     } else if !publish_new(&path, text.as_bytes())? && look(run, folder, parameters, results.len()).is_err() {
-        super::member::set_aside(folder, &["data.toml"])?;
+        set_aside(folder, &["data.toml"])?;
         publish_new(&path, text.as_bytes())?;
     }
     Ok(())
@@ -195,16 +215,19 @@ fn publish_chunk(
 /// The outcomes in a pack's folder, or in which way it has none.
 fn look(run: &Run, folder: &Path, parameters: &str, members: usize) -> Result<Vec<Left>, String> {
     let path = folder.join("data.toml");
-    let text = fs::read_to_string(&path).map_err(|e| format!("no `data.toml`: {e}"))?;
+    let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => "no `data.toml`".to_owned(),
+        _ => format!("`data.toml` cannot be read: {e}"),
+    })?;
     let (body, sum) = text.rsplit_once("# crc32 ").ok_or("`data.toml` is cut short")?;
     if sum.trim_end() != crc32(body.as_bytes()) {
         return Err("`data.toml`: its checksum does not fit its content".into());
     }
-    let record: Chunk = crate::files::load_record(&path).map_err(|e| e.to_string())?;
+    let record: Chunk = parse_record(&path, text.as_bytes()).map_err(|e| e.to_string())?;
     if record.parameters != parameters {
         return Err("`data.toml` answers other parameters".into());
     }
-    let bytes = fs::read(folder.join("data.npy")).map_err(|e| format!("no `data.npy`: {e}"))?;
+    let bytes = fs::read(folder.join("data.npy")).map_err(|e| format!("`data.npy` cannot be read: {e}"))?;
     if digest(&bytes) != record.data {
         return Err("`data.npy` is not the file that `data.toml` names".into());
     }
@@ -256,6 +279,52 @@ pub(super) fn gather(
     Ok(all)
 }
 
+/// Move what is no outcome out of the way of these members, and give their packs back the parameters of the
+/// ensemble.
+pub(super) fn put_aside(
+    run: &Run,
+    prior: &Prior,
+    ensemble: &Ensemble,
+    iteration: Iteration,
+    members: impl Iterator<Item = u32>,
+) -> Result<(), StepError> {
+    for chunk in chunks(run, members) {
+        let folder = run.dir.chunk(iteration, chunk);
+        let bytes = parameters(&run.dir, prior, ensemble, chunk);
+        let path = folder.join("parameters.npy");
+        if fs::read(&path).is_ok_and(|found| found != bytes) {
+            publish(&path, &bytes)?;
+        }
+        if look(run, &folder, &digest(&bytes), run.dir.chunk_members(chunk).count()).is_err() {
+            set_aside(&folder, &["data.toml"])?;
+        }
+    }
+    Ok(())
+}
+
+/// The packs of these members, each once.
+fn chunks(run: &Run, members: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut chunks: Vec<u32> = members.map(|m| (m - 1) / run.dir.identity.pack + 1).collect();
+    chunks.dedup();
+    chunks
+}
+
+/// Members that the packs of an iteration record as failed.
+pub(super) fn failed(run: &Run, iteration: Iteration) -> Vec<u32> {
+    (1..=run.dir.chunks())
+        .filter_map(|chunk| load_record::<Chunk>(&run.dir.chunk(iteration, chunk).join("data.toml")).ok())
+        .flat_map(|chunk| chunk.failed)
+        .collect()
+}
+
+/// Give the packs of these members another try.
+pub(super) fn reopen(run: &Run, iteration: Iteration, members: &[u32]) -> Result<(), StepError> {
+    for chunk in chunks(run, members.iter().copied()) {
+        set_aside(&run.dir.chunk(iteration, chunk), &["data.toml"])?;
+    }
+    Ok(())
+}
+
 /// Mark the members of a pack as failed without running them.
 pub(super) fn mark_failed(
     run: &Run,
@@ -265,8 +334,7 @@ pub(super) fn mark_failed(
     reason: &str,
 ) -> Result<(), StepError> {
     let folder = run.dir.chunk(iteration, chunk);
-    let path = folder.join("parameters.npy");
-    let expected = digest(&fs::read(&path).map_err(FileError::io("read", &path))?);
+    let expected = digest(&load(run, iteration, chunk)?);
     let members = run.dir.chunk_members(chunk).count();
     if look(run, &folder, &expected, members).is_ok() {
         return Ok(());

@@ -1,10 +1,12 @@
 //! What the model reads: `parameters.toml` of each member, written from the ensemble, checked when read.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use crate::files::{FileError, Iteration, Member, RunDir, crc32, digest, load_state, publish};
 use crate::problem::MemberFile;
 use crate::problem::{Ensemble, Prior};
+use crate::steps::member::set_aside;
 use crate::steps::{Run, StepError};
 
 /// Kind and version of `ensemble.bin`.
@@ -12,7 +14,11 @@ pub const ENSEMBLE: (&str, u32) = ("ekp.ensemble", 1);
 /// Kind and version of `state.bin`.
 pub const STATE: (&str, u32) = ("ekp.state", 1);
 
-const MARK: &str = ", crc32 ";
+/// The first line, up to the checksum of what follows: a copy from another member says so.
+fn place(dir: &RunDir, iteration: Iteration, member: Member) -> String {
+    let shown = dir.shown(iteration, member, "");
+    format!("# ekp parameters 1: {}, crc32 ", shown.trim_end_matches('/'))
+}
 
 /// Writes the files of one run.
 pub struct Writer<'a> {
@@ -39,12 +45,8 @@ impl<'a> Writer<'a> {
     ) -> Result<String, StepError> {
         let theta = self.prior.constrain(ensemble.u.col(member as usize - 1));
         let body = self.file.text("", &theta)?;
-        let place = self.dir.shown(iteration, member, "");
-        Ok(format!(
-            "# ekp parameters 1: {}{MARK}{}\n{body}",
-            place.trim_end_matches('/'),
-            crc32(body.as_bytes())
-        ))
+        let place = place(self.dir, iteration, member);
+        Ok(format!("{place}{}\n{body}", crc32(body.as_bytes())))
     }
 }
 
@@ -72,9 +74,13 @@ impl Loaded {
 pub fn load(run: &Run, iteration: Iteration, member: Member) -> Result<Loaded, StepError> {
     let path = run.dir.parameters(iteration, member);
     match fs::read_to_string(&path) {
-        Ok(text) if whole(&text) => return Ok(Loaded::new(text)),
+        Ok(text) if whole(&text, &place(&run.dir, iteration, member)) => return Ok(Loaded::new(text)),
         Ok(_) => {}
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidData) => {
+        Err(e) if e.kind() == ErrorKind::InvalidData => {}
+        Err(e) if e.kind() == ErrorKind::IsADirectory => {
+            set_aside(&run.dir.member(iteration, member), &["parameters.toml"])?;
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {
             let folder = run.dir.iteration(iteration);
             if !folder.is_dir() {
                 return Err(FileError::NotYet { iteration, path: folder }.into());
@@ -95,7 +101,20 @@ pub fn unchecked(text: String) -> Loaded {
     Loaded::new(text)
 }
 
-fn whole(text: &str) -> bool {
+fn whole(text: &str, place: &str) -> bool {
     let Some((first, body)) = text.split_once('\n') else { return false };
-    first.split_once(MARK).is_some_and(|(_, sum)| sum == crc32(body.as_bytes()))
+    first.strip_prefix(place).is_some_and(|sum| sum == crc32(body.as_bytes()))
+}
+
+/// Write `text` where other parameters stand: whole, of the right name, but not those of this ensemble
+/// (a file brought in from another run). A missing file is left to [`load`].
+///
+/// # Errors
+/// The disk.
+pub(super) fn restore(run: &Run, iteration: Iteration, member: Member, text: &str) -> Result<(), FileError> {
+    let path = run.dir.parameters(iteration, member);
+    match fs::read(&path) {
+        Ok(bytes) if bytes != text.as_bytes() => publish(&path, text.as_bytes()),
+        _ => Ok(()),
+    }
 }

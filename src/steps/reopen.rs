@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::files::{FileError, Iteration, Record, load_record};
-use crate::steps::{Run, StepError, due, member, update};
+use crate::steps::{Run, StepError, due, member, pack, update};
 
 /// How often lost members of an iteration run again before they count as failed.
 pub const RERUNS: usize = 3;
@@ -30,7 +30,15 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
         Err(e) => return Err(FileError::io("remove", &run.dir.cancel())(e).into()),
     }
     let Some(iteration) = due::open_iteration(run) else { return Ok(done) };
-    if due::stopped(run)?.is_some() || run.dir.update(iteration).exists() || run.dir.packed() {
+    if due::stopped(run)?.is_some() || due::decided(run, iteration) {
+        return Ok(done);
+    }
+    if run.dir.packed() {
+        let failed = pack::failed(run, iteration);
+        if failed.len() > update::allowed_failures(run) {
+            pack::reopen(run, iteration, &failed)?;
+            done.members = failed;
+        }
         return Ok(done);
     }
     let failed: Vec<u32> = (1..=run.dir.identity.members)
@@ -53,6 +61,9 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
 /// # Errors
 /// The disk.
 pub fn reopen_members(run: &Run, iteration: Iteration, members: &[u32]) -> Result<(), StepError> {
+    if run.dir.packed() {
+        return pack::reopen(run, iteration, members);
+    }
     for &m in members {
         member::set_aside(&run.dir.member(iteration, m), &["failed.toml"])?;
     }
@@ -62,10 +73,8 @@ pub fn reopen_members(run: &Run, iteration: Iteration, members: &[u32]) -> Resul
 /// The part of a submission record that counts reruns.
 #[derive(Debug, serde::Deserialize)]
 struct Submission {
-    #[serde(default)]
-    step: String,
-    #[serde(default)]
     iteration: u32,
+    rerun: bool,
 }
 
 impl Record for Submission {
@@ -81,7 +90,7 @@ pub fn reruns_used_up(run: &Run, iteration: Iteration) -> Result<bool, StepError
     let mut used = 0;
     for number in 1.. {
         match load_record::<Submission>(&run.dir.job(number)) {
-            Ok(s) if s.step == "members" && s.iteration == iteration => used += 1,
+            Ok(s) if s.rerun && s.iteration == iteration => used += 1,
             Ok(_) => {}
             Err(e) if e.is_missing() => break,
             Err(e) => return Err(e.into()),

@@ -52,6 +52,10 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
     {
         return Ok(Outcome::Over);
     }
+    if let Some(last) = due::ended_before(run, iteration)? {
+        finish(run, iteration - 1, &last)?;
+        return Ok(Outcome::Over);
+    }
     let folder = run.dir.iteration(iteration);
     if !folder.is_dir() {
         return Err(FileError::NotYet { iteration, path: folder }.into());
@@ -70,14 +74,18 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
     if let Some(update) = &published {
         as_decided(&mut left, update)?;
     } else {
-        complete(run, iteration, &mut left, close)?;
+        complete(run, &problem.prior, &tried, iteration, &mut left, close)?;
         quorum(run, iteration, &left)?;
     }
     let g = outcomes::matrix(&run.dir, &left);
     let step = step(run, &problem, iteration, &tried, state, g)?;
     let update = match published {
         Some(update) => update,
-        None => decide(run, iteration, &left, &step)?,
+        None => match decide(run, iteration, &left, &step)? {
+            Some(update) => update,
+            // Another process was first, perhaps with other outcomes: its decision counts.
+            None => return self::run(run, iteration, close),
+        },
     };
     ensemble::write_iteration(&run.dir, &problem.prior, iteration + 1, &step.ensemble, &step.state)?;
     let who = Who { job: job_id(), worker: 1, threads: 1, attempt: 1, ..Who::default() };
@@ -91,6 +99,7 @@ fn published(run: &Run, iteration: Iteration) -> Result<Option<Update>, StepErro
     match load_record(&run.dir.update(iteration)) {
         Ok(update) => Ok(Some(update)),
         Err(e) if e.is_missing() => Ok(None),
+        Err(_) if !due::decided(run, iteration) => Ok(None),
         Err(e) => Err(e.into()),
     }
 }
@@ -134,7 +143,14 @@ fn as_decided(left: &mut [Left], update: &Update) -> Result<(), StepError> {
 }
 
 /// Members without an outcome: not yet, lost and to run again, or lost and failed.
-fn complete(run: &Run, iteration: Iteration, left: &mut [Left], close: bool) -> Result<(), StepError> {
+fn complete(
+    run: &Run,
+    prior: &Prior,
+    tried: &Ensemble,
+    iteration: Iteration,
+    left: &mut [Left],
+    close: bool,
+) -> Result<(), StepError> {
     let missing: Vec<(u32, String)> = (1u32..)
         .zip(left.iter())
         .filter_map(|(m, l)| match l {
@@ -148,16 +164,28 @@ fn complete(run: &Run, iteration: Iteration, left: &mut [Left], close: bool) -> 
     let give_up =
         close && (run.experiment.failures.lost == Lost::Fail || reopen::reruns_used_up(run, iteration)?);
     if !give_up {
+        outcomes::put_aside(run, prior, tried, iteration, missing.iter().map(|(m, _)| *m))?;
         return Err(StepError::NotReady { iteration, missing, total: run.dir.identity.members });
     }
+    count_lost(run, iteration, &missing)?;
+    for (m, message) in missing {
+        left[m as usize - 1] = Left::Failed { cause: Cause::Lost.word().into(), message };
+    }
+    Ok(())
+}
+
+/// Members without an outcome count as failed from now on.
+///
+/// # Errors
+/// The disk.
+pub fn count_lost(run: &Run, iteration: Iteration, missing: &[(u32, String)]) -> Result<(), StepError> {
     for (m, why) in missing {
-        let reason = format!("lost: its job ended without an outcome ({why})");
+        let reason = format!("its process ended without an outcome: {why}");
         if run.dir.packed() {
             pack::mark_failed(run, iteration, (m - 1) / run.dir.identity.pack + 1, Cause::Lost, &reason)?;
         } else {
-            member::mark_failed(run, iteration, m, Cause::Lost, &reason)?;
+            member::mark_failed(run, iteration, *m, Cause::Lost, &reason)?;
         }
-        left[m as usize - 1] = Left::Failed { cause: Cause::Lost.word().into(), message: reason };
     }
     Ok(())
 }
@@ -194,24 +222,17 @@ fn step(
     Ok(run.experiment.algorithm.next(problem, state, &evaluated, &draw)?)
 }
 
-/// Publish the decision; if another process was first, its decision counts.
-fn decide(run: &Run, iteration: Iteration, left: &[Left], step: &Step) -> Result<Update, StepError> {
+/// Publish the decision; none if another process was first.
+fn decide(run: &Run, iteration: Iteration, left: &[Left], step: &Step) -> Result<Option<Update>, StepError> {
     let stop = match &step.stop {
         Some(Stop::Time) => "time",
         None => "",
     };
     let marks: Vec<String> = left.iter().map(Left::mark).collect();
-    let update = Update::new(iteration, &step.report, stop, marks.clone());
+    let update = Update::new(iteration, &step.report, stop, marks);
     run.not_cancelled()?;
-    if publish_new_durable(&run.dir.update(iteration), update.text().as_bytes())? {
-        return Ok(update);
-    }
-    let first: Update = load_record(&run.dir.update(iteration))?;
-    if let Some(j) = first.outcomes.iter().zip(&marks).position(|(a, b)| a != b) {
-        let member = u32::try_from(j + 1).expect("members are counted in u32");
-        return Err(StepError::Outcomes { iteration, member });
-    }
-    Ok(first)
+    let first = publish_new_durable(&run.dir.update(iteration), update.text().as_bytes())?;
+    Ok(first.then_some(update))
 }
 
 /// Publish `stop.toml` when the run is over; true if it is.

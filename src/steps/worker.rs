@@ -3,15 +3,23 @@
 //! Any number of workers on any number of hosts may run at once; each member is done once, also by workers
 //! that do not know of each other. With `to_end` the workers close the iterations too and go on to the end.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::fs;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::files::{Claim, Iteration, claim};
+use crate::experiment::Keep;
+use crate::files::{Claim, FileError, Iteration, Lease, Members, claim};
 use crate::machine;
 use crate::plan::Due;
 use crate::steps::member::{Options, Outcome};
-use crate::steps::{Run, StepError, due, ensemble, member, outcomes, update};
+use crate::steps::reopen::RERUNS;
+use crate::steps::{Run, StepError, due, ensemble, member, update};
+
+/// Pauses of a worker that finds everything held by others.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -45,46 +53,92 @@ pub struct Work {
 /// Cancelled, interrupted, the disk; too many failures when this worker closes iterations.
 pub fn work(run: &Run, worker: &Worker, each: &(dyn Fn(u32, &Outcome) + Sync)) -> Result<Work, StepError> {
     let mut work = Work::default();
+    let mut reruns: BTreeMap<Iteration, usize> = BTreeMap::new();
+    let mut pause = FIRST_PAUSE;
     loop {
         run.not_cancelled()?;
-        match due::due(run)? {
-            Due::Over => return Ok(work),
+        stopped(worker)?;
+        let due = due::due(run)?;
+        let now = match &due {
             Due::Ensemble => {
                 ensemble::run(run)?;
+                continue;
             }
-            Due::Members(iteration, _) if worker.iteration.is_some_and(|only| only != iteration) => {
-                return Ok(work);
-            }
-            Due::Update(iteration) if worker.iteration.is_some_and(|only| only != iteration) => {
-                return Ok(work);
-            }
+            Due::Over => return Ok(work),
+            Due::Members(iteration, _) | Due::Update(iteration) => *iteration,
+        };
+        if worker.iteration.is_some_and(|only| only != now) {
+            return Ok(work);
+        }
+        let did = match due {
             Due::Members(iteration, members) => {
                 let list: Vec<u32> = members.iter().collect();
-                let (did, busy) = sweep(run, worker, iteration, &list, each, &mut work)?;
-                if !did && busy && !worker.wait {
-                    return Ok(work);
-                }
-                if !did && busy {
-                    // Others are at it: look again, not faster than once a second.
-                    std::thread::sleep(Duration::from_secs(1));
-                }
+                sweep(run, worker, iteration, &list, each, &mut work)?
             }
-            Due::Update(iteration) if worker.to_end => match update::run(run, iteration, false) {
-                Ok(_) => work.closed += 1,
-                // A defective outcome was found: it is put aside, and its member runs again.
-                Err(StepError::NotReady { missing, .. }) => {
-                    for (m, _) in missing {
-                        member::set_aside(&run.dir.member(iteration, m), &["data.toml", "failed.toml"])?;
-                    }
-                }
-                Err(e) => return Err(e),
-            },
-            Due::Update(_) => return Ok(work),
+            _ if !worker.to_end => return Ok(work),
+            _ => close(run, worker, now, &mut work, reruns.entry(now).or_default())?,
+        };
+        match did {
+            Did::Something => pause = FIRST_PAUSE,
+            Did::Nothing if !worker.wait => return Ok(work),
+            // Others are at it: look again, soon at first, then not faster than once a second.
+            Did::Nothing => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
         }
     }
 }
 
-/// One pass over the open members; tells whether something was done and whether something is held by others.
+/// What a look at the folder led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Did {
+    Something,
+    /// All that is open is held by others
+    Nothing,
+}
+
+fn stopped(worker: &Worker) -> Result<(), StepError> {
+    let stop = worker.options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed));
+    if stop { Err(StepError::Interrupted) } else { Ok(()) }
+}
+
+fn name(worker: &Worker) -> String {
+    format!("{} {} worker {}", machine::host(), std::process::id(), worker.options.worker)
+}
+
+/// Close an iteration, if nobody is at it: hundreds of workers that all read every outcome, and each write
+/// the next ensemble, would be right, too, but a burden for the disk.
+fn close(
+    run: &Run,
+    worker: &Worker,
+    iteration: Iteration,
+    work: &mut Work,
+    reruns: &mut usize,
+) -> Result<Did, StepError> {
+    let Claim::Got(lease) = claim(&run.dir.iteration(iteration), worker.lease_s, &name(worker))? else {
+        return Ok(Did::Nothing);
+    };
+    let folder = lease.folder.clone();
+    let result = renewed(worker.lease_s, lease, || update::run(run, iteration, false));
+    // Best effort: a lease that stays runs out.
+    let _ = fs::remove_dir_all(folder);
+    match result {
+        Ok(update::Outcome::Closed(_) | update::Outcome::Finished(_)) => work.closed += 1,
+        Ok(_) => {}
+        // Defective outcomes were found and put aside: their members run again, a few times.
+        Err(StepError::NotReady { missing, .. }) => {
+            *reruns += 1;
+            if *reruns > RERUNS {
+                update::count_lost(run, iteration, &missing)?;
+            }
+        }
+        Err(e) => return Err(e),
+    }
+    Ok(Did::Something)
+}
+
+/// One pass over the open members.
 fn sweep(
     run: &Run,
     worker: &Worker,
@@ -92,16 +146,14 @@ fn sweep(
     open: &[u32],
     each: &(dyn Fn(u32, &Outcome) + Sync),
     work: &mut Work,
-) -> Result<(bool, bool), StepError> {
+) -> Result<Did, StepError> {
     let (mut did, mut busy) = (false, false);
     // Workers begin at different places, so that they do not all reach for the same member.
     let start = (worker.options.worker as usize).wrapping_sub(1) * 7919 % open.len().max(1);
     let mut chunk_done = 0;
     for k in 0..open.len() {
         let m = open[(start + k) % open.len()];
-        if worker.options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)) {
-            return Err(StepError::Interrupted);
-        }
+        stopped(worker)?;
         run.not_cancelled()?;
         let (folder, finished) = if run.dir.packed() {
             let chunk = (m - 1) / run.dir.identity.pack + 1;
@@ -120,46 +172,69 @@ fn sweep(
         if finished {
             continue;
         }
-        let name = format!("{} {} worker {}", machine::host(), std::process::id(), worker.options.worker);
-        let Claim::Got(lease) = claim(&folder, worker.lease_s, &name)? else {
-            busy = true;
-            continue;
+        let claimed = match claim(&folder, worker.lease_s, &name(worker)) {
+            // A purge of the disk took the folder: it comes back with its parameters.
+            Err(e) if e.is_missing() => {
+                fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
+                claim(&folder, worker.lease_s, &name(worker))?
+            }
+            claimed => claimed?,
         };
-        let mut options = worker.options.clone();
-        options.held = Some((lease.attempt, lease.folder.clone()));
-        let count = |m: u32, outcome: &Outcome| each(m, outcome);
-        let result = renewed(worker.lease_s, lease, || {
-            let tally = std::sync::Mutex::new((0usize, 0usize));
-            let members = crate::files::Members::new(vec![m]);
-            member::run(run, iteration, &members, &options, &|m, outcome| {
-                let mut tally = tally.lock().expect("no one panics under this lock");
-                match outcome {
-                    Outcome::Done { .. } => tally.0 += 1,
-                    Outcome::Failed { .. } => tally.1 += 1,
-                    _ => {}
-                }
-                count(m, outcome);
-            })?;
-            Ok(tally.into_inner().expect("no one panics under this lock"))
-        });
-        let (done, failed) = result?;
-        work.done += done;
-        work.failed += failed;
-        did = true;
+        match claimed {
+            Claim::Got(lease) => {
+                leased(run, worker, iteration, m, lease, each, work)?;
+                did = true;
+            }
+            Claim::Busy => busy = true,
+        }
     }
-    if !did && !busy && outcomes::missing(run, iteration)?.is_empty() {
-        did = true;
+    // Nothing open and nothing held: others were quicker, the next look finds what is due.
+    Ok(if did || !busy { Did::Something } else { Did::Nothing })
+}
+
+/// Run one member (or its pack) under a lease.
+fn leased(
+    run: &Run,
+    worker: &Worker,
+    iteration: Iteration,
+    m: u32,
+    lease: Lease,
+    each: &(dyn Fn(u32, &Outcome) + Sync),
+    work: &mut Work,
+) -> Result<(), StepError> {
+    let place = lease.folder.clone();
+    let mut options = worker.options.clone();
+    options.held = Some((lease.attempt, place.clone()));
+    let tally = Mutex::new((0usize, 0usize));
+    let members = Members::new(vec![m]);
+    renewed(worker.lease_s, lease, || {
+        member::run(run, iteration, &members, &options, &|m, outcome| {
+            let mut tally = tally.lock().expect("no one panics under this lock");
+            match outcome {
+                Outcome::Done { .. } => tally.0 += 1,
+                Outcome::Failed { .. } => tally.1 += 1,
+                _ => {}
+            }
+            each(m, outcome);
+        })
+    })?;
+    let (done, failed) = tally.into_inner().expect("no one panics under this lock");
+    if done + failed == 0 || (run.dir.packed() && run.experiment.keep != Keep::All) {
+        // Another one had done it; or a lease of a pack, which holds nothing but the claim.
+        let _ = fs::remove_dir_all(place);
     }
-    Ok((did, busy))
+    work.done += done;
+    work.failed += failed;
+    Ok(())
 }
 
 /// Do `work` while a thread says every quarter of the lease that it goes on.
 fn renewed<T>(
     lease_s: f64,
-    lease: crate::files::Lease,
+    lease: Lease,
     work: impl FnOnce() -> Result<T, StepError>,
 ) -> Result<T, StepError> {
-    let over = Arc::new((std::sync::Mutex::new(false), std::sync::Condvar::new()));
+    let over = Arc::new((Mutex::new(false), Condvar::new()));
     let watch = Arc::clone(&over);
     let every = Duration::from_secs_f64((lease_s / 4.0).max(0.05));
     let thread = std::thread::spawn(move || {

@@ -1,4 +1,5 @@
-//! How a program ended, in the words of `failed.toml`.
+//! How a program ended, in the words of `failed.toml`: the same whenever and wherever it ends that way, so
+//! that no time, size or place stands in them.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -47,7 +48,7 @@ pub(crate) fn judge(ended: &Ended, log: &Path, timeout: Option<Duration>) -> Res
         End::Signal(signal) => killed(signal, ended.peak_rss_mb, &stderr_tail),
         End::Timeout => {
             let limit = timeout.map_or(0.0, |limit| limit.as_secs_f64());
-            (Cause::Timeout, format!("ended after {:.1} s: longer than `timeout_s = {limit}`", ended.wall_s))
+            (Cause::Timeout, format!("ended by us: it ran longer than `timeout_s = {limit}`"))
         }
         End::Stopped => (Cause::Lost, "ended early: this process was told to stop".into()),
     };
@@ -61,11 +62,15 @@ pub(crate) fn judge(ended: &Ended, log: &Path, timeout: Option<Duration>) -> Res
 }
 
 fn exit(code: i32, tail: &str) -> (Cause, String) {
-    let last = tail.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    let said = last.map_or_else(|| "it printed nothing".to_owned(), shortened);
+    let said = last_words(tail).map_or_else(|| "it printed nothing".to_owned(), shortened);
     let find = |words: &str| tail.lines().rev().map(str::trim).find(|line| line.contains(words));
     if speaks_of_memory(tail) {
         return (Cause::Memory, format!("exit status {code}, out of memory: {said}"));
+    }
+    if find("--oversubscribe").is_some() {
+        let message = "the MPI launcher has fewer slots (cores) here than the member has ranks: more cores, \
+                       or `launcher = \"mpirun --oversubscribe\"` in `[model.mpi]`";
+        return (Cause::Exit, message.into());
     }
     let message = match code {
         126 | 127 => {
@@ -97,21 +102,37 @@ fn exit(code: i32, tail: &str) -> (Cause, String) {
     (Cause::Exit, message)
 }
 
+/// The last line that says something: not a rule of dashes, nor, where the model itself said something, what an
+/// MPI launcher prints between such rules once it is over.
+fn last_words(tail: &str) -> Option<&str> {
+    let rule = |line: &str| line.len() >= 20 && line.bytes().all(|b| b == b'-');
+    let (mut inside, mut own, mut any) = (false, None, None);
+    for line in tail.lines().map(str::trim) {
+        if rule(line) {
+            inside = !inside;
+        } else if line.contains(char::is_alphanumeric) {
+            any = Some(line);
+            own = if inside { own } else { any };
+        }
+    }
+    own.or(any).or_else(|| tail.lines().rev().map(str::trim).find(|line| !line.is_empty()))
+}
+
 fn killed(signal: i32, peak_rss_mb: f64, tail: &str) -> (Cause, String) {
     let name = signal_name(signal)
         .map_or_else(|| format!("signal {signal}"), |name| format!("signal {signal} ({name})"));
     if speaks_of_memory(tail) {
-        return (Cause::Memory, format!("killed by {name}, out of memory; it used {peak_rss_mb:.0} MB"));
+        return (Cause::Memory, format!("killed by {name}, out of memory (`timing.toml` has its peak)"));
     }
     if signal != libc::SIGKILL {
         return (Cause::Signal, format!("killed by {name}"));
     }
     let total = Memory::here().map_or(f64::INFINITY, |memory| memory.total as f64 * 1e-6);
     if peak_rss_mb > NEARLY_ALL * total {
-        let message = format!("killed by {name} when it used {peak_rss_mb:.0} of {total:.0} MB");
+        let message = format!("killed by {name} when it used nearly all memory (`timing.toml` has its peak)");
         return (Cause::Memory, message);
     }
-    (Cause::Signal, format!("killed by {name}, perhaps for lack of memory; it used {peak_rss_mb:.0} MB"))
+    (Cause::Signal, format!("killed by {name}, perhaps for lack of memory (`timing.toml` has its peak)"))
 }
 
 fn speaks_of_memory(tail: &str) -> bool {
@@ -163,14 +184,19 @@ pub(crate) fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
-/// A program that could not even be started: the status a shell would give.
+/// A program that could not even be started: the status a shell would give, or trouble of this machine.
 pub(crate) fn not_started(error: &io::Error) -> ModelError {
+    let text = error.to_string();
+    let words = ["No space left", "quota", "Too many open files", "Resource temporarily", "Cannot allocate"];
+    if text.starts_with("cannot open") || words.iter().any(|words| text.contains(words)) {
+        return ModelError::new(Cause::Lost, text);
+    }
     let code = match error.kind() {
         io::ErrorKind::NotFound => Some(127),
         io::ErrorKind::PermissionDenied => Some(126),
         _ => None,
     };
-    ModelError { exit_code: code, ..ModelError::new(Cause::Exit, error.to_string()) }
+    ModelError { exit_code: code, ..ModelError::new(Cause::Exit, text) }
 }
 
 /// The same for a name that nobody knows.
@@ -216,6 +242,22 @@ mod tests {
         assert!(error.message.contains("libnetcdf.so.19") && error.message.contains("module"), "{error}");
         let error = verdict(End::Exit(127), "./m.sh: line 2: cdo: command not found\n");
         assert!(error.message.contains("a program is missing"), "{error}");
+    }
+
+    #[test]
+    fn the_banner_of_an_mpi_launcher_is_not_what_the_model_said() {
+        let rule = "-".repeat(74);
+        let banner = format!(
+            "{rule}\nPrimary job  terminated normally, but\n{rule}\n{rule}\nmpirun detected that\n\n  Exit code:    9\n{rule}\n"
+        );
+        let error = verdict(End::Exit(9), &format!("wanted are 4 processes\n{banner}"));
+        assert_eq!(error.message, "exit status 9: wanted are 4 processes");
+        assert_eq!(verdict(End::Exit(9), &banner).message, "exit status 9: Exit code:    9");
+        assert_eq!(verdict(End::Exit(1), "---\n***\n").message, "exit status 1: ***");
+        // Open MPI, on a machine with fewer cores than ranks
+        let slots =
+            format!("Alternatively, you can use the --oversubscribe option to ignore the\nlaunch.\n{rule}\n");
+        assert!(verdict(End::Exit(1), &slots).message.contains("[model.mpi]"));
     }
 
     #[test]
