@@ -1,6 +1,7 @@
 //! The tests that speak through the tools: one module per tool or promise.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod bad_input;
 mod cancel;
 mod cat;
 mod damage;
@@ -9,9 +10,11 @@ mod examples;
 mod export;
 mod failures;
 mod floors;
+mod init;
 mod kills;
 mod launchers;
 mod limits;
+mod malformed;
 mod metadata;
 mod packs;
 mod protocol;
