@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::explain::{Exit, Explain};
 
+pub use crate::report::table::{short, table};
+
 /// Arguments of every tool.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct Voice {
@@ -162,44 +164,4 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-/// A table with columns as wide as their widest cell; numbers to the right.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let numeric = |c: usize| {
-        rows.iter().skip(1).filter_map(|r| r.get(c)).all(|s| {
-            s.is_empty() || s == "-" || s.starts_with(|ch: char| ch.is_ascii_digit() || "-+.".contains(ch))
-        })
-    };
-    let right: Vec<bool> = (0..columns).map(numeric).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .enumerate()
-            .map(|(c, s)| {
-                let pad = " ".repeat(widths[c] - s.chars().count());
-                if right[c] { format!("{pad}{s}") } else { format!("{s}{pad}") }
-            })
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// A number for people: four significant digits, no needless zeros.
-pub fn short(x: f64) -> String {
-    if x == 0.0 || !x.is_finite() {
-        return format!("{x}");
-    }
-    let magnitude = x.abs().log10().floor();
-    if !(-4.0..6.0).contains(&magnitude) {
-        return format!("{x:.3e}");
-    }
-    let decimals = (3.0 - magnitude).max(0.0) as usize;
-    format!("{x:.decimals$}")
 }

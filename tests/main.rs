@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod damage;
+mod docs;
+mod examples;
 mod failures;
 mod floors;
 mod kills;
@@ -9,7 +11,10 @@ mod launchers;
 mod limits;
 mod metadata;
 mod packs;
+mod protocol;
 mod races;
 mod signals;
+mod slurm;
+mod statistics;
 mod storm;
 mod support;

@@ -14,7 +14,7 @@ use ekp::launch::local::Local;
 use ekp::launch::make::Make;
 use ekp::launch::mpi::Mpi;
 use ekp::launch::site::Workers;
-use ekp::launch::slurm::{self, Slurm};
+use ekp::launch::slurm::{Scheduler, Slurm, Start};
 use ekp::launch::threads::Threads;
 use ekp::launch::{LaunchError, Launcher, Means, Watch, dry_run, once, setup, workers};
 use ekp::machine::{limits, signals};
@@ -93,23 +93,26 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<Exit, LaunchError> {
     let run = Run::open(&folder(args)?)?;
+    let note = |text: &str| args.voice.say(text);
     if let Some([record, ids]) = args.submitted.as_deref() {
-        slurm::submitted(&run, record.parse().unwrap_or(0), ids)?;
+        Scheduler::new(&run, &note)?.submitted(record.parse().unwrap_or(0), ids)?;
         return Ok(Exit::Done);
     }
     let site = setup::site_of(&run)?;
     if args.dry_run {
-        let text = if args.on == On::Slurm { slurm::dry_run(&run)? } else { dry_run::text(&run)? };
+        let text =
+            if args.on == On::Slurm { Scheduler::new(&run, &note)?.dry_run()? } else { dry_run::text(&run)? };
         cli::out(&text);
         return Ok(Exit::Done);
     }
     if args.next {
-        slurm::next(&run, args.begin)?;
+        Scheduler::new(&run, &note)?.next(if args.begin { Start::Fresh } else { Start::Again })?;
         return Ok(Exit::Done);
     }
     if args.begin {
-        if let Some(line) = slurm::begin(&run, args.again)? {
-            cli::out(&format!("{line}\n"));
+        let start = if args.again { Start::Again } else { Start::Fresh };
+        if let Some(begun) = Scheduler::new(&run, &note)?.begin(start)? {
+            cli::out(&format!("{begun}\n"));
         }
         return Ok(Exit::Done);
     }
@@ -125,7 +128,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     let watch = Screen { progress: Progress::new(args.voice), voice: args.voice };
     if args.once {
         let exit = if args.on == On::Slurm {
-            slurm::next(&run, false)?;
+            Scheduler::new(&run, &note)?.next(Start::Again)?;
             Exit::Done
         } else {
             once::once(&run, &means, &watch)?
@@ -134,7 +137,10 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         return Ok(exit);
     }
     if args.on == On::Slurm {
-        Slurm.launch(&run, &watch)?;
+        let result = Slurm { means }.launch(&run, &watch);
+        watch.progress.end();
+        result?;
+        result_table(&run, args.voice);
         return Ok(Exit::Done);
     }
     let _lock = workers::alone(&run)?;

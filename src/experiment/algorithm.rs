@@ -2,7 +2,7 @@
 
 use crate::explain::Marked;
 use crate::files::human::Section;
-use crate::kalman::{FailureRule, Kalman, OnTerminate, Process, Schedule};
+use crate::kalman::{FailureRule, Kalman, Momentum, OnTerminate, Process, Schedule};
 
 /// Methods that `[algorithm]` knows.
 pub const METHODS: &[&str] = &["etki", "eki"];
@@ -26,10 +26,15 @@ pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
         .integer("iterations", 1..=100_000)?
         .ok_or_else(|| section.missing("iterations", "how many at most, such as 10"))?;
     let iterations = u32::try_from(iterations).expect("at most 100000");
+    let momentum = match section.choice("momentum", &["none", "nesterov"])? {
+        Some("nesterov") => Momentum::Nesterov,
+        _ => Momentum::None,
+    };
     let mut nugget = 0.0;
     let process = match method {
         "eki" => {
-            let perturbed = section.opt("perturb")?.unwrap_or(true);
+            // Momentum would carry the noise of one step into all that follow.
+            let perturbed = section.opt("perturb")?.unwrap_or(momentum == Momentum::None);
             nugget = section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0);
             Process::Eki { perturbed }
         }
@@ -54,7 +59,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
     if matches!(process, Process::Eki { perturbed: false }) {
         warnings.push("`eki` without perturbed observations: the spread collapses too fast, do not read it as uncertainty".into());
     }
-    let kalman = Kalman { schedule, failures, nugget, ..Kalman::new(process, members as usize) };
+    let kalman = Kalman { schedule, momentum, failures, nugget, ..Kalman::new(process, members as usize) };
     Ok(Algorithm { method: method.to_owned(), members, iterations, kalman, warnings })
 }
 

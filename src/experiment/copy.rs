@@ -11,7 +11,7 @@ use crate::experiment::ExperimentError;
 const DEFAULTS: &[(&str, &str, &str, Option<&str>)] = &[
     ("model", "pack", "1", None),
     ("algorithm", "method", "\"etki\"", None),
-    ("algorithm", "perturb", "true", Some("eki")),
+    ("algorithm", "momentum", "\"none\"", None),
     ("algorithm", "nugget", "0.0", Some("eki")),
     ("algorithm", "scheduler", "\"data-misfit\"", None),
     ("algorithm", "failed_members", "\"redraw\"", None),
@@ -51,7 +51,16 @@ pub fn with_settings(text: &str, settings: &[String]) -> Result<String, Experime
             let item = table.entry(key).or_insert(Item::Table(Table::new()));
             table = item.as_table_like_mut().ok_or_else(|| wrong(&format!("`{key}` is no table")))?;
         }
-        table.insert(last, Item::Value(value));
+        match table.get_mut(last).and_then(Item::as_value_mut) {
+            Some(old) => {
+                let decor = old.decor().clone();
+                *old = value;
+                *old.decor_mut() = decor;
+            }
+            None => {
+                table.insert(last, Item::Value(value));
+            }
+        }
     }
     Ok(document.to_string())
 }
@@ -68,7 +77,9 @@ pub fn run_copy(text: &str) -> String {
     } else {
         &[("algorithm", "step", "1.0", None)]
     };
-    for (table, key, value, only) in DEFAULTS.iter().chain(more) {
+    let momentum = document["algorithm"].get("momentum").and_then(Item::as_str) == Some("nesterov");
+    let perturb = ("algorithm", "perturb", if momentum { "false" } else { "true" }, Some("eki"));
+    for (table, key, value, only) in DEFAULTS.iter().chain(more).chain([&perturb]) {
         if only.is_some_and(|m| m != method) {
             continue;
         }

@@ -102,7 +102,10 @@ fn now(folder: &Path) -> Result<SystemTime, FileError> {
 }
 
 /// Now, as the file server sees it: a scratch file of our own tells.
-fn server_now(folder: &Path) -> Result<SystemTime, FileError> {
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn server_now(folder: &Path) -> Result<SystemTime, FileError> {
     let scratch = folder.join(format!(".clock.{}.{:?}.tmp", std::process::id(), std::thread::current().id()));
     let now = fs::File::create(&scratch).and_then(|f| f.metadata()?.modified());
     let _ = fs::remove_file(&scratch);

@@ -20,7 +20,7 @@ pub use digest::{crc32, digest, digest_file};
 pub use envelope::{load_state, peek_state, save_state};
 pub use error::FileError;
 pub use layout::{Identity, Iteration, Member, RunDir, run_id};
-pub use lease::{Claim, Lease, claim, next_try};
+pub use lease::{Claim, Lease, claim, next_try, server_now};
 pub use members::{Members, MembersError};
 pub use outcome::{Data, Defect, Failed, Found, data_text, parse_data};
 pub use publish::{publish, publish_durable, publish_new, publish_new_durable, sync_folder, whole_folder};

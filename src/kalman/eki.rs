@@ -6,6 +6,7 @@
 //! Evensen (2004), Ocean Dynamics 54, 539–560, doi:10.1007/s10236-004-0099-2.
 
 use super::evidence::Evidence;
+use crate::numerics::columns;
 use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::observation::Noise;
@@ -60,7 +61,7 @@ pub fn update(u: &Mat, evidence: &Evidence, dt: f64, noise: Option<&Mat>) -> Res
         }
     };
     let mut moved = u.clone();
-    linalg::add_scaled(moved.data_mut(), 1.0, change.data());
+    columns::add_scaled(moved.data_mut(), 1.0, change.data());
     Ok(moved)
 }
 
@@ -100,13 +101,13 @@ mod tests {
         let mut c_ug = linalg::matmul_nt(&du, &dg); // d × p
         c_ug.data_mut().iter_mut().for_each(|x| *x /= members);
         let mut c_gg = linalg::covariance(g, members); // p × p
-        linalg::add_scaled(c_gg.data_mut(), 1.0 / dt, gamma.data());
+        columns::add_scaled(c_gg.data_mut(), 1.0 / dt, gamma.data());
         (0..g.nrows()).for_each(|i| c_gg[(i, i)] += nugget);
         let mut off = targets.clone();
-        linalg::add_scaled(off.data_mut(), -1.0, g.data());
+        columns::add_scaled(off.data_mut(), -1.0, g.data());
         Cholesky::new(&c_gg).unwrap().solve(&mut off);
         let mut moved = u.clone();
-        linalg::add_scaled(moved.data_mut(), 1.0, linalg::matmul(&c_ug, &off).data());
+        columns::add_scaled(moved.data_mut(), 1.0, linalg::matmul(&c_ug, &off).data());
         moved
     }
 

@@ -7,6 +7,7 @@
 //! Huang, Huang, Reich & Stuart (2022), Inverse Problems 38, 125006, doi:10.1088/1361-6420/ac99fa.
 
 use super::evidence::Evidence;
+use crate::numerics::columns;
 use crate::numerics::linalg;
 use crate::numerics::{LinalgError, Mat};
 
@@ -49,10 +50,10 @@ pub fn update(u: &Mat, evidence: &Evidence, dt: f64) -> Result<Mat, LinalgError>
     for j in 0..members {
         let column = moved.col_mut(j);
         if !full {
-            linalg::add_scaled(column, 1.0, x.col(j));
+            columns::add_scaled(column, 1.0, x.col(j));
         }
-        linalg::add_scaled(column, 1.0, &mean);
-        linalg::add_scaled(column, 1.0, &shift);
+        columns::add_scaled(column, 1.0, &mean);
+        columns::add_scaled(column, 1.0, &shift);
     }
     Ok(moved)
 }

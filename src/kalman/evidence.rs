@@ -5,6 +5,7 @@
 //! the data, a prior that is imposed, later the batches of a series.
 //! Belongs here: centring, whitening, Gram matrices, misfits. Not here: how a method uses them.
 
+use crate::numerics::columns;
 use crate::numerics::linalg::{self, Svd};
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::observation::Noise;
@@ -100,11 +101,7 @@ pub fn gather(rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
         if panel.nrows() != range.len() {
             panel = Mat::zeros(range.len(), n + 1);
         }
-        load(rows, range.clone(), &mut panel);
-        let plain = distances(&panel, &mut misfits.plain_members);
-        misfits.plain_mean += plain;
-        rows.noise.whiten_rows(&range, &mut panel);
-        misfits.mean += distances(&panel, &mut misfits.members);
+        load(rows, &range, &mut panel, &mut misfits);
         match keep {
             Keep::Gram => linalg::add_gram(&mut gram, panel.data(), range.len()),
             Keep::Whitened => {
@@ -129,8 +126,9 @@ pub fn gather(rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
     (evidence, misfits)
 }
 
-/// Fill a panel: centred outputs in the first J columns, `y − ḡ` in the last.
-fn load(rows: &Rows<'_>, range: std::ops::Range<usize>, panel: &mut Mat) {
+/// Fill a panel, in units of the noise: centred outputs in the first J columns, `y − ḡ` in the last; add up the
+/// distances r − x, which are y − gⱼ, before whitening and after.
+fn load(rows: &Rows<'_>, range: &std::ops::Range<usize>, panel: &mut Mat, misfits: &mut Misfits) {
     let wanted = &rows.rows[range.clone()];
     let n = rows.members.len();
     let (first, last) = (wanted[0], wanted[wanted.len() - 1]);
@@ -140,28 +138,34 @@ fn load(rows: &Rows<'_>, range: std::ops::Range<usize>, panel: &mut Mat) {
         let from = rows.g.col(member);
         let to = panel.col_mut(j);
         if unbroken {
-            to.copy_from_slice(&from[first..=last]);
+            columns::copy_and_add(to, &from[first..=last], &mut mean);
         } else {
             to.iter_mut().zip(wanted).for_each(|(to, &i)| *to = from[i]);
+            columns::add_scaled(&mut mean, 1.0, to);
         }
-        linalg::add_scaled(&mut mean, 1.0, to);
     }
     mean.iter_mut().for_each(|m| *m /= n as f64);
-    for j in 0..n {
-        panel.col_mut(j).iter_mut().zip(&mean).for_each(|(x, m)| *x -= m);
-    }
-    let residual = panel.col_mut(n);
-    residual.copy_from_slice(&rows.y[range]);
-    residual.iter_mut().zip(&mean).for_each(|(r, m)| *r -= m);
-}
+    let r: Vec<f64> = rows.y[range.clone()].iter().zip(&mean).map(|(y, m)| y - m).collect();
+    misfits.plain_mean += columns::dot(&r, &r);
+    panel.col_mut(n).copy_from_slice(&r);
 
-/// Add |r − xⱼ|² to each member's sum; gives |r|². (r − xⱼ is y − gⱼ, centred twice.)
-fn distances(panel: &Mat, members: &mut [f64]) -> f64 {
-    let r = panel.col(members.len());
-    for (j, sum) in members.iter_mut().enumerate() {
-        *sum += linalg::distance_squared(r, panel.col(j));
+    let independent = rows.noise.weights(range);
+    let weights = independent.clone().unwrap_or_else(|| vec![1.0; range.len()]);
+    for j in 0..n {
+        let off = columns::centre_and_scale(panel.col_mut(j), &mean, &r, &weights);
+        misfits.plain_members[j] += off.plain;
+        misfits.members[j] += if independent.is_some() { off.weighted } else { 0.0 };
     }
-    linalg::dot(r, r)
+    match independent {
+        Some(weights) => panel.col_mut(n).iter_mut().zip(&weights).for_each(|(r, w)| *r *= w),
+        None => {
+            rows.noise.whiten_rows(range, panel);
+            for (j, sum) in misfits.members.iter_mut().enumerate() {
+                *sum += columns::distance_squared(panel.col(n), panel.col(j));
+            }
+        }
+    }
+    misfits.mean += columns::dot(panel.col(n), panel.col(n));
 }
 
 impl Evidence {
@@ -178,8 +182,8 @@ impl Evidence {
     pub fn plus(self, other: Self) -> Self {
         match (self, other) {
             (Self::Gram { mut s, mut b }, Self::Gram { s: s2, b: b2 }) => {
-                linalg::add_scaled(s.data_mut(), 1.0, s2.data());
-                linalg::add_scaled(&mut b, 1.0, &b2);
+                columns::add_scaled(s.data_mut(), 1.0, s2.data());
+                columns::add_scaled(&mut b, 1.0, &b2);
                 Self::Gram { s, b }
             }
             (Self::Whitened { y, mut r }, Self::Whitened { y: y2, r: r2 }) => {

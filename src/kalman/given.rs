@@ -2,6 +2,7 @@
 
 use super::evidence::{Evidence, Keep, Rows, gather};
 use crate::files::human::Document;
+use crate::numerics::columns;
 use crate::numerics::fixture::Part;
 use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::{Mat, Purpose, Streams, standard_normals};
@@ -81,7 +82,7 @@ impl Linear {
     pub(super) fn posterior(&self, m: &[f64], c: &Mat) -> (Vec<f64>, Mat) {
         let ch = linalg::matmul_nt(c, &self.h); // d × p
         let mut s = linalg::matmul(&self.h, &ch); // p × p
-        linalg::add_scaled(s.data_mut(), 1.0, self.gamma.data());
+        columns::add_scaled(s.data_mut(), 1.0, self.gamma.data());
         let mut gain = ch.transpose(); // p × d
         Cholesky::new(&s).unwrap().solve(&mut gain);
         let predicted = linalg::matvec(&self.h, m);
@@ -89,7 +90,7 @@ impl Linear {
         let shift = linalg::matvec_t(&gain, &off);
         let mean = m.iter().zip(&shift).map(|(m, s)| m + s).collect();
         let mut cov = c.clone();
-        linalg::add_scaled(cov.data_mut(), -1.0, linalg::matmul(&ch, &gain).data());
+        columns::add_scaled(cov.data_mut(), -1.0, linalg::matmul(&ch, &gain).data());
         (mean, cov)
     }
 }

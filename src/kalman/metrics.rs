@@ -3,14 +3,17 @@
 //! Belongs here: misfits per row, CRPS, spread, suspicious outputs. Not here: choosing a step by them.
 
 use std::collections::BTreeMap;
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use super::evidence::{Misfits, Rows};
-use crate::numerics::linalg::{self, Cholesky, Svd};
+use super::evidence::{Keep, Misfits, Rows, Spectrum, gather};
+use crate::numerics::columns;
+use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::special::erf;
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::AlgorithmError;
+use crate::problem::observation::Noise;
 
-/// CRPS needs the singular values of all outputs, which beyond this many numbers would cost more than the step.
+/// CRPS needs a Gram matrix of its own: with more numbers than these it would double the cost of a step.
 const CRPS_LIMIT: usize = 1_000_000;
 
 impl Misfits {
@@ -45,15 +48,15 @@ impl Misfits {
 /// `NotPositiveDefinite` for C₀.
 pub fn bayes_loss(misfits: &Misfits, u_mean: &[f64], m: &[f64], c0: &Mat) -> Result<f64, LinalgError> {
     let off: Vec<f64> = u_mean.iter().zip(m).map(|(u, m)| u - m).collect();
-    let prior = linalg::dot(&off, &Cholesky::new(c0)?.solve_vec(&off));
+    let prior = columns::dot(&off, &Cholesky::new(c0)?.solve_vec(&off));
     Ok((misfits.mean + prior) / (misfits.rows * m.len()) as f64)
 }
 
 /// Continuous ranked probability score of y under the Gaussian of the outputs, mean over its principal axes.
 ///
 /// With eigenpairs (λₖ, vₖ) of the covariance of g (divisor J − 1) and `zₖ = vₖᵀ(y − ḡ)/√λₖ`: the mean over k of
-/// `√λₖ [z (2Φ(z) − 1) + 2φ(z) − 1/√π]`, unit of the observation. None above a million outputs, and none
-/// where all members agree.
+/// `√λₖ [z (2Φ(z) − 1) + 2φ(z) − 1/√π]`, unit of the observation. Axes below `4 J eps` of the largest eigenvalue
+/// are rounding. None above a million outputs, and none where all members agree.
 ///
 /// # Errors
 /// `NotFinite`, `NoConvergence`.
@@ -65,19 +68,16 @@ pub fn crps(rows: &Rows<'_>) -> Result<Option<f64>, LinalgError> {
     if p * n > CRPS_LIMIT {
         return Ok(None);
     }
-    let g = Mat::from_fn(p, n, |i, j| rows.g[(rows.rows[i], rows.members[j])]);
-    let (dg, mean) = linalg::centred(&g);
-    let Svd { u, s, .. } = linalg::thin_svd(&dg)?;
-    let cut = s.first().copied().unwrap_or(0.0) * p.min(n) as f64 * f64::EPSILON;
-    let r: Vec<f64> = rows.y.iter().zip(&mean).map(|(y, m)| y - m).collect();
+    let plain = Noise::identity(p);
+    let keep = if p < n { Keep::Whitened } else { Keep::Gram };
+    let scale = 1.0 / (n as f64 - 1.0);
+    let Spectrum { lambda, pull, .. } = gather(&Rows { noise: &plain, ..*rows }, keep).0.spectrum(scale)?;
+    let cut = 4.0 * n as f64 * f64::EPSILON * lambda.iter().copied().fold(0.0, f64::max);
     let (mut sum, mut count) = (0.0, 0);
-    for (k, s) in s.iter().enumerate().take_while(|(_, s)| **s > cut) {
-        let sd = s / (n as f64 - 1.0).sqrt();
-        let z = linalg::dot(u.col(k), &r) / sd;
-        let phi = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
-        let inner =
-            z * erf(z * std::f64::consts::FRAC_1_SQRT_2) + 2.0 * phi - 0.5 * std::f64::consts::FRAC_2_SQRT_PI;
-        sum += sd * inner;
+    for (lambda, pull) in lambda.iter().zip(&pull).filter(|(lambda, _)| **lambda > cut) {
+        let z = pull / (scale.sqrt() * lambda); // pull is scale σ vᵀ(y − ḡ), and λ is scale σ²
+        let phi = (-0.5 * z * z).exp() / (2.0 * PI).sqrt();
+        sum += lambda.sqrt() * (z * erf(z * FRAC_1_SQRT_2) + 2.0 * phi - 0.5 * FRAC_2_SQRT_PI);
         count += 1;
     }
     Ok((count > 0).then(|| sum / f64::from(count)))
@@ -121,7 +121,6 @@ pub fn spread(u: &Mat) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kalman::evidence::{Keep, gather};
     use crate::kalman::given::{covariance, noise};
     use crate::numerics::fixture::Fixture;
 

@@ -3,6 +3,7 @@
 //! Belongs here: the processes, step lengths, repair of failed members, metrics: one file each.
 //! Not here: files, processes of the machine, threads it did not get as an argument.
 
+pub mod accelerate;
 pub mod eki;
 pub mod etki;
 pub mod evidence;
@@ -13,6 +14,7 @@ pub mod repair;
 pub mod schedule;
 mod survivors;
 
+pub use accelerate::Momentum;
 pub use repair::FailureRule;
 pub use schedule::{OnTerminate, Schedule};
 
@@ -44,6 +46,8 @@ pub struct Kalman {
     pub members: usize,
     /// Step lengths
     pub schedule: Schedule,
+    /// How much a step goes on in the direction of the last
+    pub momentum: Momentum,
     /// What becomes of failed members
     pub failures: FailureRule,
     /// Share of a block's values that may be missing before a member counts as failed
@@ -56,12 +60,13 @@ pub struct Kalman {
 }
 
 impl Kalman {
-    /// A method with its defaults: misfit controller to T = 1, failed members redrawn, nothing missing tolerated.
+    /// A method with its defaults: misfit controller to T = 1, no momentum, failed members redrawn, nothing missing tolerated.
     pub fn new(process: Process, members: usize) -> Self {
         Self {
             process,
             members,
             schedule: Schedule::DataMisfit { terminate_at: 1.0, on_terminate: OnTerminate::Stop },
+            momentum: Momentum::None,
             failures: FailureRule::default(),
             nan_tolerance: 0.0,
             impose_prior: false,
@@ -124,7 +129,11 @@ impl Algorithm for Kalman {
         let (next, singular) =
             repair::complete(&moved, &sorted, &xi).map_err(AlgorithmError::of("the survivors' spread"))?;
 
-        // 5. What people and the next call are told.
+        // 5. All but those go on in the direction of their last step.
+        let mut state = state;
+        let next = self.momentum.push(next, ensemble, &sorted.failed(), &mut state)?;
+
+        // 6. What people and the next call are told.
         let stop = self.schedule.is_over(&after).then_some(Stop::Time);
         let mut metrics = metrics::measure(&rows, &misfits)?;
         if let Some(loss) = survivors.bayes_loss(&misfits)? {
@@ -139,10 +148,9 @@ impl Algorithm for Kalman {
             used: sorted.survivors.len(),
             imputed: sorted.imputed,
             metrics,
-            warnings: self.warnings(&before, &rows, &misfits, &sorted, singular),
+            warnings: self.warnings(&before, u.nrows(), &rows, &misfits, &sorted, singular),
             set_aside: sorted.failed,
         };
-        let mut state = state;
         after.write(&mut state);
         Ok(Step { ensemble: Ensemble { u: next }, state, stop, report })
     }
@@ -153,6 +161,7 @@ impl Kalman {
     fn warnings(
         &self,
         before: &Progress,
+        parameters: usize,
         rows: &Rows<'_>,
         misfits: &Misfits,
         sorted: &Sorted<'_>,
@@ -168,6 +177,11 @@ impl Kalman {
         }
         if let Some((a, b)) = metrics::twins(rows, misfits) {
             said.push(format!("members {} and {} have the same outputs", number(a), number(b)));
+        }
+        if before.time == 0.0 && used <= parameters {
+            said.push(format!(
+                "{used} members for {parameters} parameters: no step leaves the span of the first ensemble"
+            ));
         }
         if before.time == 0.0 && self.process == (Process::Eki { perturbed: false }) {
             said.push("without perturbed observations the spread falls below the posterior's".into());
@@ -255,7 +269,8 @@ mod tests {
         for process in [Process::Etki, Process::Eki { perturbed: true }, Process::Eki { perturbed: false }] {
             for (p, members) in [(20, 8), (3, 8), (3, 3)] {
                 for (impose_prior, nugget) in [(false, 0.0), (true, 1e-8)] {
-                    let kalman = Kalman { impose_prior, nugget, ..Kalman::new(process, members) };
+                    let momentum = if impose_prior { Momentum::Nesterov } else { Momentum::None };
+                    let kalman = Kalman { impose_prior, nugget, momentum, ..Kalman::new(process, members) };
                     all.push((kalman, Linear::new(60, 3, p), rough(61, 3, members)));
                 }
             }
@@ -371,6 +386,7 @@ mod tests {
             let g = linalg::matmul(&linear.h, &u);
             let kalman = Kalman::new(process, 4);
             let next = kalman.next(&problem, state, &tried(0, &ensemble, g), &Streams::new(3)).unwrap();
+            assert!(next.report.warnings.iter().any(|w| w.starts_with("4 members for 6 parameters")));
             // The moved members add no direction to the old ones.
             let both = Mat::from_columns(6, 8, [u.data(), next.ensemble.u.data()].concat());
             let about = u.mean();

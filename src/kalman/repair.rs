@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::numerics::columns;
 use crate::numerics::linalg::{self, Svd};
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::{AlgorithmError, Observation};
@@ -78,7 +79,7 @@ pub fn sort<'a>(
     let mut failed = Vec::new();
     let mut holed = false;
     for j in 0..g.ncols() {
-        if linalg::is_finite(g.col(j)) {
+        if columns::is_finite(g.col(j)) {
             survivors.push(j);
             continue;
         }
@@ -196,8 +197,8 @@ pub fn redraw(u: &Mat, xi: &Mat) -> Result<(Mat, bool), LinalgError> {
     }
     let mut drawn = linalg::matmul(&basis, &part); // d × k
     for k in 0..drawn.ncols() {
-        linalg::add_scaled(drawn.col_mut(k), a.sqrt(), xi.col(k));
-        linalg::add_scaled(drawn.col_mut(k), 1.0, &mean);
+        columns::add_scaled(drawn.col_mut(k), a.sqrt(), xi.col(k));
+        columns::add_scaled(drawn.col_mut(k), 1.0, &mean);
     }
     Ok((drawn, singular))
 }

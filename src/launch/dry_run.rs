@@ -59,5 +59,14 @@ pub fn cost(run: &Run, members: usize) -> String {
     }
     let each = seconds / f64::from(count);
     let size = bytes as f64 / f64::from(count) * members as f64 * 1e-6;
-    format!("{each:.3} s a member: {:.2} core-hours, about {size:.1} MB", each * members as f64 / 3600.0)
+    format!("{each:.3} s a member: {}, about {size:.1} MB", core_time(each * members as f64))
+}
+
+/// Core-hours, or core-seconds where those would be a row of zeros.
+pub fn core_time(seconds: f64) -> String {
+    if seconds < 360.0 {
+        format!("{seconds:.1} core-seconds")
+    } else {
+        format!("{:.1} core-hours", seconds / 3600.0)
+    }
 }

@@ -9,6 +9,7 @@ pub mod local;
 pub mod make;
 pub mod mpi;
 pub mod once;
+pub mod queue;
 pub mod scripts;
 pub mod setup;
 pub mod site;
@@ -44,6 +45,12 @@ pub enum LaunchError {
         /// What to do
         hint: String,
     },
+    /// Slurm
+    #[error(transparent)]
+    Queue(#[from] queue::QueueError),
+    /// A run and its jobs
+    #[error(transparent)]
+    Slurm(#[from] slurm::SlurmError),
     /// A worker process reported an error
     #[error("{what}")]
     Worker {
@@ -77,6 +84,8 @@ impl Explain for LaunchError {
             Self::Step(e) => e.hint(),
             Self::Script(e) => e.hint(),
             Self::Site(e) => Explain::hint(e.as_ref()),
+            Self::Queue(e) => e.hint(),
+            Self::Slurm(e) => e.hint(),
             Self::Carrier { hint, .. } => Some(hint.clone()),
             Self::Worker { hint, .. } => hint.clone(),
             Self::Died { .. } => Some("the same command again goes on".into()),
@@ -88,6 +97,8 @@ impl Explain for LaunchError {
             Self::Step(e) => e.exit(),
             Self::Script(e) => e.exit(),
             Self::Site(e) => e.exit(),
+            Self::Queue(e) => e.exit(),
+            Self::Slurm(e) => e.exit(),
             Self::Carrier { .. } | Self::Died { .. } => Exit::Failed,
             Self::Worker { exit, .. } => *exit,
             Self::Busy => Exit::NotYet,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::experiment::load;
 use crate::explain::one_of;
 use crate::files::{FileError, publish};
+use crate::launch::dry_run::core_time;
 use crate::launch::scripts::{self, ScriptContext};
 use crate::launch::site::{Job, Site};
 use crate::launch::{LaunchError, tools};
@@ -168,13 +169,13 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
             let workers = crate::launch::workers::count(site.local.workers, threads) as f64;
             text.push_str(&format!(
                 "wall {:.3} s, cpu {:.3} s, memory {:.1} MiB, disk {:.3} MB\n\
-                 whole run, at most: {runs} members, {:.2} core-hours, {:.2} h here with {workers} workers, {:.1} MB while it runs",
+                 whole run, at most: {runs} members, {}, {} here with {workers} workers, {:.3} MB while it runs",
                 u.wall_s,
                 u.cpu_s,
                 u.peak_rss_mb,
                 trial.disk as f64 * 1e-6,
-                runs * u.wall_s * threads as f64 / 3600.0,
-                runs * u.wall_s / workers / 3600.0,
+                core_time(runs * u.wall_s * threads as f64),
+                duration(runs * u.wall_s / workers),
                 trial.disk as f64 * 1e-6 * workers
             ));
             // Best effort: a leftover in the temporary folder hurts nobody.
@@ -189,6 +190,15 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
         }
     }
     Ok((text, good))
+}
+
+/// Seconds, minutes or hours, for people.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.1} s"),
+        s if s < 7200.0 => format!("{:.1} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
 }
 
 /// What `sbatch --test-only` says of a member job, where Slurm is.

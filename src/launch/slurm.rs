@@ -1,57 +1,243 @@
-//! The Slurm chain: records of submissions, what is due, and ending what is queued.
+//! Slurm: who may submit, what is due, what was submitted, how it is called back.
 //!
-//! Belongs here: `jobs/NNNN.toml`, and the decisions that scripts ask for. Not here: talking to Slurm
-//! (`launch::queue`), the text of scripts (`launch::scripts`).
+//! The calibration script submits the chain; what it asks is answered here. Every submission has a record
+//! `jobs/NNNN.toml`, made exclusively before the first `sbatch`: of two that begin at once one gets the
+//! number, the other finds it taken and looks again. The jobs of a submission carry its token as comment,
+//! so that they are found whatever became of the record.
+//!
+//! ```text
+//!   begin       one chain at a time; lift the stop mark; what is due; the record with the intent
+//!   submitted   the record with the numbers
+//!   next        begin, submit one iteration, submitted: the rolling chain
+//!   cancel      all jobs of the run;  rest: those that wait, after an early stop
+//! ```
 
-use crate::launch::{LaunchError, Launcher, Watch};
-use crate::steps::Run;
+use std::collections::BTreeMap;
+use std::fs;
 
-/// The chain of jobs, submitted from this machine.
-#[derive(Debug)]
-pub struct Slurm;
+use crate::explain::{Exit, Explain};
+use crate::files::{FileError, RunDir};
+use crate::launch::LaunchError;
+use crate::launch::queue::{JobId, Listed, Queue, QueueError, State};
+use crate::launch::setup;
+use crate::launch::site::{Job, Site};
+use crate::steps::{Run, StepError};
 
-impl Launcher for Slurm {
-    fn launch(&self, run: &Run, _watch: &dyn Watch) -> Result<(), LaunchError> {
-        begin(run, false).map(|_| ())
+mod again;
+mod begin;
+mod carry;
+mod dry_run;
+mod next;
+mod ours;
+mod record;
+mod submitter;
+
+pub use begin::{Begun, Start};
+pub use carry::Slurm;
+pub use ours::of_run;
+pub use record::{Submission, submissions};
+
+use record::{publish_new, rewrite};
+
+/// Slurm, as one run sees it.
+pub struct Scheduler<'a> {
+    run: &'a Run,
+    site: Site,
+    queue: Queue,
+    note: &'a (dyn Fn(&str) + Sync),
+}
+
+/// What goes wrong between a run and its jobs.
+#[derive(Debug, thiserror::Error)]
+pub enum SlurmError {
+    /// A script says otherwise than `site.toml`
+    #[error("`{script}` was not written for this `site.toml` ({what})")]
+    Stale {
+        /// Which script
+        script: &'static str,
+        /// What differs
+        what: String,
+    },
+    /// The words after `--submitted`
+    #[error("`{found}` is no job of a submission; `WHAT=NUMBER` is, as in `init=12`")]
+    Word {
+        /// As given
+        found: String,
+    },
+    /// Jobs that would not go
+    #[error("{left} jobs are still in the queue after {seconds} s")]
+    Stubborn {
+        /// How many
+        left: usize,
+        /// How long they were waited for
+        seconds: u64,
+    },
+}
+
+impl Explain for SlurmError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Stale { .. } => "write the scripts anew: the same `ekp-init` again".into(),
+            Self::Word { .. } => {
+                "`ekp_calibration.sbatch` calls this; by hand use `ekp-launch --on slurm`".into()
+            }
+            Self::Stubborn { .. } => {
+                "`squeue --me` shows them; the stop mark is set, they end by themselves".into()
+            }
+        })
+    }
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Stale { .. } | Self::Word { .. } => Exit::Usage,
+            Self::Stubborn { .. } => Exit::Failed,
+        }
     }
 }
 
-/// `--begin`: take the next record, or `None` when the run is over or a chain is queued.
-///
-/// # Errors
-/// The disk, the queue.
-pub fn begin(_run: &Run, _again: bool) -> Result<Option<String>, LaunchError> {
-    Ok(None)
+impl<'a> Scheduler<'a> {
+    /// For a run whose machine is its `site.toml`; `note` hears what a person should know.
+    ///
+    /// # Errors
+    /// A fault in `site.toml`.
+    pub fn new(run: &'a Run, note: &'a (dyn Fn(&str) + Sync)) -> Result<Self, LaunchError> {
+        Ok(Self { run, site: setup::site_of(run)?, queue: Queue::default(), note })
+    }
+
+    /// The run's jobs in the queue, the caller's own among them.
+    ///
+    /// # Errors
+    /// Slurm does not answer.
+    pub fn jobs(&self) -> Result<Vec<Listed>, LaunchError> {
+        let records = submissions(&self.run.dir)?;
+        let listed = self.patiently(|| self.queue.mine())?;
+        Ok(ours::of_run(&self.run.dir, &records, listed))
+    }
+
+    /// Complete the record of a submission: `jobs` is `init=12 it000.members=13 …`. Tells whether the
+    /// chain reached its end; one that was cut short runs, and is submitted again when it ended.
+    ///
+    /// # Errors
+    /// The words make no sense, there is no such record, the disk.
+    pub fn submitted(&self, number: u32, jobs: &str) -> Result<bool, LaunchError> {
+        let mut ids: BTreeMap<String, Vec<JobId>> = BTreeMap::new();
+        for word in jobs.split_whitespace() {
+            let pair = word.split_once('=').and_then(|(what, id)| Some((what, id.parse().ok()?)));
+            let (what, id) = pair.ok_or_else(|| SlurmError::Word { found: word.into() })?;
+            ids.entry(what.to_owned()).or_default().push(id);
+        }
+        let mut submission: Submission = crate::files::load_record(&self.run.dir.job(number))?;
+        let count: usize = ids.values().map(Vec::len).sum();
+        let whole = ids.contains_key("collect") || submission.rolling;
+        submission.jobs = ids;
+        submission.complete = true;
+        rewrite(&self.run.dir, number, &submission)?;
+        if !whole {
+            (self.note)(&match count {
+                0 => "nothing was submitted".into(),
+                n => format!(
+                    "the chain was cut short: {n} jobs are queued and will run; submit again when they have ended"
+                ),
+            });
+        }
+        Ok(whole)
+    }
+
+    /// Call back every job of the run and wait until they are gone; how many there were.
+    ///
+    /// # Errors
+    /// Slurm does not answer, or jobs stay.
+    pub fn cancel(&self) -> Result<usize, LaunchError> {
+        const SECONDS: u64 = 60;
+        let mut seen = std::collections::BTreeSet::new();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(SECONDS);
+        loop {
+            let left: Vec<Listed> = self.jobs()?.into_iter().filter(|job| !self.is_me(job)).collect();
+            // What waits goes first: the end of what runs would start it.
+            for waits in [true, false] {
+                let some = left.iter().filter(|job| (job.state == State::Pending) == waits);
+                let ids: Vec<JobId> = some.map(|job| job.id).collect();
+                self.queue.cancel(&ids)?;
+                seen.extend(ids);
+            }
+            if left.is_empty() {
+                return Ok(seen.len());
+            }
+            if std::time::Instant::now() > until {
+                return Err(SlurmError::Stubborn { left: left.len(), seconds: SECONDS }.into());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+    }
+
+    /// After an early stop: call back what waits, but not the tables of times; how many there were.
+    ///
+    /// # Errors
+    /// Slurm does not answer.
+    pub fn rest(&self) -> Result<usize, LaunchError> {
+        let waits = |job: &Listed| job.state == State::Pending && !ours::is_collect(job) && !self.is_me(job);
+        let ids: Vec<JobId> = self.jobs()?.iter().filter(|job| waits(job)).map(|job| job.id).collect();
+        self.queue.cancel(&ids)?;
+        Ok(ids.len())
+    }
+
+    fn is_me(&self, job: &Listed) -> bool {
+        submitter::own_job() == Some(job.id)
+    }
+
+    /// Ask again while the controller is away.
+    fn patiently<T>(&self, ask: impl Fn() -> Result<T, QueueError>) -> Result<T, QueueError> {
+        for pause in &self.queue.patience.pauses {
+            match ask() {
+                Err(away @ (QueueError::Away { .. } | QueueError::Hung { .. })) => {
+                    (self.note)(&format!("{away}; asking again in {} s", pause.as_secs()));
+                    std::thread::sleep(*pause);
+                }
+                other => return other,
+            }
+        }
+        ask()
+    }
+
+    /// Members of one array element.
+    fn per_element(&self) -> u32 {
+        let id = &self.run.dir.identity;
+        setup::per_element(id.members, id.pack, &self.site)
+    }
+
+    /// Array elements of an iteration.
+    fn elements(&self) -> u32 {
+        self.run.dir.identity.members.div_ceil(self.per_element())
+    }
+
+    /// The scripts carry numbers of `site.toml`: another number there means other members here.
+    fn scripts_fit(&self) -> Result<(), LaunchError> {
+        let wanted = format!("--per-element {}\n", self.per_element());
+        let script = "ekp_run_member.sbatch";
+        let path = self.run.dir.top(script);
+        let text = fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
+        if text.contains("--per-element ") && !text.contains(&wanted) {
+            return Err(SlurmError::Stale { script, what: "members of one array element".into() }.into());
+        }
+        let script = "ekp_calibration.sbatch";
+        let path = self.run.dir.top(script);
+        let text = fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
+        let many = crate::launch::scripts::needs_offsets(self.elements(), &self.site.slurm);
+        if text.contains("todo") && text.contains("${todo//") != many {
+            return Err(SlurmError::Stale { script, what: "largest index of an array".into() }.into());
+        }
+        Ok(())
+    }
+
+    fn dir(&self) -> &RunDir {
+        &self.run.dir
+    }
+
+    fn member_request(&self) -> crate::launch::site::Request {
+        self.site.slurm.request(Job::Member)
+    }
 }
 
-/// `--submitted RECORD IDS`: complete a record.
-///
-/// # Errors
-/// The disk.
-pub fn submitted(_run: &Run, _record: u32, _ids: &str) -> Result<(), LaunchError> {
-    Ok(())
-}
-
-/// `--on slurm --next`: submit exactly what is due.
-///
-/// # Errors
-/// The disk, the queue.
-pub fn next(_run: &Run, _begin: bool) -> Result<(), LaunchError> {
-    Ok(())
-}
-
-/// Jobs, dependencies, core-hours, files and disk, submitting nothing.
-///
-/// # Errors
-/// The disk.
-pub fn dry_run(_run: &Run) -> Result<String, LaunchError> {
-    Ok(String::new())
-}
-
-/// End the run's queued jobs; `rest` spares the running one and the collection of timings.
-///
-/// # Errors
-/// The queue.
-pub fn cancel(_run: &Run, _rest: bool) -> Result<usize, LaunchError> {
-    Ok(0)
+/// A run that was cancelled is no place to go on, unless a person says so.
+fn not_cancelled(run: &Run) -> Result<(), StepError> {
+    run.not_cancelled()
 }

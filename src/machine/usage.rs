@@ -9,11 +9,11 @@ pub fn thread_cpu_s() -> f64 {
     time.tv_sec as f64 + 1e-9 * time.tv_nsec as f64
 }
 
-/// Largest resident set of this process so far, MiB.
+/// Largest resident set of this process so far, 10⁶ bytes.
 pub fn own_peak_rss_mb() -> f64 {
     // SAFETY: a zeroed rusage is valid: all its fields are numbers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: one rusage on our stack, which the call fills.
     unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
-    usage.ru_maxrss as f64 / 1024.0
+    usage.ru_maxrss as f64 * 1024e-6 // KiB on Linux
 }

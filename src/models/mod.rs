@@ -93,7 +93,7 @@ pub struct Place {
     pub threads: usize,
     /// Who runs it: a number from 1
     pub worker: u32,
-    /// Set by a signal: end what runs
+    /// Set by a signal: an external member then ends early as `lost`, which is no outcome
     pub stop: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
 }
 

@@ -11,6 +11,7 @@ use faer::linalg::triangular_solve as faer_solve;
 use faer::{Accum, MatMut, MatRef, Par, Side};
 
 use crate::numerics::Mat;
+use crate::numerics::columns::{add_scaled, dot, is_finite};
 
 /// Why a factorisation cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -81,59 +82,6 @@ pub fn matvec(a: &Mat, x: &[f64]) -> Vec<f64> {
 /// Aᵀ x.
 pub fn matvec_t(a: &Mat, x: &[f64]) -> Vec<f64> {
     (0..a.ncols()).map(|j| dot(a.col(j), x)).collect()
-}
-
-/// xᵀ y, in eight partial sums: an order that vector units can follow.
-pub fn dot(x: &[f64], y: &[f64]) -> f64 {
-    assert_eq!(x.len(), y.len(), "a scalar product joins equal lengths");
-    let mut part = [0.0f64; 8];
-    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
-    let rest: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in xs.zip(ys) {
-        for k in 0..8 {
-            part[k] += a[k] * b[k];
-        }
-    }
-    fold(part) + rest
-}
-
-/// |x − y|², summed like [`dot`].
-pub fn distance_squared(x: &[f64], y: &[f64]) -> f64 {
-    assert_eq!(x.len(), y.len(), "a distance joins equal lengths");
-    let mut part = [0.0f64; 8];
-    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
-    let rest: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(a, b)| (a - b) * (a - b)).sum();
-    for (a, b) in xs.zip(ys) {
-        for k in 0..8 {
-            part[k] += (a[k] - b[k]) * (a[k] - b[k]);
-        }
-    }
-    fold(part) + rest
-}
-
-/// Eight partial sums become one, in a fixed order.
-fn fold(part: [f64; 8]) -> f64 {
-    ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]))
-}
-
-/// No NaN, no infinity: x · 0 is 0 for numbers only, so one sum tells without a branch per entry.
-pub fn is_finite(x: &[f64]) -> bool {
-    let mut part = [0.0f64; 8];
-    let chunks = x.chunks_exact(8);
-    let rest: f64 = chunks.remainder().iter().map(|x| x * 0.0).sum();
-    for a in chunks {
-        for k in 0..8 {
-            part[k] += a[k] * 0.0;
-        }
-    }
-    fold(part) + rest == 0.0
-}
-
-/// y += s x.
-pub fn add_scaled(y: &mut [f64], s: f64, x: &[f64]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y += s * x;
-    }
 }
 
 /// Aᵀ A, symmetric to the last bit.
@@ -224,11 +172,11 @@ impl Cholesky {
     /// Below a few rounding errors the matrix is singular to working precision, whatever its units.
     pub fn least_pivot(&self) -> f64 {
         let n = self.l.nrows();
-        let pivot = |i: usize| {
-            let row: f64 = (0..=i).map(|k| self.l[(i, k)].powi(2)).sum();
-            self.l[(i, i)].powi(2) / row
-        };
-        (0..n).map(pivot).fold(1.0, f64::min)
+        let mut rows = vec![0.0; n];
+        for k in 0..n {
+            rows.iter_mut().zip(self.l.col(k)).for_each(|(row, l)| *row += l * l);
+        }
+        (0..n).map(|i| self.l[(i, i)].powi(2) / rows[i]).fold(1.0, f64::min)
     }
 
     /// B ← A⁻¹ B.

@@ -1,10 +1,10 @@
 //! The outcomes of an iteration: what each member left, judged by content, not by presence.
 
-use crate::files::{Data, Found, Iteration, Member, RunDir, digest};
+use crate::files::{Data, Found, Iteration, Member, RunDir, digest, load_state};
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::member::set_aside;
-use crate::steps::parameters::{Writer, restore};
+use crate::steps::parameters::{ENSEMBLE, Writer, restore};
 use crate::steps::{Run, StepError, pack};
 
 /// What one member left.
@@ -135,4 +135,14 @@ pub fn missing(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
         !folder.join("data.toml").exists() && !folder.join("failed.toml").exists()
     };
     Ok((1..=run.dir.identity.members).filter(open).collect())
+}
+
+/// Members of an iteration that have no outcome, judged by content as the update does.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn open(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
+    let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+    let left = gather(run, &run.prior()?, &ensemble, iteration)?;
+    Ok((1u32..).zip(&left).filter(|(_, left)| matches!(left, Left::Missing(_))).map(|(m, _)| m).collect())
 }

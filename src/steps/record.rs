@@ -1,5 +1,7 @@
 //! The records that close things: `update.toml` and `stop.toml`.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::files::{Record, TomlText};
@@ -34,6 +36,9 @@ pub struct Update {
     /// What a person should know
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Further measures of the ensemble before the step, by name
+    #[serde(default)]
+    pub metrics: BTreeMap<String, f64>,
 }
 
 impl Record for Update {
@@ -58,6 +63,7 @@ impl Update {
             outcomes,
             set_aside: report.set_aside.iter().map(|(j, why)| format!("member {}: {why}", j + 1)).collect(),
             warnings: report.warnings.clone(),
+            metrics: report.metrics.clone(),
         }
     }
 
@@ -83,7 +89,10 @@ impl Update {
         for outcome in &self.outcomes {
             text.raw(&format!("  {},", crate::files::quoted(outcome)));
         }
-        text.raw("]");
+        text.raw("]").table("metrics");
+        for (name, value) in &self.metrics {
+            text.float(name, *value);
+        }
         text.finish()
     }
 }

@@ -73,10 +73,8 @@ pub fn reopen_members(run: &Run, iteration: Iteration, members: &[u32]) -> Resul
 /// The part of a submission record that counts reruns.
 #[derive(Debug, serde::Deserialize)]
 struct Submission {
-    #[serde(default)]
-    step: String,
-    #[serde(default)]
     iteration: u32,
+    rerun: bool,
 }
 
 impl Record for Submission {
@@ -92,7 +90,7 @@ pub fn reruns_used_up(run: &Run, iteration: Iteration) -> Result<bool, StepError
     let mut used = 0;
     for number in 1.. {
         match load_record::<Submission>(&run.dir.job(number)) {
-            Ok(s) if s.step == "members" && s.iteration == iteration => used += 1,
+            Ok(s) if s.rerun && s.iteration == iteration => used += 1,
             Ok(_) => {}
             Err(e) if e.is_missing() => break,
             Err(e) => return Err(e.into()),

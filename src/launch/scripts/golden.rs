@@ -146,10 +146,11 @@ fn make_runs_every_step_once_and_in_order_in_a_folder_with_blanks() {
     let tools = dir.join("to $ols");
     fs::create_dir_all(&tools).unwrap();
     for tool in ["ekp-init-ensemble", "ekp-run-member", "ekp-update", "ekp-collect-timings"] {
-        let path = tools.join(tool);
-        fs::write(&path, format!("#!/bin/sh\necho {tool} \"$@\" >>told\n")).unwrap();
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by another process: a program this one holds open cannot be run ("text file busy").
+        let text = format!("#!/bin/sh\necho {tool} \"$@\" >>told\n");
+        let mut write = Command::new("bash");
+        write.args(["-c", "printf %s \"$1\" >\"$0\"; chmod 755 \"$0\""]).arg(tools.join(tool)).arg(text);
+        assert!(write.status().unwrap().success());
     }
     let context =
         ScriptContext { elements: 3, per_element: 2, first_iteration: 1, iterations: 2, tools, ..sinusoid() };

@@ -23,7 +23,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -60,7 +59,6 @@ pub struct External {
     timeout: Option<Duration>,
     version_command: Vec<String>,
     mpi: Option<Mpi>,
-    stop: Option<Arc<AtomicBool>>,
     /// Looked up at the first member of a process, then kept
     prepared: OnceLock<Result<Prepared, ModelError>>,
 }
@@ -86,13 +84,6 @@ struct Prepared {
 }
 
 impl External {
-    /// End members early when this flag is raised; they then fail as `lost`, which is no outcome.
-    #[must_use]
-    pub fn stopped_by(mut self, stop: Arc<AtomicBool>) -> Self {
-        self.stop = Some(stop);
-        self
-    }
-
     /// Longest time one member may take, if there is a limit.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout
@@ -203,7 +194,7 @@ impl External {
         let env = environment::variables(place, &data, self.mpi.as_ref());
         let mut job = Job::new(&program, &args, &place.folder);
         (job.env, job.unset, job.timeout) = (&env, &prepared.unset, self.timeout);
-        job.stop = place.stop.as_deref().or(self.stop.as_deref());
+        job.stop = place.stop.as_deref();
         let log = place.folder.join(LOG);
         let ended = process::run(&job, &log).map_err(|e| verdict::not_started(&e))?;
         let usage = verdict::judge(&ended, &log, self.timeout)?;

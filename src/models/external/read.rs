@@ -63,7 +63,6 @@ impl External {
             timeout: timeout.map(Duration::from_secs_f64),
             version_command: version.into_iter().map(|(word, _)| word).collect(),
             mpi: mpi(model)?,
-            stop: None,
             prepared: OnceLock::new(),
             base,
             source,

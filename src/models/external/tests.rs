@@ -7,7 +7,7 @@ use crate::machine::folder::Scratch;
 use crate::models::test_place;
 use crate::numerics::Mat;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// An experiment folder and a working folder.
@@ -150,10 +150,14 @@ fn a_stale_output_is_not_read() {
 fn a_raised_flag_ends_the_member_as_lost() {
     let bench = Bench::new(&[]);
     let stop = Arc::new(AtomicBool::new(false));
-    let external = bench.read("command = ['sleep', '100']").unwrap().stopped_by(Arc::clone(&stop));
-    let start = Instant::now();
+    let external = bench.read("command = ['sleep', '100']").unwrap();
+    let mut place = bench.place(7);
+    place.stop = Some(Arc::clone(&stop));
+    let (start, want) = (Instant::now(), Want { blocks: vec![("q".into(), 1)] });
     stop.store(true, Ordering::Relaxed);
-    assert_eq!(bench.run(&external, &[("q", 1)]).unwrap_err().cause, Cause::Lost);
+    let thetas = ThetaRef { names: &[], values: &Mat::zeros(0, 1) };
+    let error = external.run(thetas, &want, &mut [place]).remove(0).unwrap_err();
+    assert_eq!(error.cause, Cause::Lost);
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 

@@ -178,6 +178,13 @@ impl Noise {
         Ok(())
     }
 
+    /// Independent rows of variance 1.
+    pub fn identity(rows: usize) -> Self {
+        let mut noise = Self::default();
+        noise.append(Form::Diagonal(vec![1.0; rows]), rows);
+        noise
+    }
+
     fn append(&mut self, form: Form, n: usize) {
         let rows = self.rows..self.rows + n;
         self.rows = rows.end;
@@ -214,17 +221,29 @@ impl Noise {
         panels
     }
 
-    /// X ← W X for the rows of one panel, WᵀW = Γ⁻¹: in these units the noise is N(0, I).
-    pub fn whiten_rows(&self, panel: &Range<usize>, x: &mut Mat) {
-        let holds = |piece: &&Piece| piece.rows.contains(&panel.start);
-        let piece = self.pieces.iter().find(holds).expect("a panel lies within one piece");
+    /// One over the standard deviation of each row of a panel, where these rows are independent.
+    pub fn weights(&self, panel: &Range<usize>) -> Option<Vec<f64>> {
+        let piece = self.piece(panel);
         match &piece.form {
             Form::Diagonal(sd) => {
-                let sd = &sd[panel.start - piece.rows.start..panel.end - piece.rows.start];
-                scale_rows(x, &sd.iter().map(|sd| 1.0 / sd).collect::<Vec<f64>>());
+                let at = panel.start - piece.rows.start;
+                Some(sd[at..at + panel.len()].iter().map(|sd| 1.0 / sd).collect())
             }
-            Form::Dense(dense) => dense.factor.half_solve(x),
+            Form::Dense(_) => None,
         }
+    }
+
+    /// X ← W X for the rows of one panel, WᵀW = Γ⁻¹: in these units the noise is N(0, I).
+    pub fn whiten_rows(&self, panel: &Range<usize>, x: &mut Mat) {
+        match (&self.piece(panel).form, self.weights(panel)) {
+            (Form::Dense(dense), _) => dense.factor.half_solve(x),
+            (Form::Diagonal(_), weights) => scale_rows(x, &weights.unwrap_or_default()),
+        }
+    }
+
+    fn piece(&self, panel: &Range<usize>) -> &Piece {
+        let holds = |piece: &&Piece| piece.rows.contains(&panel.start);
+        self.pieces.iter().find(holds).expect("a panel lies within one piece")
     }
 
     /// X ← W X, WᵀW = Γ⁻¹ (diagonal: one over the standard deviation; dense: L⁻¹ of Γ = L Lᵀ). X is p × n.

@@ -5,13 +5,13 @@
 
 mod csv;
 mod json;
-mod npy;
 mod text;
 mod toml;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::files::npy;
 use crate::models::Want;
 
 pub(crate) use csv::{Column, Csv};
@@ -68,7 +68,7 @@ impl Reader {
             Format::Csv(csv) => csv.numbers(utf8(bytes)?)?,
             Format::Text => text::numbers(utf8(bytes)?)?,
             Format::Json(key) => json::numbers(utf8(bytes)?, key)?,
-            Format::Npy => Found::Whole(npy::numbers(bytes)?),
+            Format::Npy => Found::Whole(npy::read(bytes).map_err(|e| e.to_string())?.data),
         };
         fit(found, want)
     }
@@ -202,13 +202,10 @@ mod tests {
         assert_eq!(parse(Format::Json(vec![]), object, &[("a", 1), ("b", 1)]).unwrap(), [[2.0], [1.0]]);
         let deep = br#"{"a": {"b": [null, 1]}}"#;
         assert!(parse(Format::Json(key("a.b")), deep, &[("q", 2)]).unwrap()[0][0].is_nan());
-        let mut npy = b"\x93NUMPY\x01\x00\x46\x00".to_vec();
-        npy.extend(format!("{:<69}\n", "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }").bytes());
-        npy.extend(1.5f64.to_le_bytes());
-        npy.extend((-2.0f64).to_le_bytes());
+        let mut npy = npy::write(&[2], &[1.5, -2.0]);
         assert_eq!(parse(Format::Npy, &npy, &[("q", 2)]).unwrap(), [[1.5, -2.0]]);
         npy.pop();
-        assert!(parse(Format::Npy, &npy, &[("q", 2)]).unwrap_err().contains("cut short"));
+        assert!(parse(Format::Npy, &npy, &[("q", 2)]).unwrap_err().contains("15 bytes"));
     }
 
     #[test]

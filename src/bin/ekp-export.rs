@@ -1,0 +1,88 @@
+//! One table of a run: every member of every iteration with its parameters and outputs.
+//!
+//! Reads   `ensemble.bin`, `update.toml`, outcomes
+//! Writes  the file named with `-o`, or CSV on stdout
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use ekp::cli::{self, Voice};
+use ekp::explain::Exit;
+use ekp::files::publish;
+use ekp::report::table::count;
+use ekp::report::{ReportError, export};
+use ekp::steps::Run;
+
+/// One table of a run: every member of every iteration with its parameters and outputs
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  ekp-export RUN > table.csv
+  ekp-export RUN -o table.csv
+  ekp-export RUN -o table.npy      table.parameters.npy, table.outputs.npy, table.index.npy, table.toml
+
+Columns: iteration, member, state (ok, failed:CAUSE, missing; result in the last ensemble, which nobody runs),
+the parameters in physical units, the outputs block[1], block[2], ..."
+)]
+pub(crate) struct Args {
+    /// Run folder, as made by `ekp-init`
+    #[arg(default_value = ".")]
+    run: PathBuf,
+    /// File to write [default: CSV on stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// csv or npy [default: by the file's name, else csv]
+    #[arg(long)]
+    format: Option<String>,
+    #[command(flatten)]
+    voice: Voice,
+}
+
+#[allow(dead_code, reason = "the generator of manual pages includes this file")]
+fn main() -> ExitCode {
+    cli::finish("ekp-export", run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<Exit, ReportError> {
+    // A wrong format is told before a long read.
+    let extension =
+        args.output.as_deref().and_then(Path::extension).map(|e| e.to_string_lossy().into_owned());
+    let format = args.format.clone().or(extension).unwrap_or_else(|| "csv".into()).to_lowercase();
+    if !["csv", "npy"].contains(&format.as_str()) {
+        return Err(ReportError::Format { found: format });
+    }
+    let target = match (&args.output, format.as_str()) {
+        (None, "npy") => {
+            return Err(ReportError::Refused {
+                what: "npy is several files, stdout is one".into(),
+                hint: "name it: `-o table.npy`".into(),
+            });
+        }
+        (target, _) => target,
+    };
+    let table = export::table(&Run::open(&args.run)?)?;
+    args.voice.warn(&table.warnings);
+    let Some(path) = target else {
+        cli::out(&String::from_utf8_lossy(&export::csv(&table)?));
+        return Ok(Exit::Done);
+    };
+    let written = match format.as_str() {
+        "npy" => export::write_npy(&table, path)?,
+        _ => {
+            publish(path, &export::csv(&table)?)?;
+            vec![path.clone()]
+        }
+    };
+    for path in &written {
+        cli::out(&format!("{}\n", path.display()));
+    }
+    args.voice.say(&format!(
+        "{}, {}, {}",
+        count(table.rows.len(), "row"),
+        count(table.parameters.len(), "parameter"),
+        count(table.outputs.len(), "output")
+    ));
+    Ok(Exit::Done)
+}

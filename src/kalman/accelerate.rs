@@ -1,0 +1,112 @@
+//! Momentum: a step goes on a little in the direction of the one before.
+//!
+//! Belongs here: rules for the push, and what they keep between steps. Not here: the step itself.
+//!
+//! # Source
+//! Nesterov (1983), Doklady AN SSSR 269, 543–547, with the recursion of Su, Boyd & Candès (2016), JMLR 17(153);
+//! for ensembles Vernon, Bach & Dunbar (2025), arXiv:2501.08779. As `NesterovAccelerator` of
+//! EnsembleKalmanProcesses.jl 2.7.1, but that a member drawn anew after a failure gets no push: it did not move.
+
+use crate::numerics::Mat;
+use crate::problem::{AlgorithmError, State};
+
+/// What is kept between steps: the ensemble before its push, and θ.
+const KEPT: (&str, &str) = ("momentum_ensemble", "momentum_theta");
+
+/// A rule for momentum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Momentum {
+    /// None
+    None,
+    /// β_k = θ_k (1/θ_{k−1} − 1) with θ_0 = 1, θ_k = (√(θ⁴_{k−1} + 4 θ²_{k−1}) − θ²_{k−1}) / 2: 0, 0.28, 0.43, …
+    Nesterov,
+}
+
+impl Momentum {
+    /// `v = u + β (u − u_prev)`, where u is this step's ensemble and u_prev the last one's, both before their push.
+    ///
+    /// | symbol | argument | shape | unit |
+    /// |---|---|---|---|
+    /// | u | `moved` | d × J | unconstrained parameter space |
+    /// | u_prev | `tried` at the first step, then from `state` | d × J | the same |
+    /// | | `redrawn` | indices of members that did not move | |
+    ///
+    /// # Errors
+    /// `State` or `Shape` when what was kept does not belong to this ensemble.
+    pub fn push(
+        self,
+        moved: Mat,
+        tried: &Mat,
+        redrawn: &[usize],
+        state: &mut State,
+    ) -> Result<Mat, AlgorithmError> {
+        if self == Self::None {
+            return Ok(moved);
+        }
+        let before = state.scalars.get(KEPT.1).copied().unwrap_or(1.0);
+        let theta = ((before * before + 4.0).sqrt() - before) * before / 2.0;
+        let beta = theta * (1.0 / before - 1.0);
+        let previous = state.arrays.get(KEPT.0).unwrap_or(tried);
+        if previous.nrows() != moved.nrows() || previous.ncols() != moved.ncols() {
+            let (found, expected) = (previous.ncols(), moved.ncols());
+            return Err(AlgorithmError::Shape { what: KEPT.0, found, expected });
+        }
+        let pushed = Mat::from_fn(moved.nrows(), moved.ncols(), |i, j| {
+            let u = moved[(i, j)];
+            if redrawn.contains(&j) { u } else { u + beta * (u - previous[(i, j)]) }
+        });
+        if !pushed.is_finite() {
+            return Err(AlgorithmError::NotFinite);
+        }
+        state.scalars.insert(KEPT.1.into(), theta);
+        state.arrays.insert(KEPT.0.into(), moved);
+        Ok(pushed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(x: &[f64]) -> Mat {
+        Mat::from_columns(1, x.len(), x.to_vec())
+    }
+
+    #[test]
+    fn nesterov_repeats_the_published_sequence() {
+        // θ: 1, (√5 − 1)/2, … and β: 0, then 0.2817… (EKP.jl's first two), then towards 1 like 1 − 3/k
+        let mut state = State::default();
+        let mut betas = Vec::new();
+        for k in 0..200 {
+            // Each step moves by one: the push is β itself.
+            let (tried, moved) = (line(&[f64::from(k)]), line(&[f64::from(k + 1)]));
+            let pushed = Momentum::Nesterov.push(moved.clone(), &tried, &[], &mut state).unwrap();
+            betas.push(pushed[(0, 0)] - moved[(0, 0)]);
+        }
+        assert!((state.scalars["momentum_theta"] - 2.0 / 202.0).abs() < 3e-4); // θ_k ≈ 2/(k + 2)
+        let theta = (5f64.sqrt() - 1.0) / 2.0;
+        let next = ((theta.powi(4) + 4.0 * theta * theta).sqrt() - theta * theta) / 2.0;
+        assert_eq!(betas[0], 0.0);
+        assert!((betas[1] - next * (1.0 / theta - 1.0)).abs() < 1e-15);
+        assert!((betas[1] - 0.2818).abs() < 1e-4);
+        assert!(betas.windows(2).all(|b| b[0] < b[1]));
+        assert!((betas[199] - (1.0 - 3.0 / 202.0)).abs() < 1e-3);
+    }
+
+    #[test]
+    fn who_did_not_move_gets_no_push_now_nor_for_its_jump_later() {
+        let mut state = State::default();
+        let push = |state: &mut State, moved: &[f64], redrawn: &[usize]| {
+            let pushed = Momentum::Nesterov.push(line(moved), &line(&[0.0, 0.0]), redrawn, state).unwrap();
+            pushed.data().to_vec()
+        };
+        assert_eq!(push(&mut state, &[1.0, 1.0], &[]), [1.0, 1.0]);
+        let second = push(&mut state, &[2.0, 50.0], &[1]);
+        assert!(second[0] > 2.28 && second[1] == 50.0, "{second:?}");
+        let third = push(&mut state, &[2.0, 50.0], &[]);
+        assert_eq!(third, [2.0, 50.0]);
+        // Another ensemble size: the state is not of this run
+        assert!(Momentum::Nesterov.push(line(&[1.0]), &line(&[1.0]), &[], &mut state).is_err());
+        assert_eq!(Momentum::None.push(line(&[1.0]), &line(&[0.0]), &[], &mut state).unwrap(), line(&[1.0]));
+    }
+}

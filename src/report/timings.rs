@@ -1,0 +1,294 @@
+//! Tables of times: a row for each member, pack and update of a run, from their `timing.toml`.
+//!
+//! Works on runs that are over, under way or half-made: what is not there has no row. The names of columns
+//! that other scaling studies use are theirs (`experiment`, `num_processes`, `wall_clock_seconds`).
+
+use std::path::Path;
+
+use chrono::DateTime;
+
+use crate::files::{Failed, FileError, Iteration, RunDir, load_record, publish};
+use crate::report::ReportError;
+use crate::steps::Update;
+use crate::steps::timing::Timing;
+
+/// Name of the table.
+pub const NAME: &str = "timing_raw.csv";
+
+/// Headings, units in their names.
+pub const COLUMNS: [&str; 23] = [
+    "experiment",
+    "config_file",
+    "run_index",
+    "iteration",
+    "kind",
+    "member",
+    "members",
+    "success",
+    "error",
+    "num_processes",
+    "timestamp",
+    "end_timestamp",
+    "wall_clock_seconds",
+    "cpu_seconds",
+    "peak_rss_mb",
+    "bytes_read",
+    "bytes_written",
+    "host",
+    "job",
+    "array_task",
+    "worker",
+    "threads",
+    "try",
+];
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A member
+    Member,
+    /// Members that share an outcome
+    Pack,
+    /// The closing of an iteration
+    Update,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Pack => "pack",
+            Self::Update => "update",
+        }
+    }
+}
+
+/// A row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Name of the experiment
+    pub experiment: String,
+    /// Its file in the run folder, as the run was named
+    pub config_file: String,
+    /// Which of the runs of this experiment, from 1
+    pub run_index: usize,
+    /// Iteration
+    pub iteration: Iteration,
+    /// What it is about
+    pub kind: Kind,
+    /// The member, or the first of a pack; 0 for an update
+    pub member: u32,
+    /// How many members
+    pub members: u32,
+    /// Why it has no data; empty when it has
+    pub error: String,
+    /// Rows of this iteration that were at work at the same time, at most
+    pub num_processes: usize,
+    /// What it cost
+    pub timing: Timing,
+}
+
+/// All rows of a run, in the order iteration, kind, member; and what could not be read.
+///
+/// # Errors
+/// It is no run folder.
+pub fn rows(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), ReportError> {
+    let dir = RunDir::open(root)?;
+    let (mut all, mut warnings) = (Vec::new(), Vec::new());
+    let mut iteration = dir.identity.first_iteration;
+    while dir.iteration(iteration).is_dir() {
+        let mut of = Reader { dir: &dir, run_index, iteration, rows: Vec::new(), warnings: &mut warnings };
+        of.members();
+        let parallel = at_once(&of.rows);
+        of.rows.iter_mut().for_each(|row| row.num_processes = parallel);
+        of.row(Kind::Update, 0, dir.identity.members, &dir.update_timing(iteration), || String::new());
+        all.append(&mut of.rows);
+        iteration += 1;
+    }
+    Ok((all, warnings))
+}
+
+struct Reader<'a> {
+    dir: &'a RunDir,
+    run_index: usize,
+    iteration: Iteration,
+    rows: Vec<Row>,
+    warnings: &'a mut Vec<String>,
+}
+
+impl Reader<'_> {
+    fn members(&mut self) {
+        // The decision says how members of a closed iteration counted, whatever came later.
+        let update: Option<Update> = load_record(&self.dir.update(self.iteration)).ok();
+        let used = |member: u32| update.as_ref().and_then(|u| u.outcomes.get(member as usize - 1).cloned());
+        let cause = |mark: &str| mark.strip_prefix("failed: ").unwrap_or_default().to_owned();
+        let dir = self.dir;
+        if dir.packed() {
+            for chunk in 1..=dir.chunks() {
+                let members = dir.chunk_members(chunk);
+                let failed =
+                    members.clone().filter(|&m| used(m).is_some_and(|u| !cause(&u).is_empty())).count();
+                let error = if failed > 0 { format!("{failed} failed") } else { String::new() };
+                let path = dir.chunk(self.iteration, chunk).join("timing.toml");
+                self.row(Kind::Pack, *members.start(), members.clone().count() as u32, &path, || error);
+            }
+            return;
+        }
+        for member in 1..=dir.identity.members {
+            let folder = dir.member(self.iteration, member);
+            self.row(Kind::Member, member, 1, &folder.join("timing.toml"), || match used(member) {
+                Some(mark) => cause(&mark),
+                None if folder.join("data.toml").exists() => String::new(),
+                None => load_record(&folder.join("failed.toml")).map_or("lost".into(), |f: Failed| f.cause),
+            });
+        }
+    }
+
+    fn row(&mut self, kind: Kind, member: u32, members: u32, path: &Path, error: impl FnOnce() -> String) {
+        let timing = match load_record(path) {
+            Ok(timing) => timing,
+            Err(e) if e.is_missing() => return,
+            Err(e) => return self.warnings.push(e.to_string()),
+        };
+        self.rows.push(Row {
+            experiment: self.dir.identity.name.clone(),
+            config_file: self.dir.top("experiment.toml").display().to_string(),
+            run_index: self.run_index,
+            iteration: self.iteration,
+            kind,
+            member,
+            members,
+            error: error(),
+            num_processes: 1,
+            timing,
+        });
+    }
+}
+
+/// How many of the rows were at work at the same time, at most.
+fn at_once(rows: &[Row]) -> usize {
+    let micros = |text: &str| DateTime::parse_from_rfc3339(text).map(|t| t.timestamp_micros()).ok();
+    let mut edges: Vec<(i64, i32)> = Vec::new();
+    for row in rows {
+        if let (Some(start), Some(end)) = (micros(&row.timing.start), micros(&row.timing.end)) {
+            edges.extend([(start, 1), (end.max(start + 1), -1)]);
+        }
+    }
+    // Where one ends as another begins there is one.
+    edges.sort_unstable();
+    let mut now = 0;
+    edges
+        .iter()
+        .map(|(_, edge)| {
+            now += edge;
+            now
+        })
+        .max()
+        .map_or(1, |n| usize::try_from(n).unwrap_or(1).max(1))
+}
+
+/// The table as CSV.
+///
+/// # Errors
+/// None that a disk could make; kept for the writer's sake.
+pub fn csv(rows: &[Row]) -> Result<Vec<u8>, ReportError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut put = |record: &[String]| {
+        writer.write_record(record).map_err(|e| FileError::Invalid {
+            path: NAME.into(),
+            kind: "table",
+            why: e.to_string(),
+        })
+    };
+    put(&COLUMNS.map(str::to_owned))?;
+    for row in rows {
+        let t = &row.timing;
+        put(&[
+            row.experiment.clone(),
+            row.config_file.clone(),
+            row.run_index.to_string(),
+            row.iteration.to_string(),
+            row.kind.word().to_owned(),
+            if row.member == 0 { String::new() } else { row.member.to_string() },
+            row.members.to_string(),
+            row.error.is_empty().to_string(),
+            row.error.clone(),
+            row.num_processes.to_string(),
+            t.start.clone(),
+            t.end.clone(),
+            format!("{:?}", t.wall_s),
+            format!("{:?}", t.cpu_s),
+            format!("{:?}", t.peak_rss_mb),
+            t.bytes_read.to_string(),
+            t.bytes_written.to_string(),
+            t.host.clone(),
+            t.job.clone(),
+            t.array_task.to_string(),
+            t.worker.to_string(),
+            t.threads.to_string(),
+            t.attempt.to_string(),
+        ])?;
+    }
+    Ok(writer.into_inner().map_err(|e| FileError::io("write", Path::new(NAME))(e.into_error()))?)
+}
+
+/// Write the table into a folder, which is made if need be; its path.
+///
+/// # Errors
+/// The disk.
+pub fn write(folder: &Path, rows: &[Row]) -> Result<std::path::PathBuf, ReportError> {
+    std::fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
+    let path = folder.join(NAME);
+    publish(&path, &csv(rows)?)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn row(member: u32, start_s: u32, wall_s: f64) -> Row {
+        let stamp = |s: u32| format!("2026-11-20T11:{:02}:{:02}.000000Z", s / 60, s % 60);
+        Row {
+            experiment: "s".into(),
+            config_file: "s/experiment.toml".into(),
+            run_index: 1,
+            iteration: 0,
+            kind: Kind::Member,
+            member,
+            members: 1,
+            error: String::new(),
+            num_processes: 1,
+            timing: Timing {
+                host: "n1".into(),
+                start: stamp(start_s),
+                end: stamp(start_s + wall_s.ceil() as u32),
+                wall_s,
+                cpu_s: wall_s / 2.0,
+                peak_rss_mb: 100.0,
+                bytes_read: 0,
+                bytes_written: 0,
+                job: String::new(),
+                array_task: 0,
+                worker: 1,
+                threads: 1,
+                attempt: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn workers_are_counted_by_what_ran_at_the_same_time() {
+        // 1 and 2 overlap, 3 begins as 2 ends, 4 stands alone
+        let rows = [row(1, 0, 10.0), row(2, 5, 10.0), row(3, 15, 5.0), row(4, 60, 1.0)];
+        assert_eq!(at_once(&rows), 2);
+        assert_eq!(at_once(&[]), 1);
+    }
+
+    #[test]
+    fn every_row_has_a_cell_for_each_heading() {
+        let text = String::from_utf8(csv(&[row(1, 0, 10.0)]).unwrap()).unwrap();
+        let cells: Vec<usize> = text.lines().map(|l| l.split(',').count()).collect();
+        assert_eq!(cells, [COLUMNS.len(), COLUMNS.len()]);
+    }
+}
