@@ -17,6 +17,9 @@ use crate::files::{FileError, TomlText, publish};
 /// every member it waits for, and each reading costs the server a file.
 const CARRIED: Duration = Duration::from_secs(30);
 
+/// What makes a try's folder a lease.
+const CLAIM: &str = "claim.toml";
+
 /// A lease that this process holds.
 #[derive(Debug)]
 pub struct Lease {
@@ -46,7 +49,7 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
     // Any of them: who holds a try and runs the model once more does so in a later one without a claim.
     for number in tries {
         let held = folder.join(format!("try_{number}"));
-        let claimed = fs::metadata(held.join("claim.toml")).and_then(|m| m.modified()).ok();
+        let claimed = fs::metadata(held.join(CLAIM)).and_then(|m| m.modified()).ok();
         if let Some(touched) = claimed.or_else(|| just_made(&held)) {
             let age = now(folder)?.duration_since(touched).unwrap_or(Duration::ZERO);
             if age.as_secs_f64() < lease_s {
@@ -64,7 +67,7 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
     let mut text = TomlText::comments("Who works on this member. Live while touched within the lease.");
     text.text("schema", "ekp.claim").number("version", 1);
     text.text("worker", worker).float("lease_s", lease_s);
-    publish(&mine.join("claim.toml"), text.finish().as_bytes()).inspect_err(|_| {
+    publish(&mine.join(CLAIM), text.finish().as_bytes()).inspect_err(|_| {
         // A try without a claim would keep others waiting for nothing.
         let _ = fs::remove_dir(&mine);
     })?;
@@ -74,10 +77,13 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
 /// Between mkdir and the claim a folder is empty, and its own time counts. One that holds other things is no
 /// lease: a defective outcome was put aside there, or somebody works without one.
 fn just_made(folder: &Path) -> Option<SystemTime> {
-    // Hidden: a claim that is being written.
-    let seen = |name: &std::ffi::OsStr| !name.as_encoded_bytes().starts_with(b".");
-    let holds = fs::read_dir(folder).ok()?.flatten().any(|entry| seen(&entry.file_name()));
-    if holds { None } else { fs::metadata(folder).and_then(|m| m.modified()).ok() }
+    let names: Vec<_> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
+    // Hidden: a claim that is being written. By its name: it was written since we looked for it.
+    let other = |name: &std::ffi::OsString| name != CLAIM && !name.as_encoded_bytes().starts_with(b".");
+    if !names.iter().any(|name| name == CLAIM) && names.iter().any(other) {
+        return None;
+    }
+    fs::metadata(folder).and_then(|m| m.modified()).ok()
 }
 
 /// The tries in a member's folder, in no order.
@@ -119,7 +125,7 @@ impl Lease {
         // A lease that cannot be renewed costs double work at worst.
         let _ = fs::File::options()
             .write(true)
-            .open(self.folder.join("claim.toml"))
+            .open(self.folder.join(CLAIM))
             .and_then(|f| f.write_all_at(b"#", 0));
     }
 }
