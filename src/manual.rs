@@ -3,7 +3,7 @@
 //! Reads   nothing
 //! Writes  `DIR/{bash,zsh,fish}/…`, `DIR/man/….1`
 //!
-//! A new tool is one line in `TOOLS`.
+//! A new tool is one line in `tools!`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -101,6 +101,12 @@ pub fn unchecked(text: String) -> Loaded {
     Loaded::new(text)
 }
 
+/// Digest of a member's parameters as they stand on disk, if the file is whole and says that it is this member's.
+pub fn own_digest(dir: &RunDir, iteration: Iteration, member: Member) -> Option<String> {
+    let text = fs::read_to_string(dir.parameters(iteration, member)).ok()?;
+    whole(&text, &place(dir, iteration, member)).then(|| digest(text.as_bytes()))
+}
+
 fn whole(text: &str, place: &str) -> bool {
     let Some((first, body)) = text.split_once('\n') else { return false };
     first.strip_prefix(place).is_some_and(|sum| sum == crc32(body.as_bytes()))

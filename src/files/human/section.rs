@@ -393,7 +393,9 @@ impl<'a> Section<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
+
+    use crate::files::human::Document;
 
     #[test]
     fn tables_keep_the_order_of_the_file_and_unknown_keys_are_refused_with_the_nearest() {
