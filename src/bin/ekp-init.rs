@@ -102,7 +102,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         }
     }
     cli::out(&format!("{root}\n"));
-    args.voice.say(&setup::next_steps(&prepared));
+    args.voice.say(&setup::next_steps(&prepared, &site));
     Ok(Exit::Done)
 }
 

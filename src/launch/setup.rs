@@ -1,13 +1,15 @@
 //! What `ekp-init` adds to the science of a run folder: the site, the scripts, the Makefile.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::experiment::load;
 use crate::explain::one_of;
 use crate::files::{FileError, publish};
 use crate::launch::dry_run::core_time;
+use crate::launch::queue::{Patience, Queue, QueueError};
 use crate::launch::scripts::{self, ScriptContext};
-use crate::launch::site::{Job, Site};
+use crate::launch::site::{Chain, Job, Site};
 use crate::launch::{LaunchError, tools};
 use crate::machine;
 use crate::models::external::External;
@@ -16,6 +18,8 @@ use crate::steps::{Run, trial};
 
 /// Elements of an array when the site does not say: more is a burden for the scheduler, not a help.
 const ELEMENTS: u32 = 40;
+/// A controller that does not answer in this time is not waited for.
+const ANSWER: Duration = Duration::from_secs(5);
 /// From this many members on an element runs several of them.
 const MANY: u32 = 1000;
 
@@ -82,13 +86,44 @@ pub fn context(prepared: &Prepared, site: &Site, made_by: &str) -> Result<Script
 /// # Errors
 /// As [`init::check`] and [`init::make`].
 pub fn make(request: &Request, site: &Site, made_by: &str) -> Result<(Prepared, Made), LaunchError> {
-    let prepared = init::check(request)?;
-    let context = context(&prepared, site, made_by)?;
-    let mut files = scripts::render(&context, site)?;
+    let mut prepared = init::check(request)?;
+    let (site, notes) = suited(site, &prepared);
+    prepared.warnings.extend(notes);
+    let context = context(&prepared, &site, made_by)?;
+    let mut files = scripts::render(&context, &site)?;
     files.push(("Makefile".into(), scripts::makefile(&context)?));
     files.push(("site.toml".into(), site.text()));
     let made = init::make(&prepared, &files)?;
     Ok((prepared, made))
+}
+
+/// The site as the cluster's limits allow it, where Slurm is on this machine and answers; what was changed.
+fn suited(site: &Site, prepared: &Prepared) -> (Site, Vec<String>) {
+    let (mut site, mut notes) = (site.clone(), Vec::new());
+    let queue = Queue { patience: Patience { call: ANSWER, pauses: Vec::new() }, clients: None };
+    let Ok(limits) = queue.limits() else { return (site, notes) };
+    let slurm = &mut site.slurm;
+    if let Some(size) = limits.max_array_size.filter(|&size| size >= 2 && size < slurm.max_array_size) {
+        notes.push(format!("`max_array_size = {size}` in site.toml: the largest this cluster allows"));
+        slurm.max_array_size = size;
+    }
+    let id = &prepared.identity;
+    let elements = u64::from(id.members.div_ceil(per_element(id.members, id.pack, &site)));
+    let jobs = (elements + 1) * u64::from(id.iterations);
+    if site.slurm.chain == Chain::UpFront && !limits.fits(jobs) {
+        let many = format!("{jobs} jobs at once are too many for this cluster's queue");
+        if site.slurm.submit_from_jobs {
+            site.slurm.chain = Chain::Rolling;
+            notes.push(format!(
+                "{many}: `chain = \"rolling\"` in site.toml, each update submits the next iteration"
+            ));
+        } else {
+            notes.push(format!(
+                "{many}: set `members_per_task` in site.toml, so that each runs several members"
+            ));
+        }
+    }
+    (site, notes)
 }
 
 /// What an experiment is, in one line.
@@ -106,11 +141,12 @@ pub fn summary(prepared: &Prepared) -> String {
 }
 
 /// What to type next.
-pub fn next_steps(prepared: &Prepared) -> String {
+pub fn next_steps(prepared: &Prepared, site: &Site) -> String {
     let root = shown(&prepared.root);
+    let submit = if site.slurm.submit_from_jobs { "sbatch" } else { "bash" };
     format!(
         "next:  ekp-launch {root}                        on this machine\n\
-         or:    cd {root} && sbatch ekp_calibration.sbatch"
+         or:    cd {root} && {submit} ekp_calibration.sbatch"
     )
 }
 
@@ -220,19 +256,10 @@ pub fn test_only(prepared: &Prepared, site: &Site, verbose: bool) -> Vec<String>
         {
             let path = folder.join(name);
             let _ = std::fs::write(&path, text);
-            let said = std::process::Command::new("sbatch")
-                .arg("--test-only")
-                .arg(&path)
-                .current_dir(&folder)
-                .output();
-            if let Ok(said) = said {
-                let text = String::from_utf8_lossy(&said.stderr);
-                let what =
-                    text.lines().last().unwrap_or("accepted").trim_start_matches("sbatch: ").to_owned();
-                lines.push(format!(
-                    "{name}: {}{what}",
-                    if said.status.success() { "" } else { "refused by sbatch: " }
-                ));
+            match Queue::default().test(&folder, name) {
+                Ok(said) => lines.push(format!("{name}: {said}")),
+                Err(QueueError::NotHere { .. }) => {}
+                Err(refusal) => lines.push(format!("{name}: {refusal}")),
             }
         }
         let _ = std::fs::remove_dir_all(&folder);
