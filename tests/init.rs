@@ -359,9 +359,9 @@ fn completions_and_manual_pages_are_written_for_every_tool() {
     }
     let folder = Folder::new("manual");
     program(&manual, folder.path()).args(["out"]).succeeds();
-    for name in ["ekp-init", "ekp-init-ensemble", "ekp-run-member", "ekp-update", "ekp-worker", "ekp-launch"]
-    {
-        let page = fs::read_to_string(folder.path().join(format!("out/man1/{name}.1"))).unwrap();
+    let tools = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin")).unwrap().flatten();
+    for name in tools.map(|entry| entry.path().file_stem().unwrap().to_string_lossy().into_owned()) {
+        let page = fs::read_to_string(folder.path().join(format!("out/man/{name}.1"))).unwrap();
         assert!(page.contains(".SH SYNOPSIS") && page.contains(&name.replace('-', "\\-")), "{page}");
         for file in [format!("bash/{name}.bash"), format!("zsh/_{name}"), format!("fish/{name}.fish")] {
             assert!(folder.path().join("out").join(&file).is_file(), "{file}");
