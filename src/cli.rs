@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::explain::{Exit, Explain};
+use crate::files::Iteration;
 
 pub use crate::report::table::{short, table};
 
@@ -43,6 +44,39 @@ impl Voice {
             self.say(&format!("warning: {warning}"));
         }
     }
+}
+
+/// For clap: an iteration's number.
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn iteration(text: &str) -> Result<Iteration, String> {
+    text.parse().map_err(|_| "allowed: a number, as in the folder's name (`3` for `iteration_003`)".into())
+}
+
+/// For clap: a number from 1 on.
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn from_one(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|&n| n >= 1).ok_or_else(|| "allowed: a number from 1 on".into())
+}
+
+/// For clap: seconds, above zero.
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let fits = |s: &f64| *s > 0.0 && s.is_finite();
+    text.parse().ok().filter(fits).ok_or_else(|| "allowed: seconds, above 0".into())
+}
+
+/// For clap: threads of one process.
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn threads(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=4096).contains(n)).ok_or_else(|| "allowed: 1 to 4096".into())
 }
 
 /// Colour on stderr: a terminal, and nobody said `NO_COLOR`.

@@ -4,6 +4,7 @@
 //! line of a file that a person wrote. Not here: any concrete error of a room.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,6 +63,22 @@ impl Source {
     }
 }
 
+/// Bytes of a user's file: where a value came from, kept to point at when it turns out wrong later.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The file
+    pub source: Arc<Source>,
+    /// Bytes in it
+    pub span: Range<usize>,
+}
+
+impl Place {
+    /// A fault here, as [`Marked::new`].
+    pub fn marked(&self, title: impl Into<String>, label: impl Into<String>) -> Marked {
+        Marked::new(&self.source, self.span.clone(), title, label)
+    }
+}
+
 /// A fault in a user's file: exit code 2, with file, line, what was found and what is allowed.
 #[derive(Debug, Clone)]
 pub struct Marked {
@@ -80,8 +97,9 @@ impl Marked {
         title: impl Into<String>,
         label: impl Into<String>,
     ) -> Self {
-        let length = source.text.len();
-        let span = span.start.min(length)..span.end.min(length).max(span.start.min(length));
+        // Whole characters, within the text: a picture of anything else would be none.
+        let start = source.text.floor_char_boundary(span.start);
+        let span = start..source.text.ceil_char_boundary(span.end).max(start);
         let source = Arc::clone(source);
         Self { source, span, title: title.into(), label: label.into(), hint: None }
     }
@@ -111,7 +129,9 @@ impl Marked {
     /// The marked line as a picture of several lines, without the title.
     pub fn picture(&self, colour: bool) -> String {
         use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-        let path = self.source.path.to_string_lossy();
+        // As a person here would type it: a full path pushes the message off the screen.
+        let here = std::env::current_dir().unwrap_or_default();
+        let path = self.source.path.strip_prefix(&here).unwrap_or(&self.source.path).to_string_lossy();
         let snippet = Snippet::source(self.source.text.as_str())
             .path(path)
             .annotation(AnnotationKind::Primary.span(self.span.clone()).label(self.label.as_str()));
@@ -145,9 +165,40 @@ impl Explain for Marked {
 /// The entry of `allowed` that a person most likely meant by `found`, if any is near.
 pub fn nearest<'a>(found: &str, allowed: &[&'a str]) -> Option<&'a str> {
     let fold = |s: &str| s.to_lowercase().replace(['-', ' '], "_");
-    let near = |a: &str| edits(&fold(found), &fold(a));
+    let found = fold(found);
+    let near = |a: &str| edits(&found, &fold(a));
+    // `retry` means `retries`: the same beginning counts as much as few edits.
+    let begins = |a: &str| found.chars().zip(fold(a).chars()).take_while(|(x, y)| x == y).count() >= 4;
     let best = allowed.iter().min_by_key(|a| near(a))?;
-    (near(best) <= 1 + found.chars().count() / 3).then_some(*best)
+    (near(best) <= 1 + found.chars().count() / 3 || begins(best)).then_some(*best)
+}
+
+/// What the system says, as a part of our sentence: without its number and capital letter.
+pub fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => return "no such file or folder".into(),
+        io::ErrorKind::IsADirectory => return "it is a folder".into(),
+        io::ErrorKind::NotADirectory => return "a part of the path is a file, not a folder".into(),
+        _ => {}
+    }
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        // An abbreviation keeps its capitals.
+        Some(first) if !letters.as_str().starts_with(char::is_uppercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// A number as a person writes it in TOML: `3`, `0.1`, `1e-300`, `nan`.
+pub fn plain(x: f64) -> String {
+    if x.is_nan() {
+        return "nan".into();
+    }
+    if x.fract() == 0.0 && x.abs() < 1e15 { format!("{x}") } else { format!("{x:?}") }
 }
 
 /// Levenshtein distance.
@@ -197,5 +248,13 @@ mod tests {
         assert_eq!(nearest("membres", &["members", "iterations"]), Some("members"));
         assert_eq!(nearest("nan-tolerance", &["nan_tolerance", "quorum"]), Some("nan_tolerance"));
         assert_eq!(nearest("zzz", &["members", "iterations"]), None);
+        assert_eq!(nearest("retry", &["lost", "nan_tolerance", "quorum", "retries"]), Some("retries"));
+    }
+
+    #[test]
+    fn the_words_of_the_system_become_a_part_of_a_sentence() {
+        assert_eq!(reason(&io::Error::from_raw_os_error(libc::ELOOP)), "too many levels of symbolic links");
+        assert_eq!(reason(&io::Error::from_raw_os_error(libc::ENOENT)), "no such file or folder");
+        assert_eq!([0.1, 3.0, 1e-300, f64::NAN].map(plain), ["0.1", "3", "1e-300", "nan"]);
     }
 }

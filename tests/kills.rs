@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::strace::{record, strace, there};
+use crate::support::strace::{record, strace, strace_alone, there};
 use crate::support::{Folder, Study, TestRun, same_science, tool};
 
 /// Everything that changes what is on a disk.
@@ -36,9 +36,9 @@ struct Scene {
 }
 
 impl Stage {
-    /// A study of three members and two iterations.
-    fn new() -> Self {
-        let study = Study::sinusoid("study").members(3).iterations(2);
+    /// With three members and two iterations.
+    fn new(study: Study) -> Self {
+        let study = study.members(3).iterations(2);
         let folder = Folder::new("stage");
         let place = folder.path().join("study");
         let quiet = TestRun { path: folder.path().join("quiet/run") };
@@ -65,19 +65,22 @@ impl Stage {
     }
 
     /// Hit each call of a scene once; returns how many points there were.
-    fn every_point(&self, scene: &Scene, fault: Fault) -> usize {
+    fn every_point(&self, scene: &Scene, fault: Fault, every: usize) -> usize {
         let run = TestRun { path: self.place.join("run") };
         self.set(&scene.before);
         let (ended, calls) = record(CALLS, scene.tool, &self.place, scene.args);
         ended.code(0);
+        // The tool itself, not the model it starts
+        let own = calls.first().map(|c| c.pid.clone());
+        let calls = calls.into_iter().filter(|c| Some(&c.pid) == own.as_ref());
         let points: Vec<_> =
-            calls.into_iter().filter(|c| c.changes() && c.succeeded() && fault.may_hit(&c.name)).collect();
+            calls.filter(|c| c.changes() && c.succeeded() && fault.may_hit(&c.name)).step_by(every).collect();
         for point in &points {
             self.set(&scene.before);
             let inject = format!("inject={}:{}:when={}", point.name, fault.word(), point.number);
             let options = ["-e", &format!("trace={}", point.name), "-e", &inject];
             let log = self.folder.path().join("log");
-            let ended = strace(&options, &log, scene.tool, &self.place).args(scene.args).run();
+            let ended = strace_alone(&options, &log, scene.tool, &self.place).args(scene.args).run();
             let what = format!("{} {fault:?} at {} {}({}", scene.tool, point.number, point.name, point.text);
             match fault {
                 Fault::Kill => assert_eq!(ended.output.status.signal(), Some(libc::SIGKILL), "{what}"),
@@ -86,7 +89,8 @@ impl Stage {
                 Fault::Full => {
                     let said = ended.err();
                     assert_eq!(ended.output.status.code(), Some(1), "{what}\n{said}");
-                    assert_eq!(said.matches("error: cannot ").count(), 1, "{what}: one error\n{said}");
+                    assert_eq!(said.matches("error: ").count(), 1, "{what}: one error\n{said}");
+                    assert!(said.contains("cannot ") && said.contains("No space left"), "{what}\n{said}");
                     assert!(said.contains("hint: the disk is full: free space"), "{what}\n{said}");
                     let named =
                         [self.place.to_str().unwrap(), "run"].iter().any(|p| said.contains(&format!("`{p}")));
@@ -173,11 +177,19 @@ fn everywhere(fault: Fault) {
     if !there() {
         return;
     }
-    let stage = Stage::new();
-    let points: Vec<(&str, usize)> = SCENES
+    let stage = Stage::new(Study::sinusoid("study"));
+    let mut points: Vec<(&str, usize)> = SCENES
         .iter()
-        .map(|(name, call, before)| (*name, stage.every_point(&stage.scene(name, *call, before), fault)))
+        .map(|(name, call, before)| {
+            // A full disk is met by each tool above; a launch makes the same calls.
+            let every = if *name == "launch" && fault == Fault::Full { 3 } else { 1 };
+            (*name, stage.every_point(&stage.scene(name, *call, before), fault, every))
+        })
         .collect();
+    // A program of its own: a working folder, links, a log
+    let stage = Stage::new(Study::external("external"));
+    let scene = stage.scene("member", MEMBER, &[INIT, ENSEMBLE]);
+    points.push(("external", stage.every_point(&scene, fault, 1)));
     eprintln!("{fault:?}: {points:?}");
     // Each publication has several points: a list that shrinks has lost sight of them.
     assert!(points.iter().all(|(_, n)| *n >= 5), "{points:?}");
@@ -191,4 +203,69 @@ fn killed_at_any_point_the_run_ends_with_the_same_bytes() {
 #[test]
 fn on_a_full_disk_each_tool_says_so_and_the_run_ends_with_the_same_bytes() {
     everywhere(Fault::Full);
+}
+
+#[test]
+fn where_links_are_refused_a_name_is_reserved_and_a_kill_in_between_does_not_block_the_run() {
+    if !there() {
+        return;
+    }
+    let stage = Stage::new(Study::sinusoid("links"));
+    let refused = "inject=linkat:error=EPERM";
+    let mut points = 0;
+    for (name, call, before) in [SCENES[2], SCENES[3]] {
+        let scene = stage.scene(name, call, before);
+        let log = stage.folder.path().join("log");
+        // At each rename: what was reserved before it stays empty
+        for when in 1.. {
+            stage.set(&scene.before);
+            let inject = format!("inject=rename:signal=SIGKILL:when={when}");
+            let options = ["-e", "trace=linkat,rename", "-e", refused, "-e", &inject];
+            let ended = strace(&options, &log, scene.tool, &stage.place).args(scene.args).run();
+            let options = ["-e", "trace=linkat", "-e", refused];
+            let resumed = strace(&options, &log, "ekp-launch", &stage.place).args(LAUNCH.1).run();
+            resumed.code(0);
+            same_science(&stage.quiet, &TestRun { path: stage.place.join("run") });
+            if ended.output.status.success() {
+                break;
+            }
+            points += 1;
+        }
+    }
+    assert!(points >= 5, "{points}");
+}
+
+#[test]
+fn what_must_survive_a_power_loss_is_synced_before_it_gets_its_name() {
+    if !there() {
+        return;
+    }
+    let stage = Stage::new(Study::sinusoid("synced"));
+    stage.set(&stage.folder.path().join("fresh"));
+    let mut synced = Vec::new();
+    for (tool, args) in [INIT, LAUNCH] {
+        let log = stage.folder.path().join("log");
+        strace(&["-y", "-e", "trace=fsync,fdatasync"], &log, tool, &stage.place).args(args).succeeds();
+        let text = fs::read_to_string(&log).unwrap();
+        synced.extend(text.lines().filter_map(|l| Some(l.split_once('<')?.1.split_once('>')?.0.to_owned())));
+    }
+    for name in [
+        "run.toml",
+        "experiment.toml",
+        "priors.toml",
+        "observation.toml",
+        "ensemble.bin",
+        "state.bin",
+        ".update.toml",
+        ".stop.toml",
+    ] {
+        let file = |path: &&String| path.rsplit('/').next().is_some_and(|last| last.starts_with(name));
+        assert!(synced.iter().find(file).is_some(), "`{name}` is not synced: {synced:#?}");
+    }
+    // And the folders in which names appear
+    for folder in ["study", "run", "iteration_000"] {
+        assert!(synced.iter().any(|p| p.ends_with(&format!("/{folder}"))), "`{folder}`: {synced:#?}");
+    }
+    // Outcomes are not: a checksum and another run are cheaper
+    assert!(!synced.iter().any(|p| p.contains("/.data.toml")), "{synced:#?}");
 }

@@ -11,7 +11,7 @@ use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
 use ekp::launch::LaunchError;
 use ekp::launch::queue::QueueError;
-use ekp::launch::slurm::Scheduler;
+use ekp::launch::slurm::{Scheduler, submissions};
 use ekp::report::table::count;
 use ekp::steps::{Run, cancel, due};
 
@@ -69,6 +69,10 @@ fn jobs(args: &Args, run: &Run, rest: bool) -> Result<String, LaunchError> {
         Ok(jobs) => Ok(format!("{} taken out of the queue", count(jobs, "job"))),
         Err(LaunchError::Queue(QueueError::NotHere { .. })) => {
             Ok("no Slurm on this machine; what runs elsewhere stops at its next step".into())
+        }
+        // Nothing of this run was ever submitted: a Slurm that does not work is no fault of ours.
+        Err(LaunchError::Queue(e)) if submissions(&run.dir)?.is_empty() => {
+            Ok(format!("no word on jobs: {e}"))
         }
         Err(other) => Err(other),
     }

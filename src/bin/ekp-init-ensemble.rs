@@ -13,7 +13,7 @@ use ekp::steps::{Run, StepError, ensemble};
 
 /// Step 0: draw the first ensemble from the prior
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Example:\n  ekp-init-ensemble runs/sinusoid")]
+#[command(name = "ekp-init-ensemble", version, after_help = "Example:\n  ekp-init-ensemble runs/sinusoid")]
 pub(crate) struct Args {
     /// Run folder, as made by `ekp-init`
     #[arg(default_value = ".")]

@@ -9,13 +9,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
-use ekp::launch::{LaunchError, setup};
+use ekp::launch::{LaunchError, setup, test_only};
 use ekp::steps::init::{self, Made, Request};
 use ekp::steps::{Run, StepError};
 
 /// Make a run folder from one experiment file
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-init",
     version,
     after_help = "Examples:
   ekp-init --new etki my_study          starter files in the folder my_study
@@ -25,9 +26,8 @@ use ekp::steps::{Run, StepError};
   ekp-init --extend iterations=20 RUN   more iterations for a run"
 )]
 pub(crate) struct Args {
-    /// The experiment (a folder means `experiment.toml` in it); with --new the folder to make
-    #[arg(default_value = "experiment.toml")]
-    experiment: PathBuf,
+    /// The experiment, or its folder [default: experiment.toml]; with --new the folder to make, with --extend the run
+    experiment: Option<PathBuf>,
     /// The run folder to make [default: runs/<name> beside the experiment]
     run: Option<PathBuf>,
     /// Change a value of the experiment: `algorithm.members=40`
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// The machine: partition, account, modules [default: site.toml beside the experiment]
     #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
-    /// Check everything, make nothing
+    /// Check everything (where Slurm is, also that it takes the jobs), make nothing
     #[arg(long, conflicts_with_all = ["try_", "new", "extend"])]
     check: bool,
     /// Run one member at the centre of the prior through the real command; publish nothing
@@ -67,11 +67,11 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     if let Some(extension) = &args.extend {
         return extend(args, extension);
     }
-    let experiment = if args.experiment.is_dir() {
-        args.experiment.join("experiment.toml")
-    } else {
-        args.experiment.clone()
-    };
+    let mut experiment = args.experiment.clone().unwrap_or_else(|| "experiment.toml".into());
+    if experiment.is_dir() {
+        experiment.push("experiment.toml");
+    }
+    no_run(&experiment)?;
     let from = args.from.as_deref().map(fork).transpose()?;
     let request =
         Request { experiment: experiment.clone(), run: args.run.clone(), settings: args.set.clone(), from };
@@ -81,7 +81,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         setup::context(&prepared, &site, "")?;
         args.voice.warn(&prepared.warnings);
         args.voice.say(&setup::summary(&prepared));
-        setup::test_only(&prepared, &site, args.voice.verbose).iter().for_each(|line| args.voice.say(line));
+        test_only::test_only(&prepared, &site)?.iter().for_each(|line| args.voice.say(line));
         return Ok(Exit::Done);
     }
     if args.try_ {
@@ -101,15 +101,39 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
             args.voice.say("the run is there already, with this experiment: scripts and site written anew")
         }
     }
+    if made != Made::New {
+        args.voice.warn(Run::open(&prepared.root)?.other_tools().as_slice());
+    }
     cli::out(&format!("{root}\n"));
     args.voice.say(&setup::next_steps(&prepared, &site));
     Ok(Exit::Done)
 }
 
+/// The copy in a run folder is no experiment to begin from: its model lies elsewhere.
+fn no_run(experiment: &Path) -> Result<(), LaunchError> {
+    let folder = match experiment.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    if !folder.join("run.toml").is_file() {
+        return Ok(());
+    }
+    let shown = setup::shown(folder);
+    Err(refused(
+        format!("`{}` is a run folder already", folder.display()),
+        &format!(
+            "`ekp-launch {shown}` carries it on; a new run begins from the experiment outside, or with `--from {shown}:N`"
+        ),
+    ))
+}
+
 fn fork(text: &str) -> Result<(PathBuf, u32), LaunchError> {
     let parsed = text.rsplit_once(':').and_then(|(run, n)| Some((PathBuf::from(run), n.parse().ok()?)));
     parsed.ok_or_else(|| {
-        refused(format!("`--from {text}` names no iteration of a run"), "write `--from RUN:3`")
+        refused(
+            format!("`--from {text}` names no iteration of a run"),
+            "write `--from RUN:3`: a run folder, a colon, a number",
+        )
     })
 }
 
@@ -118,18 +142,21 @@ fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
     let iterations = iterations.ok_or_else(|| {
         refused(format!("`--extend {extension}` is not understood"), "write `--extend iterations=20 RUN`")
     })?;
-    let folder =
-        if args.experiment == Path::new("experiment.toml") { Path::new(".") } else { &args.experiment };
+    let folder = args.experiment.as_deref().unwrap_or(Path::new("."));
     let run = Run::open(folder)?;
-    init::extend(&run, iterations)?;
+    args.voice.warn(run.other_tools().as_slice());
+    let new = init::extend(&run, iterations)?;
     setup::rewrite(&run)?;
-    args.voice.say(&format!("the run has {iterations} iterations now; submit or launch it again to go on"));
+    args.voice.say(&if new {
+        format!("the run has {iterations} iterations now; submit or launch it again to go on")
+    } else {
+        format!("the run has {iterations} iterations already: nothing changed")
+    });
     Ok(Exit::Done)
 }
 
 fn starter(args: &Args, method: &str) -> Result<Exit, LaunchError> {
-    let folder =
-        if args.experiment == Path::new("experiment.toml") { Path::new(method) } else { &args.experiment };
+    let folder = args.experiment.as_deref().unwrap_or(Path::new(method));
     let files = setup::starter(method, folder)?;
     for file in files {
         args.voice.say(&format!("wrote `{}`", file.display()));

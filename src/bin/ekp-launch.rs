@@ -25,6 +25,7 @@ use ekp::steps::{Run, Stopped, Update, reopen};
 /// Carry a run out, or on, to its end
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-launch",
     version,
     after_help = "Examples:
   ekp-launch experiment.toml           makes the run folder, runs it with a pool of worker processes
@@ -44,8 +45,8 @@ pub(crate) struct Args {
     #[arg(long, value_parser = workers::parse, allow_hyphen_values = true)]
     workers: Option<Workers>,
     /// Threads of each member [default: site.toml, else 1]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    threads: Option<u32>,
+    #[arg(long, value_parser = cli::threads)]
+    threads: Option<usize>,
     /// Do what is due and return: 0 closed, 3 running
     #[arg(long, conflicts_with = "next")]
     once: bool,
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<Exit, LaunchError> {
     let run = Run::open(&folder(args)?)?;
     let note = |text: &str| args.voice.say(text);
+    args.voice.warn(run.other_tools().as_slice());
     if let Some([record, ids]) = args.submitted.as_deref() {
         Scheduler::new(&run, &note)?.submitted(record.parse().unwrap_or(0), ids)?;
         return Ok(Exit::Done);
@@ -116,7 +118,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         }
         return Ok(Exit::Done);
     }
-    let threads = args.threads.unwrap_or(site.local.threads).max(1) as usize;
+    let threads = args.threads.unwrap_or(site.local.threads as usize).max(1);
     let workers = workers::count(args.workers.unwrap_or(site.local.workers), threads);
     let stop = signals::stop_flag().map_err(|e| LaunchError::Carrier {
         what: format!("cannot listen to signals: {e}"),

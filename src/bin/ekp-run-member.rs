@@ -19,6 +19,7 @@ use ekp::steps::{Run, StepError, trial};
 /// Run members of one iteration
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-run-member",
     version,
     after_help = "Examples:
   ekp-run-member . -i 3 -m 7                   run it, if it has no outcome
@@ -31,16 +32,16 @@ pub(crate) struct Args {
     #[arg(default_value = ".")]
     run: PathBuf,
     /// Iteration, as in the folder's name
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = cli::iteration, allow_negative_numbers = true)]
     iteration: Iteration,
     /// Members, counted from 1: `7`, `1-64`, `3,7,9`
     #[arg(short, long, required_unless_present = "element")]
     members: Option<Members>,
     /// In scripts: array element, from 1
-    #[arg(long, requires = "per_element", conflicts_with = "members", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, requires = "per_element", conflicts_with = "members", value_parser = cli::from_one)]
     element: Option<u32>,
     /// In scripts: members of one array element
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = cli::from_one)]
     per_element: Option<u32>,
     /// Run even if there is an outcome, and replace it
     #[arg(long)]
@@ -58,14 +59,10 @@ pub(crate) struct Args {
     #[arg(long)]
     strict: bool,
     /// Threads: of the model, or members at once for a built-in model
-    #[arg(long, env = "SLURM_CPUS_PER_TASK", default_value_t = 1, value_parser = threads)]
+    #[arg(long, env = "SLURM_CPUS_PER_TASK", default_value_t = 1, value_parser = cli::threads)]
     threads: usize,
     #[command(flatten)]
     voice: Voice,
-}
-
-fn threads(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| (1..=4096).contains(n)).ok_or_else(|| "allowed: 1 to 4096".into())
 }
 
 #[allow(dead_code, reason = "the generator of manual pages includes this file")]
@@ -77,7 +74,7 @@ fn run(args: &Args) -> Result<Exit, StepError> {
     let run = Run::open(&args.run)?;
     let members = match (&args.members, args.element, args.per_element) {
         (Some(members), ..) => members.clone(),
-        (None, Some(element), Some(per)) => Members::of_element(element, per, run.dir.identity.members),
+        (None, Some(element), Some(per)) => element_members(&run, element, per)?,
         _ => Members::new(Vec::new()),
     };
     if args.element.is_some() {
@@ -128,6 +125,21 @@ fn run(args: &Args) -> Result<Exit, StepError> {
         args.voice.say(&format!("{who}{text}"));
     })?;
     Ok(if args.strict && failed.into_inner() > 0 { Exit::Failed } else { Exit::Done })
+}
+
+fn element_members(run: &Run, element: u32, per: u32) -> Result<Members, StepError> {
+    let total = run.dir.identity.members;
+    let members = Members::of_element(element, per, total);
+    if members.is_empty() {
+        return Err(StepError::Refused {
+            what: format!(
+                "there is no element {element}: {total} members, {per} each, are {}",
+                total.div_ceil(per)
+            ),
+            hint: "submit the array as `ekp_calibration.sbatch` does".into(),
+        });
+    }
+    Ok(members)
 }
 
 fn scratch(

@@ -16,6 +16,7 @@ use ekp::steps::{Run, StepError, Update};
 /// Close an iteration and make the next one
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-update",
     version,
     after_help = "Example:
   ekp-update . -i 3            exit 3 while a member has no outcome
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     #[arg(default_value = ".")]
     run: PathBuf,
     /// Iteration, as in the folder's name
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = cli::iteration, allow_negative_numbers = true)]
     iteration: Iteration,
     /// The members' jobs have ended: look again for a while, then count the rest as lost
     #[arg(long)]

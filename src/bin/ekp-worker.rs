@@ -20,6 +20,7 @@ use ekp::steps::{Run, StepError};
 /// A worker of a pool: runs open members until none is left
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-worker",
     version,
     after_help = "Examples:
   srun -n 64 ekp-worker RUN              a pool of 64 for the open iteration
@@ -31,19 +32,19 @@ pub(crate) struct Args {
     #[arg(default_value = ".")]
     run: PathBuf,
     /// Only this iteration
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = cli::iteration, allow_negative_numbers = true)]
     iteration: Option<Iteration>,
     /// Close iterations too, and go on to the end of the run
     #[arg(long, conflicts_with = "iteration")]
     to_end: bool,
     /// Which worker this is, from 1 [default: from the environment of srun or mpirun]
-    #[arg(long)]
+    #[arg(long, value_parser = cli::from_one)]
     rank: Option<u32>,
     /// Threads of one member
-    #[arg(long, env = "SLURM_CPUS_PER_TASK", default_value_t = 1)]
+    #[arg(long, env = "SLURM_CPUS_PER_TASK", default_value_t = 1, value_parser = cli::threads)]
     threads: usize,
     /// A lease not renewed for so many seconds is taken over
-    #[arg(long, default_value_t = 60.0, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = cli::seconds)]
     lease: f64,
     /// For `ekp-launch`: take lines `ITERATION MEMBERS` on standard input
     #[arg(long, hide = true)]

@@ -87,7 +87,7 @@ fn schedule(section: &Section<'_>) -> Result<Schedule, Marked> {
     let terminate_at = match section.opt::<f64>("terminate_at")? {
         Some(t) if t > 0.0 => t,
         Some(t) => {
-            let label = format!("found {t}, allowed: a positive number, or inf");
+            let label = format!("found {}, allowed: a positive number, or inf", crate::explain::plain(t));
             return Err(section.wrong("terminate_at", "`terminate_at` is out of range", label));
         }
         None => 1.0,

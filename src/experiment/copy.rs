@@ -37,9 +37,17 @@ pub fn with_settings(text: &str, settings: &[String]) -> Result<String, Experime
         let wrong = |why: &str| ExperimentError::Setting { setting: setting.clone(), why: why.into() };
         let (path, value) = setting.split_once('=').ok_or_else(|| wrong("it has no `=`"))?;
         let value = value.trim();
-        // A bare word is a string: shells eat quotes.
+        if value.is_empty() {
+            return Err(wrong("it has no value; an empty text is `\"\"`"));
+        }
+        // A bare word is a string: shells eat quotes. What opens like TOML must be TOML.
         let value: Value = match value.parse() {
             Ok(value) => value,
+            Err(_) if value.starts_with(['[', '{', '"', '\'']) => {
+                return Err(wrong(
+                    "its value is not closed, or has a fault inside; does the shell see the quotes?",
+                ));
+            }
             Err(_) => Value::from(value),
         };
         let keys: Vec<&str> = path.split('.').map(str::trim).collect();
@@ -157,7 +165,7 @@ mod tests {
         let text = "# why\nname = \"a\"\n[algorithm]\nmembers = 20 # few\n";
         let settings = ["algorithm.members=40".into(), "failures.quorum=0.9".into(), "name=b".into()];
         let set = with_settings(text, &settings).unwrap();
-        assert!(set.contains("# why") && set.contains("members = 40"), "{set}");
+        assert!(set.contains("# why") && set.contains("members = 40 # few"), "{set}");
         assert!(set.contains("[failures]\nquorum = 0.9") && set.contains("name = \"b\""), "{set}");
         assert!(with_settings(text, &["nothing".into()]).is_err());
         assert!(with_settings(text, &["name.x=1".into()]).is_err());

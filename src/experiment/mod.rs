@@ -10,11 +10,11 @@ mod model;
 
 use std::path::{Path, PathBuf};
 
-use crate::explain::{Explain, Marked};
+use crate::explain::{Explain, Marked, Place, reason};
 use crate::files::FileError;
-use crate::files::human::{Document, Section};
+use crate::files::human::{Document, Names, Section};
 use crate::kalman::Kalman;
-use crate::problem::{Observation, Prior, Problem};
+use crate::problem::{Observation, Prior, Problem, observation};
 
 pub use algorithm::METHODS;
 pub use copy::{Difference, differences, run_copy, with_settings};
@@ -29,6 +29,12 @@ pub enum ExperimentError {
     /// A file cannot be read
     #[error(transparent)]
     File(#[from] FileError),
+    /// There is no experiment where one was named
+    #[error("there is no experiment `{}`", path.display())]
+    Absent {
+        /// As typed, or the default
+        path: PathBuf,
+    },
     /// A `--set` that names nothing
     #[error("`--set {setting}`: {why}")]
     Setting {
@@ -50,6 +56,9 @@ impl Explain for ExperimentError {
         match self {
             Self::Marked(e) => Explain::hint(e.as_ref()),
             Self::File(e) => e.hint(),
+            Self::Absent { .. } => Some(
+                "name it: `ekp-init path/experiment.toml`; or start one: `ekp-init --new etki DIR`".into(),
+            ),
             Self::Setting { .. } => {
                 Some("write `--set algorithm.members=40`: a key with its tables, then a TOML value".into())
             }
@@ -99,6 +108,41 @@ pub struct Failures {
     pub nan_tolerance: f64,
 }
 
+/// A file that the experiment names.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// As written, relative to the folder of the experiment
+    pub path: PathBuf,
+    /// Where it is named
+    pub place: Place,
+}
+
+impl Named {
+    fn read(section: &Section<'_>) -> Result<Self, Marked> {
+        let path: String = section.need("file")?;
+        if path.is_empty() {
+            return Err(section.wrong("file", "`file` is empty", "allowed: a path, relative to this file"));
+        }
+        Ok(Self { path: path.into(), place: section.place("file") })
+    }
+
+    /// The document, seen from `folder`.
+    fn load(&self, folder: &Path) -> Result<Document, Marked> {
+        let path = folder.join(&self.path);
+        let bytes = std::fs::read(&path).map_err(|error| {
+            let label = format!("`{}`: {}", path.display(), reason(&error));
+            let fault = self.place.marked("this file cannot be read", label);
+            match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    fault.hint("paths are relative to the folder of the file they stand in")
+                }
+                _ => fault,
+            }
+        })?;
+        Document::from_bytes(&path, bytes)
+    }
+}
+
 /// `experiment.toml`, checked.
 pub struct Experiment {
     /// Name of the run
@@ -108,11 +152,11 @@ pub struct Experiment {
     /// The forward model
     pub model: Model,
     /// `priors.toml`
-    pub prior_file: PathBuf,
+    pub prior_file: Named,
     /// Order and subset of parameters
-    pub prior_names: Option<Vec<String>>,
+    pub prior_names: Option<Names>,
     /// `observation.toml`
-    pub observation_file: PathBuf,
+    pub observation_file: Named,
     /// Method, as written
     pub method: String,
     /// The algorithm
@@ -138,7 +182,10 @@ impl Experiment {
     /// The first fault, at its line.
     pub fn read(document: &Document, base: &Path) -> Result<Self, Marked> {
         let top = document.section();
-        schema(&top, "ekp.experiment")?;
+        top.schema("ekp.experiment", 1).map_err(|fault| match top.node("schema") {
+            None => fault.hint("`ekp-init --new etki DIR` writes an experiment to start from"),
+            Some(_) => fault,
+        })?;
         let name = name(&top)?;
         let seed = top
             .integer("seed", 0..=i64::MAX)?
@@ -146,11 +193,11 @@ impl Experiment {
         let model_section = needed(&top, "model")?;
         let model = Model::read(&model_section, base)?;
         let prior = needed(&top, "prior")?;
-        let prior_file: String = prior.need("file")?;
-        let prior_names = prior.opt("names")?;
+        let prior_file = Named::read(&prior)?;
+        let prior_names = Names::read(&prior, "names")?;
         prior.finish()?;
         let observation = needed(&top, "observation")?;
-        let observation_file: String = observation.need("file")?;
+        let observation_file = Named::read(&observation)?;
         observation.finish()?;
         let section = needed(&top, "algorithm")?;
         let algorithm = algorithm::read(&section)?;
@@ -190,9 +237,9 @@ impl Experiment {
             name,
             seed: seed.unsigned_abs(),
             model,
-            prior_file: prior_file.into(),
+            prior_file,
             prior_names,
-            observation_file: observation_file.into(),
+            observation_file,
             method: algorithm.method,
             algorithm: kalman,
             members: algorithm.members,
@@ -217,8 +264,8 @@ impl Experiment {
     /// # Errors
     /// A fault in its file.
     pub fn prior(&self, folder: &Path) -> Result<Prior, ExperimentError> {
-        let document = load(&folder.join(&self.prior_file))?;
-        Ok(Prior::read(&document, self.prior_names.as_deref())?)
+        let document = self.prior_file.load(folder)?;
+        Ok(Prior::read(&document, self.prior_names.as_ref())?)
     }
 
     /// The observation alone.
@@ -226,9 +273,31 @@ impl Experiment {
     /// # Errors
     /// A fault in its file.
     pub fn observation(&self, folder: &Path) -> Result<Observation, ExperimentError> {
-        let path = folder.join(&self.observation_file);
-        let document = load(&path)?;
-        Ok(Observation::read(&document, path.parent().unwrap_or(folder))?)
+        let (document, beside) = self.observation_text(folder)?;
+        Ok(Observation::read(&document, &beside)?)
+    }
+
+    /// The prior as it stands in its file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn prior_text(&self, folder: &Path) -> Result<String, ExperimentError> {
+        Ok(self.prior_file.load(folder)?.source.text.clone())
+    }
+
+    /// The observation as a text that needs no other file; as it stands where it names none.
+    ///
+    /// # Errors
+    /// A fault in its file.
+    pub fn whole_observation(&self, folder: &Path) -> Result<String, ExperimentError> {
+        let (document, beside) = self.observation_text(folder)?;
+        Ok(observation::text::whole(&document, &beside)?)
+    }
+
+    fn observation_text(&self, folder: &Path) -> Result<(Document, PathBuf), Marked> {
+        let document = self.observation_file.load(folder)?;
+        let beside = document.source.path.parent().unwrap_or(folder).to_owned();
+        Ok((document, beside))
     }
 }
 
@@ -238,31 +307,19 @@ impl Experiment {
 /// It cannot be read, or is no TOML.
 pub fn load(path: &Path) -> Result<Document, ExperimentError> {
     let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let why = format!("byte {} is not UTF-8", e.utf8_error().valid_up_to() + 1);
-        FileError::Invalid { path: path.to_owned(), kind: "TOML file", why }
-    })?;
-    Ok(Document::parse(path, &text)?)
+    Ok(Document::from_bytes(path, bytes)?)
 }
 
 fn needed<'a>(top: &Section<'a>, name: &str) -> Result<Section<'a>, Marked> {
     top.section(name)?.ok_or_else(|| {
-        Marked::new(top.source(), 0..0, format!("the table `[{name}]` is missing"), format!("add `[{name}]`"))
+        let title = format!("the table `[{name}]` is missing");
+        if let Some((found, span)) = top.misspelt(name) {
+            return Marked::new(top.source(), span, title, format!("found `[{found}]`"))
+                .hint(format!("did you mean `[{name}]`?"));
+        }
+        Marked::new(top.source(), 0..0, title, format!("add `[{name}]` with its keys to this file"))
             .hint("`ekp-init --new etki DIR` writes a complete experiment to start from")
     })
-}
-
-fn schema(top: &Section<'_>, expected: &'static str) -> Result<(), Marked> {
-    let found: String = top.need("schema")?;
-    if found != expected {
-        return Err(top.wrong(
-            "schema",
-            "this is another kind of file",
-            format!("found `{found}`, allowed: `{expected}`"),
-        ));
-    }
-    top.integer("version", 1..=1)?.ok_or_else(|| top.missing("version", "1"))?;
-    Ok(())
 }
 
 /// Names become folders and job names: letters, digits and `._-` only.

@@ -3,13 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::explain::{Exit, Explain};
+use crate::explain::{Exit, Explain, reason};
 
 /// A file that cannot be read, written, or believed.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The system refused
-    #[error("cannot {verb} `{}`: {source}", path.display())]
+    #[error("cannot {verb} `{}`: {}", path.display(), reason(source))]
     Io {
         /// read, write, …
         verb: &'static str,
@@ -41,10 +41,12 @@ pub enum FileError {
         known: u32,
     },
     /// The folder is no run
-    #[error("`{}` is not a run folder: it has no `run.toml`", path.display())]
+    #[error("`{}` is not a run folder: {why}", path.display())]
     NotARun {
         /// Which folder
         path: PathBuf,
+        /// What it lacks
+        why: String,
     },
     /// An iteration that nobody has made yet
     #[error("iteration {iteration} is not there yet: `{}` is missing", path.display())]
@@ -93,6 +95,9 @@ impl Explain for FileError {
             Self::Invalid { .. } => None,
             Self::Version { .. } => {
                 Some("use the tools that made the run, or make it anew with `ekp-init`".into())
+            }
+            Self::NotARun { why, .. } if why.starts_with("its ") => {
+                Some("take `run.toml` from a copy of the folder, or make the run anew with `ekp-init`".into())
             }
             Self::NotARun { .. } => {
                 Some("`cd` into the run folder, or make one with `ekp-init experiment.toml`".into())

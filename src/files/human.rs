@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::explain::{Marked, Source};
 
-pub use section::{FromNode, Section};
+pub use section::{FromNode, Names, Section};
 
 /// A value with its place in the file.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Value {
         match self {
             Self::Text(_) => "a string",
             Self::Integer(_) => "an integer",
-            Self::Float(_) => "a number",
+            Self::Float(_) => "a decimal number",
             Self::Bool(_) => "a boolean",
             Self::Datetime(_) => "a date",
             Self::Array(_) => "an array",
@@ -100,16 +100,46 @@ impl Document {
         let source = Source::new(path, text);
         let root = DeTable::parse(&source.text).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
+            if error.message().contains("duplicate key") {
+                return Marked::new(
+                    &source,
+                    span,
+                    "a key stands here twice",
+                    "it is there further up already",
+                );
+            }
             Marked::new(&source, span, "this is not TOML", error.message().to_owned())
         })?;
         let root = table(root.get_ref(), &source)?;
         Ok(Self { source, root })
     }
 
+    /// As [`Document::parse`], from the bytes of a file.
+    ///
+    /// # Errors
+    /// A byte that is no text, or a syntax error, at its place.
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, Marked> {
+        Self::parse(path, &text(path, bytes)?)
+    }
+
     /// The top level as a section.
     pub fn section(&self) -> Section<'_> {
         Section::new(&self.source, "", &self.root, 0..0)
     }
+}
+
+/// The text of a file that a person wrote.
+///
+/// # Errors
+/// The first byte that is not UTF-8, at its place.
+pub fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Marked> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let shown = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let source = Source::new(path, shown);
+        Marked::new(&source, at..at + 1, "this is not UTF-8 text", format!("byte {}", at + 1))
+            .hint("save the file as UTF-8; from an older encoding: `iconv -f latin1 -t utf-8`")
+    })
 }
 
 fn table(table: &DeTable<'_>, source: &Arc<Source>) -> Result<Table, Marked> {
@@ -124,18 +154,21 @@ fn table(table: &DeTable<'_>, source: &Arc<Source>) -> Result<Table, Marked> {
 }
 
 fn node(value: &DeValue<'_>, span: Range<usize>, source: &Arc<Source>) -> Result<Node, Marked> {
-    let too_large =
-        |what: &str| Marked::new(source, span.clone(), format!("this {what} is too large"), "out of range");
+    let too_large = |what: &str, most: &str| {
+        Marked::new(source, span.clone(), format!("this {what} is too large"), format!("allowed: {most}"))
+    };
+    let integer = || too_large("integer", "from -9223372036854775808 to 9223372036854775807");
+    let number = || too_large("number", "at most 1.8e308; `inf` where infinity is meant");
     let value = match value {
         DeValue::String(s) => Value::Text(s.to_string()),
         DeValue::Integer(i) => {
             let parsed = i64::from_str_radix(i.as_str(), i.radix());
-            Value::Integer(parsed.map_err(|_| too_large("integer"))?)
+            Value::Integer(parsed.map_err(|_| integer())?)
         }
         DeValue::Float(x) => {
-            let parsed: f64 = x.as_str().parse().map_err(|_| too_large("number"))?;
+            let parsed: f64 = x.as_str().parse().map_err(|_| number())?;
             if parsed.is_infinite() && !x.as_str().contains("inf") {
-                return Err(too_large("number"));
+                return Err(number());
             }
             Value::Float(parsed)
         }

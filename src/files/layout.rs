@@ -86,6 +86,10 @@ impl Record for Extension {
     const VERSION: u32 = 1;
 }
 
+fn no_run(root: &Path, why: String) -> FileError {
+    FileError::NotARun { path: root.to_owned(), why }
+}
+
 /// A run folder.
 #[derive(Debug, Clone)]
 pub struct RunDir {
@@ -102,7 +106,12 @@ impl RunDir {
     pub fn open(root: &Path) -> Result<Self, FileError> {
         match load_record(&root.join("run.toml")) {
             Ok(identity) => Ok(Self { root: root.to_owned(), identity }),
-            Err(e) if e.is_missing() => Err(FileError::NotARun { path: root.to_owned() }),
+            Err(FileError::Invalid { why, .. }) => {
+                Err(no_run(root, format!("its `run.toml` is damaged: {why}")))
+            }
+            Err(_) if root.is_file() => Err(no_run(root, "it is a file".into())),
+            Err(e) if e.is_missing() && !root.exists() => Err(no_run(root, "there is no such folder".into())),
+            Err(e) if e.is_missing() => Err(no_run(root, "it has no `run.toml`".into())),
             Err(e) => Err(e),
         }
     }

@@ -45,9 +45,8 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
     if last > 0 {
         let held = folder.join(format!("try_{last}"));
         let claim_file = held.join("claim.toml");
-        // Between mkdir and the claim the folder's own time counts.
-        let touched = fs::metadata(&claim_file).or_else(|_| fs::metadata(&held)).and_then(|m| m.modified());
-        if let Ok(touched) = touched {
+        let claimed = fs::metadata(&claim_file).and_then(|m| m.modified()).ok();
+        if let Some(touched) = claimed.or_else(|| just_made(&held)) {
             let age = now(folder)?.duration_since(touched).unwrap_or(Duration::ZERO);
             if age.as_secs_f64() < lease_s {
                 return Ok(Claim::Busy);
@@ -68,6 +67,15 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
         let _ = fs::remove_dir(&mine);
     })?;
     Ok(Claim::Got(Lease { attempt, folder: mine }))
+}
+
+/// Between mkdir and the claim a folder is empty, and its own time counts. One that holds other things is no
+/// lease: a defective outcome was put aside there, or somebody works without one.
+fn just_made(folder: &Path) -> Option<SystemTime> {
+    // Hidden: a claim that is being written.
+    let seen = |name: &std::ffi::OsStr| !name.as_encoded_bytes().starts_with(b".");
+    let holds = fs::read_dir(folder).ok()?.flatten().any(|entry| seen(&entry.file_name()));
+    if holds { None } else { fs::metadata(folder).and_then(|m| m.modified()).ok() }
 }
 
 /// The highest try in a member's folder; 0 when there is none.
@@ -128,6 +136,18 @@ pub fn next_try(folder: &Path) -> Result<u32, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_defective_outcome_put_aside_does_not_look_like_a_lease() {
+        let dir = std::env::temp_dir().join(format!("ekp-lease-aside-{}", std::process::id()));
+        fs::create_dir_all(dir.join("try_1")).unwrap();
+        assert!(matches!(claim(&dir, 60.0, "a").unwrap(), Claim::Busy), "somebody is about to claim it");
+        fs::write(dir.join("try_1/data.toml"), "torn").unwrap();
+        let Claim::Got(lease) = claim(&dir, 60.0, "a").unwrap() else { panic!("nobody holds it") };
+        assert_eq!(lease.attempt, 2);
+        assert!(matches!(claim(&dir, 60.0, "b").unwrap(), Claim::Busy));
+        fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn of_many_claimants_one_gets_it_and_an_expired_lease_is_followed_by_another() {

@@ -14,6 +14,7 @@ pub mod scripts;
 pub mod setup;
 pub mod site;
 pub mod slurm;
+pub mod test_only;
 pub mod threads;
 pub mod workers;
 

@@ -235,20 +235,6 @@ impl Queue {
         Ok(Partition::parse(&text, name))
     }
 
-    /// Ask whether the site would take a script, without submitting it; when and where it would run.
-    ///
-    /// # Errors
-    /// What Slurm says against it.
-    pub fn test(&self, folder: &Path, script: &str) -> Result<String, QueueError> {
-        let answer = self.call("sbatch", &["--test-only".into(), script.into()], folder)?;
-        match answer.good {
-            true => Ok(tidy(&answer.err)),
-            false => {
-                Err(QueueError::Refused { program: "sbatch --test-only".into(), said: tidy(&answer.err) })
-            }
-        }
-    }
-
     fn call(&self, program: &str, arguments: &[String], folder: &Path) -> Result<Answer, QueueError> {
         let place = self.clients.as_ref().map_or(PathBuf::from(program), |folder| folder.join(program));
         call(program, &place, arguments, folder, self.patience.call)

@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::experiment::load;
-use crate::explain::one_of;
-use crate::files::{FileError, publish};
+use crate::explain::{nearest, one_of};
+use crate::files::{FileError, RunDir, publish};
 use crate::launch::dry_run::core_time;
-use crate::launch::queue::{Patience, Queue, QueueError};
+use crate::launch::queue::{Patience, Queue};
 use crate::launch::scripts::{self, ScriptContext};
 use crate::launch::site::{Chain, Job, Site};
 use crate::launch::{LaunchError, tools};
-use crate::machine;
 use crate::models::external::External;
 use crate::steps::init::{self, Made, Prepared, Request};
 use crate::steps::{Run, trial};
@@ -89,7 +88,12 @@ pub fn make(request: &Request, site: &Site, made_by: &str) -> Result<(Prepared, 
     let mut prepared = init::check(request)?;
     let (site, notes) = suited(site, &prepared);
     prepared.warnings.extend(notes);
-    let context = context(&prepared, &site, made_by)?;
+    let mut context = context(&prepared, &site, made_by)?;
+    if let Ok(dir) = RunDir::open(&prepared.root)
+        && dir.identity.id == prepared.identity.id
+    {
+        context.iterations = dir.iterations()?; // the run may have been extended
+    }
     let mut files = scripts::render(&context, &site)?;
     files.push(("Makefile".into(), scripts::makefile(&context)?));
     files.push(("site.toml".into(), site.text()));
@@ -182,6 +186,7 @@ pub fn made_by() -> String {
 /// The disk.
 pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), LaunchError> {
     let folder = std::env::temp_dir().join(format!("ekp-try-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder); // of an earlier process with our number
     let threads = site.local.threads.max(1) as usize;
     let trial = trial::at_centre(prepared, &folder, threads)?;
     let prior = &prepared.problem.prior;
@@ -196,7 +201,7 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
             for ((name, expected), values) in names {
                 let odd = values.iter().filter(|x| !x.is_finite()).count();
                 text.push_str(&format!(
-                    "output `{name}`: {} numbers ({expected} observed), {odd} not finite\n",
+                    "output `{name}`: {} numbers, as many as wanted ({expected}), {odd} not finite\n",
                     values.len()
                 ));
             }
@@ -237,36 +242,6 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// What `sbatch --test-only` says of a member job, where Slurm is.
-pub fn test_only(prepared: &Prepared, site: &Site, verbose: bool) -> Vec<String> {
-    if machine::process::find("sbatch".as_ref()).is_none() {
-        return if verbose {
-            vec!["no `sbatch` here: the scripts were not shown to Slurm".into()]
-        } else {
-            Vec::new()
-        };
-    }
-    let Ok(context) = context(prepared, site, "ekp-init --check") else { return Vec::new() };
-    let Ok(scripts) = scripts::render(&context, site) else { return Vec::new() };
-    let folder = std::env::temp_dir().join(format!("ekp-check-{}", std::process::id()));
-    let mut lines = Vec::new();
-    if std::fs::create_dir_all(&folder).is_ok() {
-        for (name, text) in
-            scripts.iter().filter(|(name, _)| name.contains("member") || name.contains("update"))
-        {
-            let path = folder.join(name);
-            let _ = std::fs::write(&path, text);
-            match Queue::default().test(&folder, name) {
-                Ok(said) => lines.push(format!("{name}: {said}")),
-                Err(QueueError::NotHere { .. }) => {}
-                Err(refusal) => lines.push(format!("{name}: {refusal}")),
-            }
-        }
-        let _ = std::fs::remove_dir_all(&folder);
-    }
-    lines
-}
-
 /// Write the scripts of a run folder anew, from its own copies (after an extension).
 ///
 /// # Errors
@@ -291,7 +266,7 @@ pub fn rewrite(run: &Run) -> Result<(), LaunchError> {
     let mut files = scripts::render(&context, &site)?;
     files.push(("Makefile".into(), scripts::makefile(&context)?));
     for (name, text) in files {
-        publish(&run.dir.top(&name), text.as_bytes())?;
+        init::renew(&run.dir.top(&name), &text)?;
     }
     Ok(())
 }
@@ -307,10 +282,14 @@ fn ranks(external: Option<&External>) -> Option<u32> {
 pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError> {
     if !crate::experiment::METHODS.contains(&method) {
         let allowed = one_of(crate::experiment::METHODS);
-        return Err(refused(
-            format!("there is no method `{method}`; allowed: {allowed}"),
-            "`ekp-init --new etki DIR`",
-        ));
+        let hint = match nearest(method, crate::experiment::METHODS) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "for example `ekp-init --new etki DIR`".into(),
+        };
+        return Err(refused(format!("there is no method `{method}`; allowed: {allowed}"), &hint));
+    }
+    if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
+        return Err(refused(format!("`{}` is a file, not a folder", file.display()), "name another folder"));
     }
     let files: Vec<(PathBuf, String)> =
         STARTER.iter().map(|(name, text)| (folder.join(name), text.replace("{{method}}", method))).collect();

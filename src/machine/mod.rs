@@ -8,6 +8,7 @@ pub mod disk;
 pub mod folder;
 pub mod host;
 pub mod limits;
+pub mod locks;
 pub mod memory;
 pub mod probe;
 pub mod process;

@@ -4,10 +4,29 @@ use serde::{Deserialize, Serialize};
 
 /// A dense matrix in column-major order. An ensemble holds one member per column.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Mat {
     rows: usize,
     cols: usize,
     data: Vec<f64>,
+}
+
+/// A matrix as a file has it: its numbers may be more or fewer than rows times columns.
+#[derive(Deserialize)]
+struct Unchecked {
+    rows: usize,
+    cols: usize,
+    data: Vec<f64>,
+}
+
+impl TryFrom<Unchecked> for Mat {
+    type Error = String;
+    fn try_from(Unchecked { rows, cols, data }: Unchecked) -> Result<Self, String> {
+        if rows.checked_mul(cols) != Some(data.len()) {
+            return Err(format!("{} numbers for a matrix of {rows} × {cols}", data.len()));
+        }
+        Ok(Self { rows, cols, data })
+    }
 }
 
 impl Mat {

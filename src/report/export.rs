@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::files::{FileError, Iteration, Record, TomlText, digest, load_record, load_state, npy, publish};
 use crate::problem::Ensemble;
 use crate::report::ReportError;
+use crate::report::table::count;
 use crate::steps::outcomes::{self, Left};
 use crate::steps::parameters::ENSEMBLE;
 use crate::steps::{Run, Update, due};
@@ -111,9 +112,8 @@ pub fn table(run: &Run) -> Result<Table, ReportError> {
         }
         if gone > 0 {
             let name = run.dir.iteration_name(iteration);
-            table
-                .warnings
-                .push(format!("the outputs of {gone} members of `{name}` are gone: their cells are empty"));
+            let gone = count(gone, "member");
+            table.warnings.push(format!("the outputs of {gone} of `{name}` are gone: their cells are empty"));
         }
         iteration += 1;
     }

@@ -101,7 +101,7 @@ pub fn rows(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), Re
         of.members();
         let parallel = at_once(&of.rows);
         of.rows.iter_mut().for_each(|row| row.num_processes = parallel);
-        of.row(Kind::Update, 0, dir.identity.members, &dir.update_timing(iteration), || String::new());
+        of.row(Kind::Update, 0, dir.identity.members, &dir.update_timing(iteration), String::new);
         all.append(&mut of.rows);
         iteration += 1;
     }

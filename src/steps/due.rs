@@ -30,6 +30,12 @@ pub fn open_iteration(run: &Run) -> Option<Iteration> {
     Some(iteration)
 }
 
+/// Is there a decision for this iteration? An empty file is none: where links are refused, the name is
+/// reserved before the content follows, and who reserved it may have died.
+pub fn decided(run: &Run, iteration: Iteration) -> bool {
+    std::fs::metadata(run.dir.update(iteration)).is_ok_and(|m| m.len() > 0)
+}
+
 /// The decision before `iteration`, when it was that the run ends there: the update that made it may have
 /// died before it could write `stop.toml`.
 ///
@@ -59,7 +65,7 @@ pub fn due(run: &Run) -> Result<Due, StepError> {
         // The last update died between its two publications: it is to be finished.
         return Ok(Due::Update(iteration - 1));
     }
-    if run.dir.update(iteration).exists() {
+    if decided(run, iteration) {
         return Ok(Due::Update(iteration));
     }
     let open: Vec<u32> = outcomes::missing(run, iteration)?;

@@ -5,15 +5,19 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::experiment::{Experiment, ExperimentError, differences, run_copy, with_settings};
 use crate::explain::{Explain, Marked};
-use crate::files::human::Document;
+use crate::files::human::{self, Document};
 use crate::files::{
-    FileError, Identity, TomlText, digest, load_record, load_state, publish, publish_new_durable, run_id,
+    FileError, Identity, RunDir, TomlText, digest, load_state, publish, publish_new_durable, run_id,
     save_state, whole_folder,
 };
 use crate::problem::{Ensemble, Problem};
+use crate::steps::due::open_iteration;
 use crate::steps::ensemble::durable;
 use crate::steps::parameters::ENSEMBLE;
 use crate::steps::{Run, StepError};
+
+/// As in `[algorithm]`.
+const MOST_ITERATIONS: u32 = 100_000;
 
 /// What is to be made.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +46,8 @@ pub struct Prepared {
     pub warnings: Vec<String>,
     texts: [(&'static str, String); 3],
     start: Option<Ensemble>,
+    /// Whose ensemble that is
+    origin: Option<String>,
 }
 
 /// What `make` did.
@@ -61,10 +67,13 @@ pub enum Made {
 /// The first fault in any of the files, at its line.
 pub fn check(request: &Request) -> Result<Prepared, StepError> {
     let path = &request.experiment;
-    let user =
-        fs::read_to_string(path).map_err(FileError::io("read", path)).map_err(ExperimentError::from)?;
+    let user = fs::read(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => ExperimentError::Absent { path: path.clone() },
+        _ => FileError::io("read", path)(e).into(),
+    })?;
+    let user = human::text(path, user).map_err(ExperimentError::from)?;
     let text = with_settings(&user, &request.settings)?;
-    let document = Document::parse(path, &text).map_err(ExperimentError::from)?;
+    let document = Document::parse(&named(request), &text).map_err(ExperimentError::from)?;
     let absolute = std::path::absolute(path).map_err(FileError::io("find", path))?;
     let base = absolute.parent().unwrap_or(Path::new("/")).to_owned();
     let experiment = Experiment::read(&document, &base).map_err(ExperimentError::from)?;
@@ -81,14 +90,10 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
             experiment.members
         ));
     }
-    let read = |name: &Path| {
-        let path = folder.join(name);
-        fs::read_to_string(&path).map_err(FileError::io("read", &path))
-    };
     let texts = [
         ("experiment.toml", run_copy(&text)),
-        ("priors.toml", read(&experiment.prior_file)?),
-        ("observation.toml", read(&experiment.observation_file)?),
+        ("priors.toml", experiment.prior_text(folder)?),
+        ("observation.toml", experiment.whole_observation(folder)?),
     ];
     let start = request
         .from
@@ -102,7 +107,22 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
     let root: PathBuf =
         std::path::absolute(&root).map_err(FileError::io("find", &root))?.components().collect();
     let identity = identity(&experiment, &problem, &texts, &base, &root, start.as_ref());
-    Ok(Prepared { experiment, problem, identity, root, warnings, texts, start })
+    let origin = request.from.as_ref().map(|(run, iteration)| {
+        let run = std::path::absolute(run).unwrap_or_else(|_| run.clone());
+        format!("iteration {iteration} of `{}`", relative(&root, &run).display()).replace('\n', " ")
+    });
+    Ok(Prepared { experiment, problem, identity, root, warnings, texts, start, origin })
+}
+
+/// The experiment's name in messages: a fault may come from a `--set`.
+fn named(request: &Request) -> PathBuf {
+    if request.settings.is_empty() {
+        return request.experiment.clone();
+    }
+    let settings: Vec<String> = request.settings.iter().map(|s| format!("--set {s}")).collect();
+    let mut name = request.experiment.clone().into_os_string();
+    name.push(format!(" (with {})", settings.join(" ")));
+    name.into()
 }
 
 /// Does the model fit parameters and observation?
@@ -137,6 +157,17 @@ fn fork(
     experiment: &Experiment,
 ) -> Result<Ensemble, StepError> {
     let parent = Run::open(from)?;
+    if !parent.dir.ensemble(iteration).is_file() {
+        let first = parent.experiment.first_iteration;
+        return Err(StepError::Refused {
+            what: format!("`{}` has no ensemble of iteration {iteration}", from.display()),
+            hint: match open_iteration(&parent) {
+                Some(last) if last > first => format!("it has those of iterations {first} to {last}"),
+                Some(_) => format!("it has that of iteration {first}"),
+                None => "it has none yet: `ekp-init-ensemble` makes the first".into(),
+            },
+        });
+    }
     let ensemble: Ensemble = load_state(&parent.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
     let theirs: Vec<(String, usize)> = parent
         .dir
@@ -147,14 +178,21 @@ fn fork(
         .zip(parent.dir.identity.components.iter().copied())
         .collect();
     if theirs != problem.prior.names() || ensemble.u.ncols() != experiment.members as usize {
+        let list = |names: &[(String, usize)]| {
+            let words: Vec<String> = names
+                .iter()
+                .map(|(name, n)| if *n == 1 { format!("`{name}`") } else { format!("`{name}` ({n})") })
+                .collect();
+            words.join(", ")
+        };
         return Err(StepError::Refused {
             what: format!(
-                "`{}` has {} members of {:?}, the experiment has {} of {:?}",
+                "`{}` has {} members of {}, the experiment has {} of {}",
                 from.display(),
                 ensemble.u.ncols(),
-                theirs.iter().map(|(n, _)| n).collect::<Vec<_>>(),
+                list(&theirs),
                 experiment.members,
-                problem.prior.names().iter().map(|(n, _)| n).collect::<Vec<_>>()
+                list(problem.prior.names())
             ),
             hint: "a fork keeps parameters and ensemble size; method, model and observation may change"
                 .into(),
@@ -222,22 +260,24 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
 /// The folder holds another run or other files; the disk.
 pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, StepError> {
     let root = &prepared.root;
-    match load_record::<Identity>(&root.join("run.toml")) {
-        Ok(found) => return refresh(prepared, &found, machine),
-        Err(e) if e.is_missing() => {}
-        Err(e) => return Err(e.into()),
+    let occupied = |why: String| StepError::Occupied { folder: root.display().to_string(), why };
+    if let Some(file) = root.ancestors().find(|path| path.is_file()) {
+        return Err(occupied(format!("`{}` is a file", file.display())));
     }
-    let occupied = fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied || root.is_file() {
+    if root.join("run.toml").exists() {
+        return refresh(prepared, &RunDir::open(root)?.identity, machine);
+    }
+    if fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
         // Another call may have made the run since `run.toml` was looked for.
-        if let Ok(found) = load_record::<Identity>(&root.join("run.toml")) {
-            return refresh(prepared, &found, machine);
+        if root.join("run.toml").exists() {
+            return refresh(prepared, &RunDir::open(root)?.identity, machine);
         }
-        return Err(StepError::Occupied { folder: root.display().to_string() });
+        return Err(occupied("other files are there".into()));
     }
     let parent = root.parent().unwrap_or(Path::new("/"));
+    let made_parent = !parent.exists();
     fs::create_dir_all(parent).map_err(FileError::io("make", parent))?;
-    let first = whole_folder(root, |hidden| {
+    let made = whole_folder(root, |hidden| {
         let write = |name: &str, text: &[u8]| {
             let path = hidden.join(name);
             fs::write(&path, text).map_err(FileError::io("write", &path))
@@ -256,14 +296,17 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
             let path = hidden.join(folder);
             fs::create_dir(&path).map_err(FileError::io("make", &path))?;
         }
-        lasting("run.toml", run_record(&prepared.identity).as_bytes())?;
+        lasting("run.toml", run_record(prepared).as_bytes())?;
         Ok::<(), StepError>(())
-    })?;
-    if first {
+    });
+    if made.is_err() && made_parent {
+        // Nothing is left of a run that could not be made; a folder that others use stays, it is not empty.
+        let _ = fs::remove_dir(parent);
+    }
+    if made? {
         return Ok(Made::New);
     }
-    let found = load_record::<Identity>(&root.join("run.toml"))?;
-    refresh(prepared, &found, machine)
+    refresh(prepared, &RunDir::open(root)?.identity, machine)
 }
 
 fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) -> Result<Made, StepError> {
@@ -282,18 +325,38 @@ fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) 
     }
     let mut made = Made::Same;
     for (name, text) in machine {
-        let path = root.join(name);
-        if fs::read_to_string(&path).ok().as_ref() != Some(text) {
-            publish(&path, text.as_bytes())?;
+        if renew(&root.join(name), text)? {
             made = Made::Refreshed;
         }
     }
     Ok(made)
 }
 
-fn run_record(id: &Identity) -> String {
-    let comments = "ekp run: who this run is. Written once by `ekp-init`, never changed.\n\
-                    `base` is the folder of the experiment file, where the model's files are.";
+/// Write a machine file anew when it says something else; true if it did. The line that tells by which
+/// command it was written does not count.
+///
+/// # Errors
+/// The disk.
+pub fn renew(path: &Path, text: &str) -> Result<bool, FileError> {
+    let says = |text: &str| {
+        text.lines().filter(|line| !line.starts_with("# Written by:")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let same = fs::read_to_string(path).is_ok_and(|there| says(&there) == says(text));
+    if !same {
+        publish(path, text.as_bytes())?;
+    }
+    Ok(!same)
+}
+
+fn run_record(prepared: &Prepared) -> String {
+    let id = &prepared.identity;
+    let mut comments = "ekp run: who this run is. Written once by `ekp-init`, never changed.\n\
+                        `base` is the folder of the experiment file, where the model's files are."
+        .to_owned();
+    if let Some(origin) = &prepared.origin {
+        comments.push_str(&format!("\nIts first ensemble (`start.bin`) is that of {origin}."));
+    }
+    let comments = comments.as_str();
     let lengths = |n: &[usize]| n.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect::<Vec<u32>>();
     TomlText::record::<Identity>(comments)
         .text("name", &id.name)
@@ -320,13 +383,20 @@ fn run_record(id: &Identity) -> String {
 }
 
 /// More iterations for a run: a new record, not a changed experiment. The stop that the old limit set goes.
+/// False when the run has as many already.
 ///
 /// # Errors
-/// Fewer iterations than before, or an algorithm that reached its end.
-pub fn extend(run: &Run, iterations: u32) -> Result<(), StepError> {
+/// Fewer iterations than before, more than an experiment may have, or an algorithm that reached its end.
+pub fn extend(run: &Run, iterations: u32) -> Result<bool, StepError> {
     let now = run.dir.iterations()?;
     if iterations == now {
-        return Ok(());
+        return Ok(false);
+    }
+    if iterations > MOST_ITERATIONS {
+        return Err(StepError::Refused {
+            what: format!("{iterations} iterations are too many: at most {MOST_ITERATIONS}"),
+            hint: "write `--extend iterations=20 RUN`".into(),
+        });
     }
     if iterations < now {
         return Err(StepError::Refused {
@@ -356,7 +426,7 @@ pub fn extend(run: &Run, iterations: u32) -> Result<(), StepError> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(FileError::io("remove", &run.dir.stop())(e).into())
         }
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 

@@ -106,7 +106,7 @@ pub fn run(
 
 /// True when the iteration is closed or lies behind the end of the run.
 fn nobody_needs(run: &Run, iteration: Iteration) -> Result<bool, StepError> {
-    if run.dir.update(iteration).exists() {
+    if due::decided(run, iteration) {
         return Ok(true);
     }
     Ok(due::stopped(run)?.is_some_and(|stop| iteration >= stop.last))
@@ -318,7 +318,11 @@ pub(super) fn place(
 /// Is this output an outcome? Lengths, infinities, NaN against the tolerance.
 pub(super) fn judged(run: &Run, output: Output) -> Result<Output, ModelError> {
     let id = &run.dir.identity;
-    let want: Want = Model::want(&id.blocks, &id.lengths);
+    judged_as(&Model::want(&id.blocks, &id.lengths), run.experiment.failures.nan_tolerance, output)
+}
+
+/// The same before there is a run.
+pub(super) fn judged_as(want: &Want, nan_tolerance: f64, output: Output) -> Result<Output, ModelError> {
     let usage = output.usage;
     let refuse = |message: String| Err(ModelError { usage, ..ModelError::new(Cause::Output, message) });
     if output.blocks.len() != want.blocks.len() {
@@ -339,7 +343,7 @@ pub(super) fn judged(run: &Run, output: Output) -> Result<Output, ModelError> {
             return refuse(format!("block `{name}` holds an infinite number at position {}", at + 1));
         }
         let nan = values.iter().filter(|x| x.is_nan()).count();
-        let allowed = (run.experiment.failures.nan_tolerance * *length as f64).floor();
+        let allowed = (nan_tolerance * *length as f64).floor();
         if nan as f64 > allowed {
             return refuse(format!(
                 "block `{name}` holds {nan} NaN among {length} numbers, {allowed} are tolerated"

@@ -65,6 +65,14 @@ impl Run {
         Ok(self.experiment.prior(self.dir.root())?)
     }
 
+    /// A word of warning when other tools made this run: its records have the same versions, so it goes on.
+    pub fn other_tools(&self) -> Option<String> {
+        let (made, mine) = (&self.dir.identity.tools, env!("CARGO_PKG_VERSION"));
+        (made != mine).then(|| {
+            format!("version {made} of the tools made this run, this is {mine}; its records are understood, it goes on")
+        })
+    }
+
     /// The iteration after the last one.
     ///
     /// # Errors
@@ -98,18 +106,20 @@ pub enum StepError {
     #[error(transparent)]
     Prior(#[from] PriorError),
     /// A folder holds another run
-    #[error("`{folder}` holds a run of another experiment")]
+    #[error("`{folder}` holds a run of another experiment\n  {}", differences.join("\n  "))]
     Changed {
         /// Which folder
         folder: String,
         /// What differs, a line each
         differences: Vec<String>,
     },
-    /// A folder that is no run and not empty
-    #[error("`{folder}` is not empty and is no run folder")]
+    /// A place where no run folder can be made
+    #[error("no run folder can be made at `{folder}`: {why}")]
     Occupied {
         /// Which folder
         folder: String,
+        /// What is there
+        why: String,
     },
     /// Members without an outcome
     #[error("iteration {iteration} is not complete: {} of {total} members have no outcome yet", missing.len())]
@@ -189,6 +199,11 @@ pub enum StepError {
     Interrupted,
 }
 
+/// True when a run and an experiment differ in their number of iterations alone.
+fn only_iterations(differences: &[String]) -> bool {
+    matches!(differences, [only] if only.starts_with("experiment.toml: algorithm.iterations:"))
+}
+
 impl Explain for StepError {
     fn hint(&self) -> Option<String> {
         match self {
@@ -196,10 +211,12 @@ impl Explain for StepError {
             Self::Experiment(e) => e.hint(),
             Self::Algorithm(e) => e.hint(),
             Self::Prior(e) => e.hint(),
-            Self::Changed { differences, .. } => Some(format!(
-                "{}\n       give the new experiment a folder of its own: `ekp-init experiment.toml OTHER_RUN`",
-                differences.join("\n       ")
-            )),
+            Self::Changed { differences, .. } if only_iterations(differences) => {
+                Some("for more iterations of the same run: `ekp-init --extend iterations=N RUN`".into())
+            }
+            Self::Changed { .. } => {
+                Some("give the new experiment a folder of its own: `ekp-init experiment.toml OTHER_RUN`".into())
+            }
             Self::Occupied { .. } => Some("name another folder, or empty it".into()),
             Self::NotReady { missing, .. } => {
                 let list: Vec<String> = missing.iter().take(5).map(|(m, why)| format!("member {m}: {why}")).collect();

@@ -30,7 +30,7 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
         Err(e) => return Err(FileError::io("remove", &run.dir.cancel())(e).into()),
     }
     let Some(iteration) = due::open_iteration(run) else { return Ok(done) };
-    if due::stopped(run)?.is_some() || run.dir.update(iteration).exists() {
+    if due::stopped(run)?.is_some() || due::decided(run, iteration) {
         return Ok(done);
     }
     if run.dir.packed() {

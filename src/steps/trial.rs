@@ -9,7 +9,7 @@ use crate::models::{ModelError, Output, Place, ThetaRef, Usage};
 use crate::numerics::{Mat, Purpose, Streams};
 use crate::problem::MemberFile;
 use crate::steps::init::Prepared;
-use crate::steps::member::{Options, judged, place};
+use crate::steps::member::{Options, judged, judged_as, place};
 use crate::steps::timing::Clock;
 use crate::steps::{Run, StepError, parameters};
 
@@ -85,15 +85,12 @@ pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<T
         stop: None,
     };
     let id = &prepared.identity;
-    call(
-        &prepared.experiment.model,
-        prior.names(),
-        &id.blocks,
-        &id.lengths,
-        &text,
-        place,
-        folder.join("try_1"),
-    )
+    let (model, folder) = (&prepared.experiment.model, folder.join("try_1"));
+    let mut trial = call(model, prior.names(), &id.blocks, &id.lengths, &text, place, folder)?;
+    let want = Model::want(&id.blocks, &id.lengths);
+    let tolerance = prepared.experiment.failures.nan_tolerance;
+    trial.result = trial.result.and_then(|output| judged_as(&want, tolerance, output));
+    Ok(trial)
 }
 
 fn call(

@@ -4,7 +4,6 @@
 //! `iteration_{N+1}/` appears whole; then `stop.toml` when the run is over. A process that dies in between
 //! is followed by one that finds the decision and makes the rest from exactly those outcomes.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::experiment::Lost;
@@ -100,8 +99,7 @@ fn published(run: &Run, iteration: Iteration) -> Result<Option<Update>, StepErro
     match load_record(&run.dir.update(iteration)) {
         Ok(update) => Ok(Some(update)),
         Err(e) if e.is_missing() => Ok(None),
-        // Where links are refused, a name is reserved before its content follows: no decision yet.
-        Err(_) if fs::metadata(run.dir.update(iteration)).is_ok_and(|m| m.len() == 0) => Ok(None),
+        Err(_) if !due::decided(run, iteration) => Ok(None),
         Err(e) => Err(e.into()),
     }
 }

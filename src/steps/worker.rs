@@ -172,16 +172,21 @@ fn sweep(
         if finished {
             continue;
         }
-        // A purge of the disk may have taken the folder: it comes back with its parameters.
-        fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
-        match claim(&folder, worker.lease_s, &name(worker))? {
-            Claim::Got(lease) => leased(run, worker, iteration, m, lease, each, work)?,
-            Claim::Busy => {
-                busy = true;
-                continue;
+        let claimed = match claim(&folder, worker.lease_s, &name(worker)) {
+            // A purge of the disk took the folder: it comes back with its parameters.
+            Err(e) if e.is_missing() => {
+                fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
+                claim(&folder, worker.lease_s, &name(worker))?
             }
+            claimed => claimed?,
+        };
+        match claimed {
+            Claim::Got(lease) => {
+                leased(run, worker, iteration, m, lease, each, work)?;
+                did = true;
+            }
+            Claim::Busy => busy = true,
         }
-        did = true;
     }
     // Nothing open and nothing held: others were quicker, the next look finds what is due.
     Ok(if did || !busy { Did::Something } else { Did::Nothing })

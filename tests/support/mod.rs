@@ -1,6 +1,7 @@
 //! Helpers of the tests: run folders, tools, snapshots. Tests speak through the tools only.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod processes;
 pub mod strace;
 
 use std::collections::BTreeMap;
@@ -55,6 +56,17 @@ impl Drop for Folder {
     }
 }
 
+/// Is what a test needs on this machine? If not the test says so and passes, or fails where all is required.
+pub fn there(what: &str, found: bool) -> bool {
+    let set = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
+    let required = set("EKP_REQUIRE_ALL", "1") || set("CI", "true");
+    assert!(found || !required, "{what} is not here, and EKP_REQUIRE_ALL=1 or CI=true asks for it");
+    if !found {
+        eprintln!("skipped: {what} is not here");
+    }
+    found
+}
+
 /// One call of a tool.
 pub struct Tool(Command);
 
@@ -106,6 +118,11 @@ impl Tool {
         let shown = format!("{:?}", self.0);
         let output = self.0.output().unwrap_or_else(|e| panic!("{shown}: {e}"));
         Ended { shown, output }
+    }
+    /// Run it, if it is there at all.
+    pub fn try_run(mut self) -> Option<Ended> {
+        let shown = format!("{:?}", self.0);
+        self.0.output().ok().map(|output| Ended { shown, output })
     }
     pub fn succeeds(self) -> Ended {
         self.run().code(0)
@@ -178,9 +195,15 @@ impl Study {
 
     /// The linear toy with an external model: `y = offset + slope x` at five points, by `/bin/sh` and awk.
     pub fn external(name: &str) -> Self {
+        let study = Self::started(name, "etki");
+        fs::remove_file(study.folder.path().join("site.toml")).unwrap();
+        study
+    }
+
+    /// The starter files of a method, as they are.
+    pub fn started(name: &str, method: &str) -> Self {
         let folder = Folder::new(name);
-        tool("ekp-init", folder.path()).args(["-q", "--new", "etki", "."]).succeeds();
-        fs::remove_file(folder.path().join("site.toml")).unwrap();
+        tool("ekp-init", folder.path()).args(["-q", "--new", method, "."]).succeeds();
         let text = fs::read_to_string(folder.path().join("experiment.toml")).unwrap();
         Self { experiment: text.parse().unwrap(), folder }
     }
@@ -197,6 +220,12 @@ impl Study {
         table.insert(last.to_owned(), value.into());
         fs::write(self.folder.path().join("experiment.toml"), self.experiment.to_string()).unwrap();
         self
+    }
+
+    /// The name of one of its experiments.
+    pub fn name(&self, experiment: &str) -> String {
+        let text = fs::read_to_string(self.folder.path().join(experiment)).unwrap();
+        text.parse::<toml::Table>().unwrap()["name"].as_str().unwrap().to_owned()
     }
 
     pub fn members(self, n: i64) -> Self {

@@ -26,6 +26,8 @@ pub struct Call {
     pub text: String,
     /// The how-manieth call of this name in its thread, from 1: what `inject=…:when=` counts
     pub number: usize,
+    /// Process, or thread
+    pub pid: String,
 }
 
 impl Call {
@@ -54,10 +56,18 @@ impl Call {
     }
 }
 
-/// The tool `name` under strace with these options of its own.
+/// The tool `name` under strace with these options of its own, and all that it starts.
 pub fn strace(options: &[&str], log: &Path, name: &str, folder: &Path) -> Tool {
-    program("strace", folder)
-        .args(["-f", "-qqq", "-s", "64", "-e", "signal=none", "-o"])
+    strace_alone(&[&["-f"], options].concat(), log, name, folder)
+}
+
+/// The tool alone, without what it starts.
+pub fn strace_alone(options: &[&str], log: &Path, name: &str, folder: &Path) -> Tool {
+    let mut strace = program("strace", folder);
+    // What the test runner sets: the loader would look through its folders first.
+    strace.0.env_remove("LD_LIBRARY_PATH");
+    strace
+        .args(["-qqq", "-s", "64", "-e", "signal=none", "-o"])
         .args([log])
         .args(options)
         .args([tools().join(name)])
@@ -92,7 +102,8 @@ fn parse(text: &str) -> Vec<Call> {
         }
         let number = numbers.entry((pid.to_owned(), name.to_owned())).or_default();
         *number += 1;
-        let call = Call { name: name.to_owned(), text: args.to_owned(), number: *number };
+        let call =
+            Call { name: name.to_owned(), text: args.to_owned(), number: *number, pid: pid.to_owned() };
         match args.strip_suffix(" <unfinished ...>") {
             Some(begun) => {
                 open.insert(pid.to_owned(), Call { text: begun.to_owned(), ..call });

@@ -4,21 +4,29 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::explain::{Marked, Source, nearest, one_of};
-use crate::files::human::{Node, Table, Value};
+use crate::explain::{Marked, Place, Source, nearest, one_of, plain};
+use crate::files::human::{Document, Node, Table, Value};
 
 /// A type that a node can be read as.
 pub trait FromNode: Sized {
     /// What is allowed, in words: `a string`.
     const ALLOWED: &'static str;
+    /// The same for an array of them.
+    const ARRAY: &'static str = "an array";
     /// The value, if the node has it.
     fn from_node(node: &Node) -> Option<Self>;
+    /// The entry of an array that is at fault.
+    fn odd(_node: &Node) -> Option<&Node> {
+        None
+    }
 }
 
 impl FromNode for String {
     const ALLOWED: &'static str = "a string";
+    const ARRAY: &'static str = "an array of strings";
     fn from_node(node: &Node) -> Option<Self> {
         match &node.value {
             Value::Text(s) => Some(s.clone()),
@@ -28,6 +36,7 @@ impl FromNode for String {
 }
 impl FromNode for bool {
     const ALLOWED: &'static str = "`true` or `false`";
+    const ARRAY: &'static str = "an array of `true` and `false`";
     fn from_node(node: &Node) -> Option<Self> {
         match node.value {
             Value::Bool(b) => Some(b),
@@ -37,12 +46,14 @@ impl FromNode for bool {
 }
 impl FromNode for f64 {
     const ALLOWED: &'static str = "a number";
+    const ARRAY: &'static str = "an array of numbers";
     fn from_node(node: &Node) -> Option<Self> {
         node.value.number()
     }
 }
 impl FromNode for i64 {
     const ALLOWED: &'static str = "an integer";
+    const ARRAY: &'static str = "an array of integers";
     fn from_node(node: &Node) -> Option<Self> {
         match node.value {
             Value::Integer(i) => Some(i),
@@ -51,12 +62,49 @@ impl FromNode for i64 {
     }
 }
 impl<T: FromNode> FromNode for Vec<T> {
-    const ALLOWED: &'static str = "an array";
+    const ALLOWED: &'static str = T::ARRAY;
     fn from_node(node: &Node) -> Option<Self> {
         match &node.value {
             Value::Array(items) => items.iter().map(T::from_node).collect(),
             _ => None,
         }
+    }
+    fn odd(node: &Node) -> Option<&Node> {
+        match &node.value {
+            Value::Array(items) => items.iter().find(|item| T::from_node(item).is_none()),
+            _ => None,
+        }
+    }
+}
+
+/// A list of names with the place of each, for faults that show only later.
+#[derive(Debug, Clone)]
+pub struct Names {
+    names: Vec<(String, Place)>,
+    /// The whole list
+    pub place: Place,
+}
+
+impl Names {
+    /// The list at `key`, if it is there.
+    ///
+    /// # Errors
+    /// Something else than an array of strings.
+    pub fn read(section: &Section<'_>, key: &str) -> Result<Option<Self>, Marked> {
+        let Some(texts) = section.opt::<Vec<String>>(key)? else { return Ok(None) };
+        let place = section.place(key);
+        let spans = match section.node(key).map(|node| &node.value) {
+            Some(Value::Array(items)) => items.iter().map(|item| item.span.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let at = |span| Place { source: Arc::clone(&place.source), span };
+        let names = texts.into_iter().zip(spans.into_iter().map(at)).collect();
+        Ok(Some(Self { names, place }))
+    }
+
+    /// Each name with its place, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Place)> {
+        self.names.iter().map(|(name, place)| (name.as_str(), place))
     }
 }
 
@@ -65,6 +113,8 @@ impl<T: FromNode> FromNode for Vec<T> {
 pub struct Section<'a> {
     source: &'a Arc<Source>,
     name: String,
+    /// One of several: `[[name]]`
+    many: bool,
     table: &'a Table,
     span: Range<usize>,
     asked: RefCell<Vec<String>>,
@@ -73,12 +123,16 @@ pub struct Section<'a> {
 impl<'a> Section<'a> {
     /// A view of `table`, called `name` (dotted, empty for the top level) in messages.
     pub fn new(source: &'a Arc<Source>, name: &str, table: &'a Table, span: Range<usize>) -> Self {
-        Self { source, name: name.to_owned(), table, span, asked: RefCell::default() }
+        Self { source, name: name.to_owned(), many: false, table, span, asked: RefCell::default() }
     }
 
     /// `[name]` as a person would look for it.
     pub fn title(&self) -> String {
-        if self.name.is_empty() { "the top level".into() } else { format!("`[{}]`", self.name) }
+        match (self.name.as_str(), self.many) {
+            ("", _) => "the top level".into(),
+            (name, false) => format!("`[{name}]`"),
+            (name, true) => format!("`[[{name}]]`"),
+        }
     }
 
     /// The file this came from.
@@ -105,11 +159,28 @@ impl<'a> Section<'a> {
         let Some(node) = self.node(key) else { return Ok(None) };
         match T::from_node(node) {
             Some(value) => Ok(Some(value)),
-            None => Err(self.wrong(
-                key,
-                format!("`{key}` has the wrong type"),
-                format!("found {}, allowed: {}", node.value.kind(), T::ALLOWED),
-            )),
+            None => Err(self.wrong_type::<T>(key, node)),
+        }
+    }
+
+    /// What stands at `key` is of another type; in an array the odd entry is the place.
+    fn wrong_type<T: FromNode>(&self, key: &str, node: &Node) -> Marked {
+        let title = format!("`{key}` has the wrong type");
+        let label = |found: &Node| format!("found {}, allowed: {}", found.value.kind(), T::ALLOWED);
+        if let Some(odd) = T::odd(node) {
+            return Marked::new(self.source, odd.span.clone(), title, label(odd));
+        }
+        let fault = Marked::new(self.source, node.span.clone(), title, label(node));
+        let meant = match &node.value {
+            // `"20"` and `20.0` where 20 is meant
+            Value::Text(text) => text.trim().to_owned(),
+            Value::Float(x) if x.fract() == 0.0 => plain(*x),
+            _ => return fault,
+        };
+        let document = Document::parse(Path::new(""), &format!("x = {meant}\n")).ok();
+        match document.as_ref().and_then(|d| d.root.get("x")).and_then(T::from_node) {
+            Some(_) => fault.hint(format!("write `{key} = {meant}`")),
+            None => fault,
         }
     }
 
@@ -132,6 +203,8 @@ impl<'a> Section<'a> {
         }
         let range = match (*allowed.start(), *allowed.end()) {
             (low, i64::MAX) => format!("an integer, at least {low}"),
+            (low, high) if low == high => low.to_string(),
+            (low, high) if low + 1 == high => format!("{low} or {high}"),
             (low, high) => format!("an integer from {low} to {high}"),
         };
         Err(self.wrong(key, format!("`{key}` is out of range"), format!("found {found}, allowed: {range}")))
@@ -151,7 +224,38 @@ impl<'a> Section<'a> {
         if found.is_finite() && fits(found) {
             return Ok(Some(found));
         }
-        Err(self.wrong(key, format!("`{key}` is out of range"), format!("found {found}, allowed: {allowed}")))
+        Err(self.wrong(
+            key,
+            format!("`{key}` is out of range"),
+            format!("found {}, allowed: {allowed}", plain(found)),
+        ))
+    }
+
+    /// `schema` and `version`: which kind of file this is.
+    ///
+    /// # Errors
+    /// Another kind, or a version that these tools do not know.
+    pub fn schema(&self, expected: &'static str, known: i64) -> Result<(), Marked> {
+        let add = |key: &str, line: String| {
+            let title = format!("this is no `{expected}` file: `{key}` is missing");
+            Marked::new(self.source, 0..0, title, format!("add `{line}` at the top"))
+        };
+        let line = format!("schema = \"{expected}\"");
+        let found: String = self.opt("schema")?.ok_or_else(|| add("schema", line))?;
+        if found != expected {
+            let label = format!("found `{found}`, allowed: `{expected}`");
+            return Err(self.wrong("schema", "this is another kind of file", label));
+        }
+        let line = format!("version = {known}");
+        let version: i64 = self.opt("version")?.ok_or_else(|| add("version", line))?;
+        if version != known {
+            let title = format!("this file has version {version} of `{expected}`");
+            let label = format!("these tools know version {known}");
+            return Err(self
+                .wrong("version", title, label)
+                .hint("`ekp-init --version` tells how old the tools are"));
+        }
+        Ok(())
     }
 
     /// One of a few words.
@@ -159,8 +263,12 @@ impl<'a> Section<'a> {
     /// # Errors
     /// Another word; the nearest is offered.
     pub fn choice(&self, key: &str, allowed: &[&'static str]) -> Result<Option<&'static str>, Marked> {
-        let Some(found) = self.opt::<String>(key)? else { return Ok(None) };
-        if let Some(word) = allowed.iter().find(|a| **a == found) {
+        let Some(node) = self.node(key) else { return Ok(None) };
+        let Value::Text(found) = &node.value else {
+            let label = format!("found {}, allowed: {}", node.value.kind(), one_of(allowed));
+            return Err(self.wrong(key, format!("`{key}` has the wrong type"), label));
+        };
+        if let Some(word) = allowed.iter().find(|a| *a == found) {
             return Ok(Some(word));
         }
         let fault = self.wrong(
@@ -168,7 +276,7 @@ impl<'a> Section<'a> {
             format!("`{key}` has no such choice"),
             format!("found `{found}`, allowed: {}", one_of(allowed)),
         );
-        Err(match nearest(&found, allowed) {
+        Err(match nearest(found, allowed) {
             Some(near) => fault.hint(format!("did you mean `{near}`?")),
             None => fault,
         })
@@ -184,11 +292,13 @@ impl<'a> Section<'a> {
             Value::Table(table) => {
                 Ok(Some(Section::new(self.source, &self.below(key), table, node.span.clone())))
             }
-            other => Err(self.wrong(
-                key,
-                format!("`{key}` has the wrong type"),
-                format!("found {}, allowed: a table", other.kind()),
-            )),
+            other => Err(self
+                .wrong(
+                    key,
+                    format!("`{key}` has the wrong type"),
+                    format!("found {}, allowed: a table", other.kind()),
+                )
+                .hint(format!("write `[{}]` on a line of its own, its keys below", self.below(key)))),
         }
     }
 
@@ -201,13 +311,15 @@ impl<'a> Section<'a> {
         let wrong = |kind: &str| {
             let label = format!("found {kind}, allowed: an array of tables");
             self.wrong(key, format!("`{key}` has the wrong type"), label)
+                .hint(format!("write `[[{}]]`, with two brackets", self.below(key)))
         };
         let Value::Array(items) = &node.value else { return Err(wrong(node.value.kind())) };
         items
             .iter()
             .map(|item| match &item.value {
                 Value::Table(table) => {
-                    Ok(Section::new(self.source, &self.below(key), table, item.span.clone()))
+                    let one = Section::new(self.source, &self.below(key), table, item.span.clone());
+                    Ok(Section { many: true, ..one })
                 }
                 other => Err(wrong(other.kind())),
             })
@@ -224,10 +336,31 @@ impl<'a> Section<'a> {
         Marked::new(self.source, span, title, label)
     }
 
-    /// The fault of a key that must be there.
+    /// The place of the value of `key`, or the section's head.
+    pub fn place(&self, key: &str) -> Place {
+        let span = self.table.get(key).map_or(self.span.clone(), |node| node.span.clone());
+        Place { source: Arc::clone(self.source), span }
+    }
+
+    /// The fault of a key that must be there; a key of nearly this name is the place.
     pub fn missing(&self, key: &str, allowed: &str) -> Marked {
-        let label = format!("add `{key} = …` here: {allowed}");
-        Marked::new(self.source, self.span.clone(), format!("{} lacks `{key}`", self.title()), label)
+        let title = match self.name.as_str() {
+            "" => format!("`{key}` is missing"),
+            _ => format!("{} lacks `{key}`", self.title()),
+        };
+        if let Some((found, span)) = self.misspelt(key) {
+            return Marked::new(self.source, span, title, format!("found `{found}`"))
+                .hint(format!("did you mean `{key}`?"));
+        }
+        Marked::new(self.source, self.span.clone(), title, format!("add `{key} = …` here: {allowed}"))
+    }
+
+    /// A key that nobody asked for, with nearly this name.
+    pub fn misspelt(&self, key: &str) -> Option<(&'a str, Range<usize>)> {
+        let asked = self.asked.borrow();
+        let strange = self.table.entries.iter().filter(|(k, ..)| !asked.contains(k));
+        let near = strange.filter(|(k, ..)| nearest(k, &[key]).is_some());
+        near.map(|(k, span, _)| (k.as_str(), span.clone())).next()
     }
 
     /// Refuse every key that nobody asked for.
@@ -243,7 +376,11 @@ impl<'a> Section<'a> {
             let mut known: Vec<&str> = asked.iter().map(String::as_str).collect();
             known.sort_unstable();
             known.dedup();
-            let label = format!("allowed in {}: {}", self.title(), known.join(", "));
+            let label = match (self.name.as_str(), known.as_slice()) {
+                (_, []) => format!("allowed in {}: nothing", self.title()),
+                ("", known) => format!("allowed at the top level: {}", known.join(", ")),
+                (_, known) => format!("allowed in {}: {}", self.title(), known.join(", ")),
+            };
             let fault = Marked::new(self.source, span.clone(), format!("unknown key `{key}`"), label);
             return Err(match nearest(key, &known) {
                 Some(near) => fault.hint(format!("did you mean `{near}`?")),

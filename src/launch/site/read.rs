@@ -79,7 +79,8 @@ fn slurm(section: &Section<'_>) -> Result<Slurm, Marked> {
     if found.chain == Chain::Rolling && !found.submit_from_jobs {
         let title = "a rolling chain needs `submit_from_jobs = true`";
         let label = "each update job submits the next iteration";
-        return Err(section.wrong("chain", title, label).hint("use `chain = \"up-front\"` here"));
+        let hint = "where jobs may not submit jobs use `chain = \"up-front\"`";
+        return Err(section.wrong("chain", title, label).hint(hint));
     }
     section.finish()?;
     Ok(found)

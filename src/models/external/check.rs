@@ -13,18 +13,24 @@ pub(crate) fn check(external: &External, names: &[(String, usize)]) -> Result<Ve
     let mut warnings = Vec::new();
     let links = external.links().map_err(|(k, message)| {
         let span = external.patterns.get(k).map_or(0..0, |(_, span)| span.clone());
-        Marked::new(&external.source, span, message, "see `files`")
+        let label =
+            "allowed: a file, or a pattern such as `grid/*.nc`; relative to the folder of the experiment";
+        Marked::new(&external.source, span, message, label)
     })?;
     for path in &links.left_out {
         let kind = if path == Path::new(LOG) { "its log" } else { "its own file" };
         warnings.push(format!("`{}` is not linked: the model writes {kind} of that name", path.display()));
     }
     templates(external, names)?;
-    let fault = |title: String, label: &str| {
-        Err(Marked::new(&external.source, external.command_span.clone(), title, label))
+    let fault = |title: String, label: &str, hint: String| {
+        Err(Marked::new(&external.source, external.command_span.clone(), title, label).hint(hint))
     };
     let found = match external.program.lookup(&links, &external.base) {
-        Err(message) => return fault(message, "is a module to be loaded first?"),
+        Err(message) => {
+            let label = "a name without `/` is looked for in `PATH`";
+            let hint = "load its module first, or write its path: `./model.sh` beside the experiment";
+            return fault(message, label, hint.into());
+        }
         Ok(None) => return Ok(warnings), // depends on the member
         Ok(Some(path)) if path.is_absolute() => path,
         // A link: what it points to. A filled template: nothing to look at yet.
@@ -35,13 +41,19 @@ pub(crate) fn check(external: &External, names: &[(String, usize)]) -> Result<Ve
     };
     if !found.exists() {
         let label = "relative to the folder of the experiment";
-        return fault(format!("no program `{}`", found.display()), label);
+        let hint = "is it to be built first, or is the name misspelt?";
+        return fault(format!("there is no program `{}`", found.display()), label, hint.into());
+    }
+    if found.is_dir() {
+        let hint = "name the program in it";
+        return fault(format!("`{}` is a folder", found.display()), "allowed: a program", hint.into());
     }
     if !process::is_executable(&found) {
-        return fault(format!("`{}` is not executable", found.display()), "try `chmod +x`");
+        let title = format!("`{}` is not executable", found.display());
+        return fault(title, "it could not be started", format!("`chmod +x {}`", found.display()));
     }
-    if let Some(defect) = interpreter::defect(&found) {
-        return fault(defect, "it could not be started");
+    if let Some((defect, hint)) = interpreter::defect(&found) {
+        return fault(defect, "it could not be started", hint.into());
     }
     if let Some(mpi) = &external.mpi
         && process::find(Path::new(&mpi.launcher_name())).is_none()

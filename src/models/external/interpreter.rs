@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 /// What is wrong with a file that is executable, if anything: a script without `#!`, or with an interpreter
-/// that is not there.
-pub(crate) fn defect(path: &Path) -> Option<String> {
+/// that is not there. With what to do.
+pub(crate) fn defect(path: &Path) -> Option<(String, &'static str)> {
     let mut head = Vec::new();
     File::open(path).ok()?.take(256).read_to_end(&mut head).ok()?;
     let name = path.display();
@@ -14,16 +14,22 @@ pub(crate) fn defect(path: &Path) -> Option<String> {
         return None;
     }
     let Some(line) = head.strip_prefix(b"#!") else {
-        return Some(format!("`{name}` is neither a program nor a script with a `#!` line"));
+        let text = format!("`{name}` is neither a program nor a script with a `#!` line");
+        return Some((
+            text,
+            "a shell script begins with `#!/bin/sh`; or name the interpreter: `[\"sh\", \"model.sh\", …]`",
+        ));
     };
     let line = line.split(|&b| b == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     if line.ends_with('\r') {
-        return Some(format!("the lines of `{name}` end as on Windows, so its `#!` line names no program"));
+        let text = format!("the lines of `{name}` end as on Windows, so its `#!` line names no program");
+        return Some((text, "`sed -i 's/\\r$//' FILE` takes the carriage returns away"));
     }
     let interpreter = line.split_whitespace().next().unwrap_or_default();
     if !Path::new(interpreter).is_file() {
-        return Some(format!("`{name}` wants the interpreter `{interpreter}`, which is not there"));
+        let text = format!("`{name}` wants the interpreter `{interpreter}`, which is not there");
+        return Some((text, "load its module, or mend the first line: `#!/usr/bin/env python3`"));
     }
     None
 }
@@ -43,8 +49,8 @@ mod tests {
         };
         assert_eq!(after("#!/bin/sh\necho\n"), None);
         assert_eq!(defect(Path::new("/bin/sh")), None);
-        assert!(after("#!/bin/sh\r\necho\r\n").unwrap().contains("Windows"));
-        assert!(after("#!/no/python\n").unwrap().contains("/no/python"));
-        assert!(after("echo\n").unwrap().contains("neither"));
+        assert!(after("#!/bin/sh\r\necho\r\n").unwrap().0.contains("Windows"));
+        assert!(after("#!/no/python\n").unwrap().0.contains("/no/python"));
+        assert!(after("echo\n").unwrap().0.contains("neither"));
     }
 }

@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
+use crate::explain::reason;
+
 /// One link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -114,10 +116,11 @@ fn matches(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let escaped = Path::new(&glob::Pattern::escape(&base.to_string_lossy())).join(&written);
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
     let paths = glob::glob_with(&escaped.to_string_lossy(), options);
-    let paths = paths.map_err(|e| format!("`{pattern}` is no pattern: {}", e.msg))?;
+    let paths =
+        paths.map_err(|_| format!("`{pattern}` is no pattern: `[` needs a `]`, `**` stands between `/`"))?;
     let mut found = Vec::new();
     for path in paths {
-        found.push(path.map_err(|e| format!("cannot read `{}`: {}", e.path().display(), e.error()))?);
+        found.push(path.map_err(|e| format!("cannot read `{}`: {}", e.path().display(), reason(e.error())))?);
     }
     if found.is_empty() {
         return Err(format!("`{pattern}` matches nothing below `{}`", base.display()));

@@ -50,7 +50,7 @@ pub struct External {
     /// Paths are relative to this folder; absolute
     base: PathBuf,
     command: Vec<Argument>,
-    /// `command` as a whole, in the experiment file
+    /// The first word of `command`, in the experiment file
     command_span: Range<usize>,
     program: Program,
     patterns: Vec<(String, Range<usize>)>,

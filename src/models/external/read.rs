@@ -55,7 +55,7 @@ impl External {
         }
         Ok(Self {
             program: Program::new(first.clone(), made),
-            command_span: model.node("command").map_or(0..0, |node| node.span.clone()),
+            command_span: words.first().map_or(0..0, |(_, span)| span.clone()),
             command,
             patterns: strings(model, "files", "[\"model.sh\", \"grid/*.nc\"]")?,
             templates,
@@ -78,7 +78,17 @@ fn strings(section: &Section<'_>, key: &str, example: &str) -> Result<Vec<(Strin
         let label = format!("found {found}, allowed: an array of strings, `{key} = {example}`");
         Marked::new(section.source(), span.clone(), title, label)
     };
-    let Value::Array(items) = &node.value else { return Err(wrong(&node.span, node.value.kind())) };
+    let Value::Array(items) = &node.value else {
+        let fault = wrong(&node.span, node.value.kind());
+        let words = match &node.value {
+            Value::Text(text) => shlex::split(text),
+            _ => None,
+        };
+        return Err(match words.filter(|words| !words.is_empty()) {
+            Some(words) => fault.hint(format!("write `{key} = {words:?}`")),
+            None => fault,
+        });
+    };
     let text = |item: &crate::files::human::Node| match &item.value {
         Value::Text(text) if !text.contains('\0') => Ok((text.clone(), item.span.clone())),
         Value::Text(_) => Err(wrong(&item.span, "a string with a zero byte")),

@@ -12,7 +12,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::explain::{Marked, Source, nearest, one_of};
+use crate::explain::{Marked, Source, nearest, one_of, reason};
 use crate::models::external::printf::Format;
 
 /// A template, cut at its holes.
@@ -47,7 +47,7 @@ pub(crate) enum BadTemplate {
 
 impl Template {
     pub(crate) fn load(from: &Path, to: &Path) -> Result<Self, BadTemplate> {
-        let fail = |error: io::Error| BadTemplate::Read { path: from.to_owned(), error: error.to_string() };
+        let fail = |error: io::Error| BadTemplate::Read { path: from.to_owned(), error: reason(&error) };
         let bytes = fs::read(from).map_err(fail)?;
         let mode = fs::metadata(from).map_err(fail)?.permissions().mode() & 0o777;
         // The user must be able to write what is copied from a read-only original.
@@ -135,7 +135,10 @@ impl Template {
         match index.parse::<usize>() {
             Ok(k) if (1..=length).contains(&k) => Ok(Bound { row: row + k - 1, format }),
             _ => {
-                let label = format!("allowed: 1 to {length}");
+                let label = match length {
+                    1 => format!("it is a single number: write `{{{{{name}}}}}`"),
+                    _ => format!("allowed: 1 to {length}"),
+                };
                 Err(fault(format!("`{name}` has no component `{index}`"), label))
             }
         }

@@ -62,11 +62,15 @@ pub(crate) fn judge(ended: &Ended, log: &Path, timeout: Option<Duration>) -> Res
 }
 
 fn exit(code: i32, tail: &str) -> (Cause, String) {
-    let last = tail.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    let said = last.map_or_else(|| "it printed nothing".to_owned(), shortened);
+    let said = last_words(tail).map_or_else(|| "it printed nothing".to_owned(), shortened);
     let find = |words: &str| tail.lines().rev().map(str::trim).find(|line| line.contains(words));
     if speaks_of_memory(tail) {
         return (Cause::Memory, format!("exit status {code}, out of memory: {said}"));
+    }
+    if find("--oversubscribe").is_some() {
+        let message = "the MPI launcher has fewer slots (cores) here than the member has ranks: more cores, \
+                       or `launcher = \"mpirun --oversubscribe\"` in `[model.mpi]`";
+        return (Cause::Exit, message.into());
     }
     let message = match code {
         126 | 127 => {
@@ -96,6 +100,22 @@ fn exit(code: i32, tail: &str) -> (Cause, String) {
         _ => format!("exit status {code}: {said}"),
     };
     (Cause::Exit, message)
+}
+
+/// The last line that says something: not a rule of dashes, nor, where the model itself said something, what an
+/// MPI launcher prints between such rules once it is over.
+fn last_words(tail: &str) -> Option<&str> {
+    let rule = |line: &str| line.len() >= 20 && line.bytes().all(|b| b == b'-');
+    let (mut inside, mut own, mut any) = (false, None, None);
+    for line in tail.lines().map(str::trim) {
+        if rule(line) {
+            inside = !inside;
+        } else if line.contains(char::is_alphanumeric) {
+            any = Some(line);
+            own = if inside { own } else { any };
+        }
+    }
+    own.or(any).or_else(|| tail.lines().rev().map(str::trim).find(|line| !line.is_empty()))
 }
 
 fn killed(signal: i32, peak_rss_mb: f64, tail: &str) -> (Cause, String) {
@@ -222,6 +242,22 @@ mod tests {
         assert!(error.message.contains("libnetcdf.so.19") && error.message.contains("module"), "{error}");
         let error = verdict(End::Exit(127), "./m.sh: line 2: cdo: command not found\n");
         assert!(error.message.contains("a program is missing"), "{error}");
+    }
+
+    #[test]
+    fn the_banner_of_an_mpi_launcher_is_not_what_the_model_said() {
+        let rule = "-".repeat(74);
+        let banner = format!(
+            "{rule}\nPrimary job  terminated normally, but\n{rule}\n{rule}\nmpirun detected that\n\n  Exit code:    9\n{rule}\n"
+        );
+        let error = verdict(End::Exit(9), &format!("wanted are 4 processes\n{banner}"));
+        assert_eq!(error.message, "exit status 9: wanted are 4 processes");
+        assert_eq!(verdict(End::Exit(9), &banner).message, "exit status 9: Exit code:    9");
+        assert_eq!(verdict(End::Exit(1), "---\n***\n").message, "exit status 1: ***");
+        // Open MPI, on a machine with fewer cores than ranks
+        let slots =
+            format!("Alternatively, you can use the --oversubscribe option to ignore the\nlaunch.\n{rule}\n");
+        assert!(verdict(End::Exit(1), &slots).message.contains("[model.mpi]"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod noise;
 mod read;
 mod table;
+pub mod text;
 
 pub use noise::{Covariance, CovarianceError, Noise};
 

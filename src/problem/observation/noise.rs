@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use crate::explain::plain;
 use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::{LinalgError, Mat};
 
@@ -23,7 +24,7 @@ pub enum Covariance {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CovarianceError {
     /// Not as long as `y`
-    #[error("the covariance has {found} rows, `y` has {expected}")]
+    #[error("`y` has {expected} values, the covariance {found}")]
     Length {
         /// Rows of the covariance
         found: usize,
@@ -31,7 +32,7 @@ pub enum CovarianceError {
         expected: usize,
     },
     /// Not as wide as high
-    #[error("the covariance has {rows} rows and {cols} columns")]
+    #[error("the covariance is {rows} × {cols}, not square")]
     NotSquare {
         /// Rows
         rows: usize,
@@ -39,7 +40,7 @@ pub enum CovarianceError {
         cols: usize,
     },
     /// NaN, infinity, or a variance that is not positive
-    #[error("{} of row {row} is {found}", if row == col { "the variance".to_owned() } else { format!("covariance {col}") })]
+    #[error("{} of row {row} is {}", if row == col { "the variance".to_owned() } else { format!("covariance {col}") }, plain(*found))]
     Entry {
         /// From 1
         row: usize,

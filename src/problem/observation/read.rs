@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::table::{self, Table};
 use super::{Block, Covariance, CovarianceError, Observation, ObservationError};
-use crate::explain::{Marked, nearest, one_of};
+use crate::explain::{Marked, nearest, one_of, plain};
 use crate::files::human::{Document, Node, Section, Value};
 use crate::numerics::Mat;
 
@@ -29,37 +29,39 @@ impl Observation {
     /// The first fault, at its place in the document.
     pub fn read(document: &Document, folder: &Path) -> Result<Self, Marked> {
         let top = document.section();
-        if top.choice("schema", &["ekp.observation"])?.is_none() {
-            return Err(top.missing("schema", "`\"ekp.observation\"`"));
-        }
-        if top.integer("version", 1..=1)?.is_none() {
-            return Err(top.missing("version", "`1`"));
-        }
+        top.schema("ekp.observation", 1)?;
         let sections = top.sections("block")?;
         top.finish()?;
         if sections.is_empty() {
             return Err(top.missing("block", "at least one `[[block]]` with `y` and `covariance`"));
         }
-        let mut parts: Vec<(Block, Covariance)> = Vec::with_capacity(sections.len());
-        for (k, section) in sections.iter().enumerate() {
-            let taken: Vec<&str> = parts.iter().map(|(block, _)| block.name.as_str()).collect();
-            let name = name(section, k, &taken)?;
-            let y = y(section, folder)?;
-            let covariance = covariance(section, folder, &y)?;
-            section.finish()?;
-            parts.push((Block { name, y }, covariance));
-        }
+        let parts = parts(&sections, folder)?;
         let names: Vec<String> = parts.iter().map(|(block, _)| block.name.clone()).collect();
         Self::new(parts).map_err(|error| match &error {
             ObservationError::Covariance { name, error: fault } => {
                 let k = names.iter().position(|other| other == name).unwrap_or(0);
+                let label = format!("allowed: {}", rule(fault, 0));
                 sections[k]
-                    .wrong("covariance", error.to_string(), fault.to_string())
+                    .wrong("covariance", error.to_string(), label)
                     .hint("a covariance estimated from fewer samples than rows is singular: add a diagonal")
             }
             other => top.wrong("block", other.to_string(), "nothing to compare a model with"),
         })
     }
+}
+
+/// Each block with its covariance.
+fn parts(sections: &[Section<'_>], folder: &Path) -> Result<Vec<(Block, Covariance)>, Marked> {
+    let mut parts: Vec<(Block, Covariance)> = Vec::with_capacity(sections.len());
+    for (k, section) in sections.iter().enumerate() {
+        let taken: Vec<&str> = parts.iter().map(|(block, _)| block.name.as_str()).collect();
+        let name = name(section, k, &taken)?;
+        let y = y(section, folder)?;
+        let covariance = covariance(section, folder, &y)?;
+        section.finish()?;
+        parts.push((Block { name, y }, covariance));
+    }
+    Ok(parts)
 }
 
 /// The block's name: given, or its number.
@@ -108,8 +110,11 @@ fn y(section: &Section<'_>, folder: &Path) -> Result<Vec<f64>, Marked> {
         return Err(section.wrong(key, "a block needs at least one value", "found none"));
     }
     if let Some(i) = given.data.iter().position(|y| y.is_infinite()) {
-        let label =
-            format!("row {} is {}, allowed: a number, or `nan` for not observed", i + 1, given.data[i]);
+        let label = format!(
+            "row {} is {}, allowed: a number, or `nan` for not observed",
+            i + 1,
+            plain(given.data[i])
+        );
         return Err(given.fault(section, i, 0, "an observed value is infinite", label));
     }
     Ok(given.data)
@@ -144,7 +149,8 @@ fn covariance(section: &Section<'_>, folder: &Path, y: &[f64]) -> Result<Covaria
         });
     }
     let [(form, node)] = known[..] else {
-        let label = format!("found {} forms, allowed: one of {}", known.len(), one_of(&FORMS));
+        let found = if known.is_empty() { "none".to_owned() } else { format!("{} forms", known.len()) };
+        let label = format!("found {found}, allowed: one of {}", one_of(&FORMS));
         return Err(section.wrong("covariance", "a covariance has one form", label));
     };
     let given = match &node.value {
@@ -162,7 +168,10 @@ fn covariance(section: &Section<'_>, folder: &Path, y: &[f64]) -> Result<Covaria
         Value::Text(name) => {
             let label = format!("found a string, allowed: {}", shape_of(form));
             let fault = table.wrong(form, format!("`{form}` has the wrong type"), label);
-            return Err(fault.hint(format!("write `{{ {form} = {{ file = \"{name}\" }} }}`")));
+            return Err(match name.trim().parse::<f64>() {
+                Ok(_) => fault.hint(format!("write `{{ {form} = {} }}`, without quotes", name.trim())),
+                Err(_) => fault.hint(format!("write `{{ {form} = {{ file = \"{name}\" }} }}`")),
+            });
         }
         _ => inline(&table, form, node)?,
     };
@@ -209,7 +218,7 @@ fn rule(error: &CovarianceError, rows: usize) -> String {
         CovarianceError::Entry { row, col, .. } if row == col => "a finite number above 0".into(),
         CovarianceError::Entry { .. } => "a finite number".into(),
         CovarianceError::Asymmetric { .. } => "a symmetric matrix".into(),
-        CovarianceError::NotPositiveDefinite => "a positive definite matrix".into(),
+        CovarianceError::NotPositiveDefinite => "a positive definite matrix, each eigenvalue above 0".into(),
     }
 }
 
@@ -257,8 +266,17 @@ fn from_file(section: &Section<'_>, folder: &Path) -> Result<Given, Marked> {
     let file: String = section.need("file")?;
     let column: Option<String> = section.opt("column")?;
     let span = section.node("file").map_or(0..0, |node| node.span.clone());
-    let Table { rows, cols, data } = table::read(&folder.join(&file), column.as_deref())
-        .map_err(|error| section.wrong("file", "the file gives no numbers", error.to_string()))?;
+    let Table { rows, cols, data } =
+        table::read(&folder.join(&file), column.as_deref()).map_err(|error| {
+            let fault = section.wrong("file", "the file gives no numbers", error.to_string());
+            match error.hint() {
+                Some(hint) => fault.hint(hint),
+                None => fault,
+            }
+        })?;
+    if data.is_empty() {
+        return Err(section.wrong("file", "the file gives no numbers", "it has no row of them"));
+    }
     Ok(Given { rows, cols, data, spans: Vec::new(), span })
 }
 
@@ -284,10 +302,15 @@ fn inline(section: &Section<'_>, form: &str, node: &Node) -> Result<Given, Marke
                 span: node.span.clone(),
             };
             for (i, row) in rows.iter().enumerate() {
-                let Value::Array(_) = &row.value else { return Err(wrong_type(section, form, row)) };
+                let Value::Array(_) = &row.value else {
+                    let label =
+                        format!("found {}, allowed: rows, `[[1.0, 0.0], [0.0, 1.0]]`", row.value.kind());
+                    let title = format!("`{form}` is an array of rows");
+                    return Err(Marked::new(section.source(), row.span.clone(), title, label));
+                };
                 let part = list(section, form, row)?;
                 if i > 0 && part.rows != all.cols {
-                    let label = format!("found {} numbers, the rows above have {}", part.rows, all.cols);
+                    let label = format!("this row has {}, the first one {}", part.rows, all.cols);
                     return Err(Marked::new(
                         section.source(),
                         row.span.clone(),
@@ -384,7 +407,7 @@ mod tests {
         let q = |more: &str| {
             read(&format!("[[block]]\nfile = \"q.csv\"\n{more}\ncovariance = {{ scalar = 1 }}\n"))
         };
-        assert!(q("column = \"q\"").unwrap_err().picture(false).contains("it has `day`, `q_mm` or `gauge`"));
+        assert!(q("column = \"q\"").unwrap_err().picture(false).contains("it has `day`, `q_mm` and `gauge`"));
         assert!(q("column = \"gauge\"").unwrap_err().picture(false).contains("line 3: `A` is not a number"));
         assert!(q("").unwrap_err().picture(false).contains("line 3: `2001-01-01` is not a number"));
         let missing = read("[[block]]\nfile = \"no.csv\"\ncovariance = { scalar = 1 }\n").unwrap_err();
@@ -400,7 +423,7 @@ mod tests {
         ("[[block]]\ny = [1, \"2\"]\ncovariance = { scalar = 1 }\n", 4, "found a string, allowed: a number"),
         ("[[block]]\ny = [1,\n inf]\ncovariance = { scalar = 1 }\n", 5, "row 2 is inf"),
         ("[[block]]\ny = [nan]\ncovariance = { scalar = 1 }\n", 3, "no value of `y` is observed"),
-        ("[[block]]\ny = [1]\ncovariance = 0.1\n", 5, "found a number"),
+        ("[[block]]\ny = [1]\ncovariance = 0.1\n", 5, "found a decimal number"),
         ("[[block]]\ny = [1]\ncovariance = { scalar = -1 }\n", 5, "the variance of row 1 is -1"),
         ("[[block]]\ny = [1]\ncovariance = { scalar = nan }\n", 5, "above 0"),
         ("[[block]]\ny = [1]\ncovariance = { svd = 1 }\n", 5, "`scalar`, `diagonal` or `dense`"),
@@ -408,7 +431,7 @@ mod tests {
         ("[[block]]\ny = [1]\ncovariance = { diagonal = \"v.csv\" }\n", 5, "found a string"),
         ("[[block]]\ny = [1, 2]\ncovariance = { diagonal = [1] }\n", 5, "2 rows, as many as `y`"),
         ("[[block]]\ny = [1, 2]\ncovariance = { diagonal = [1,\n0] }\n", 6, "the variance of row 2 is 0"),
-        ("[[block]]\ny = [1, 2]\ncovariance = { dense = [[1, 0]] }\n", 5, "1 rows and 2 columns"),
+        ("[[block]]\ny = [1, 2]\ncovariance = { dense = [[1, 0]] }\n", 5, "1 × 2, not square"),
         ("[[block]]\ny = [1, 2]\ncovariance = { dense = [[1, 0], [1]] }\n", 5, "rows differ in length"),
         ("[[block]]\ny = [1, 2]\ncovariance = { dense = [[1, 0.5],\n[0.4, 1]] }\n", 6, "not symmetric"),
         (

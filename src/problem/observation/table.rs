@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::explain::one_of;
+use crate::explain::{one_of, reason};
 use crate::files::npy::{self, NpyError};
 
 /// Numbers in rows and columns.
@@ -17,9 +17,9 @@ pub(super) struct Table {
 /// Why a file gives no numbers.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TableError {
-    #[error("`{}` cannot be read: {error}", path.display())]
+    #[error("`{}`: {}", path.display(), reason(error))]
     Io { path: PathBuf, error: std::io::Error },
-    #[error("`{}`: the ending is not one of csv, npy", path.display())]
+    #[error("`{}`: allowed are files that end in `.csv` or `.npy`", path.display())]
     Kind { path: PathBuf },
     #[error("`{}`: {error}", path.display())]
     Npy { path: PathBuf, error: NpyError },
@@ -27,12 +27,27 @@ pub(super) enum TableError {
     Csv { path: PathBuf, error: csv::Error },
     #[error("`{}`, line {line}: `{found}` is not a number", path.display())]
     Number { path: PathBuf, line: u64, found: String },
-    #[error("`{}`, line {line}: {found} cells, the lines above have {expected}", path.display())]
+    #[error("`{}`, line {line}: cells: {found} here, {expected} in the first line", path.display())]
     Ragged { path: PathBuf, line: u64, found: usize, expected: usize },
-    #[error("`{}` has no column `{wanted}`: it has {}", path.display(), if names.is_empty() { "no heading".to_owned() } else { one_of(&names.iter().map(String::as_str).collect::<Vec<_>>()) })]
+    #[error("`{}` has no column `{wanted}`: it has {}", path.display(), if names.is_empty() { "no heading".to_owned() } else { one_of(&names.iter().map(String::as_str).collect::<Vec<_>>()).replace(" or ", " and ") })]
     NoColumn { path: PathBuf, wanted: String, names: Vec<String> },
     #[error("`{}` is an npy file: its columns have no names", path.display())]
     NpyColumn { path: PathBuf },
+}
+
+impl TableError {
+    /// What to do.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io { error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
+                Some("paths are relative to the folder of `observation.toml`")
+            }
+            Self::Number { .. } | Self::Ragged { .. } => Some(
+                "cells are separated by `,`, numbers have a decimal point, an empty cell is not observed",
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// Read a table; with `column` only that one.

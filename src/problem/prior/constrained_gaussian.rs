@@ -8,6 +8,7 @@ use super::constraint::Constraint;
 use super::grammar::Gaussian;
 use super::place::Fault;
 use super::token::Number;
+use crate::explain::plain;
 
 /// What the search found.
 #[derive(Debug, Clone, Copy)]
@@ -28,21 +29,25 @@ pub(super) fn fit(asked: &Gaussian) -> Result<Fit, Fault> {
     let (mean, std) = (asked.mean.value, asked.std.value);
     let (lower, upper) = (asked.lower.value, asked.upper.value);
     let constraint = Constraint::new(lower, upper).ok_or_else(|| {
-        let label = format!("lower {lower:?}, upper {upper:?}, the first must be smaller");
+        let label = format!("lower {}, upper {}, the first must be smaller", julia(lower), julia(upper));
         Fault::new(asked.lower.at.start..asked.upper.at.end, "nothing lies between these bounds", label)
     })?;
     let wrong = |n: &Number, title: &str, allowed: String| {
-        Err(Fault::new(n.at.clone(), title, format!("found {:?}, allowed: {allowed}", n.value)))
+        Err(Fault::new(n.at.clone(), title, format!("found {}, allowed: {allowed}", julia(n.value))))
     };
     if !(lower < mean && mean < upper) {
-        let allowed = format!("larger than {lower:?} and smaller than {upper:?}");
+        let allowed = match (lower.is_finite(), upper.is_finite()) {
+            (true, false) => format!("larger than {}", julia(lower)),
+            (false, true) => format!("smaller than {}", julia(upper)),
+            _ => format!("larger than {} and smaller than {}", julia(lower), julia(upper)),
+        };
         return wrong(&asked.mean, "the mean lies outside the bounds", allowed);
     }
     if std < f64::MIN_POSITIVE {
         return wrong(&asked.std, "the standard deviation is too small", "larger than 0".into());
     }
     if matches!(constraint, Constraint::Between(..)) && !(mean - std > lower && mean + std < upper) {
-        let allowed = format!("smaller than {:?}", (mean - lower).min(upper - mean));
+        let allowed = format!("smaller than {}", julia((mean - lower).min(upper - mean)));
         let title = "mean ± one standard deviation lies outside the bounds";
         return wrong(&asked.std, title, allowed);
     }
@@ -53,6 +58,11 @@ pub(super) fn fit(asked: &Gaussian) -> Result<Fit, Fault> {
     }
     let near_bound = mean - 1.2 * std <= lower || mean + 1.2 * std >= upper;
     Ok(Fit { mu, sigma, constraint, exact, near_bound })
+}
+
+/// A number as it stands in these expressions.
+fn julia(x: f64) -> String {
+    plain(x).replace("inf", "Inf")
 }
 
 /// Mean and standard deviation in unconstrained space, and whether they fit to 1e-10 of the interval.
@@ -150,7 +160,6 @@ mod tests {
     use serde_json::Value;
 
     fn read(mean: f64, std: f64, lower: f64, upper: f64) -> Result<Fit, Fault> {
-        let julia = |x: f64| format!("{x:?}").replace("inf", "Inf");
         let [mean, std, lower, upper] = [mean, std, lower, upper].map(julia);
         let text = format!("constrained_gaussian(x, {mean}, {std}, {lower}, {upper})");
         match grammar::prior(&text)? {

@@ -4,7 +4,7 @@
 
 use super::grammar::Call;
 use super::place::Fault;
-use crate::explain::{nearest, one_of};
+use crate::explain::{nearest, one_of, plain};
 
 /// The open interval in which a component lives, and how it is mapped to the real line.
 ///
@@ -103,7 +103,7 @@ pub(super) fn of(call: &Call) -> Result<Constraint, Fault> {
         (name, found) => return Err(unknown(name, found.len(), call)),
     };
     Constraint::new(bounds.0, bounds.1).ok_or_else(|| {
-        let label = format!("lower bound {:?}, upper bound {:?}", bounds.0, bounds.1);
+        let label = format!("lower bound {}, upper bound {}", plain(bounds.0), plain(bounds.1));
         Fault::new(call.at.clone(), "no number fulfils this constraint", label)
             .hint(format!("in `{form}` the lower bound must be smaller than the upper one"))
     })

@@ -6,7 +6,7 @@ use super::distribution::Law;
 use super::grammar::Call;
 use super::place::Fault;
 use super::token::Number;
-use crate::explain::nearest;
+use crate::explain::{nearest, plain};
 
 /// A constructor: its name, what it takes, how many it may take (the rest have defaults).
 struct Constructor {
@@ -91,14 +91,14 @@ pub(super) fn of(call: &Call) -> Result<(Law, usize), Fault> {
 
 fn interval(call: &Call, a: f64, b: f64, mode: Option<f64>) -> Result<Law, Fault> {
     if !(a < b && (b - a).is_finite()) {
-        let label = format!("found {a:?} and {b:?}, the first must be smaller");
+        let label = format!("found {} and {}, the first must be smaller", plain(a), plain(b));
         return Err(Fault::new(call.at.clone(), format!("`{}` has no interval", call.name), label));
     }
     match mode {
         None => Ok(Law::Uniform(a, b)),
         Some(c) if a <= c && c <= b => Ok(Law::Triangular(a, b, c)),
         Some(c) => {
-            let label = format!("found {c:?}, allowed: from {a:?} to {b:?}");
+            let label = format!("found {}, allowed: from {} to {}", plain(c), plain(a), plain(b));
             let title = "the mode (third number) lies outside the interval";
             Err(Fault::new(call.arguments.get(2).map_or(call.at.clone(), |n| n.at.clone()), title, label))
         }
@@ -107,8 +107,8 @@ fn interval(call: &Call, a: f64, b: f64, mode: Option<f64>) -> Result<Law, Fault
 
 fn not_positive(found: &Number, what: &str, least: f64, most: f64) -> Fault {
     let wide = most == f64::MAX;
-    let allowed = if wide { "larger than 0".into() } else { format!("from {least:?} to {most:?}") };
-    let label = format!("found {:?}, allowed: {allowed}", found.value);
+    let allowed = if wide { "larger than 0".into() } else { format!("from {least:e} to {most:e}") };
+    let label = format!("found {}, allowed: {allowed}", plain(found.value));
     let fault = Fault::new(found.at.clone(), format!("this {what} is out of range"), label);
     if found.value == 0.0 {
         fault.hint("a known parameter has `prior = \"fixed\"` and a `value`")

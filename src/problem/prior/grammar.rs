@@ -67,6 +67,10 @@ pub(super) fn is_fixed(text: &str) -> bool {
 /// Read the text of a `prior` key that is not fixed.
 pub(super) fn prior(text: &str) -> Result<Expression, Fault> {
     let mut reader = Reader::new(text);
+    if text.trim().is_empty() {
+        let label = format!("allowed: `fixed`, {}", one_of(&OUTER));
+        return Err(Fault::new(0..0, "`prior` is empty", label));
+    }
     let (name, name_at) = reader.name("a prior")?;
     let expression = match name {
         "Parameterized" | "VectorOfParameterized" | "Samples" | "constrained_gaussian" => {
@@ -125,6 +129,10 @@ impl Reader<'_> {
                 at: name_at.start..self.at,
             })
             .map_err(|fault| match name {
+                _ if self.at == name_at.end => {
+                    let label = "allowed: a name with its numbers in brackets, as `Normal(0, 1)`";
+                    Fault::new(name_at.clone(), format!("`{name}` stands alone"), label)
+                }
                 "MvNormal" => {
                     fault.hint("write `MvNormal(k, s)`: k components, each with standard deviation s")
                 }
@@ -140,12 +148,14 @@ impl Reader<'_> {
         }
         loop {
             arguments.push(self.number(bounds)?);
-            if !self.eat(',') {
-                break;
+            if self.eat(',') {
+                continue;
             }
+            if self.eat(')') {
+                return Ok(arguments);
+            }
+            return Err(self.lacks("`,` or `)` is missing after this number"));
         }
-        self.expect(')', "after the last number")?;
-        Ok(arguments)
     }
 
     /// `[a, b]` or `repeat([a], 3)`: the items and how often the list repeats.
@@ -235,9 +245,10 @@ impl Reader<'_> {
         if self.eat(';') || self.eat(',') {
             self.space();
             if self.peek().is_some_and(|c| c.is_ascii_digit() || c == '-') {
-                let fault =
-                    Fault::new(self.here().1, "there are too many arguments", "allowed: `repeats = 3`");
-                return Err(fault);
+                let title = "`constrained_gaussian` has too many numbers";
+                let label = "after the upper bound only `repeats = 3` may follow";
+                return Err(Fault::new(self.here().1, title, label)
+                    .hint("it is `constrained_gaussian(name, mean, std, lower, upper)`"));
             }
             let (keyword, at) = self.name("a keyword")?;
             if keyword != "repeats" {
@@ -254,7 +265,9 @@ impl Reader<'_> {
 
     fn quotable_name(&mut self) -> Result<String, Fault> {
         if !self.eat('"') {
-            return Ok(self.name("the name of the parameter")?.0.to_owned());
+            let name = self.name("the name of the parameter");
+            let form = "it is `constrained_gaussian(name, mean, std, lower, upper)`";
+            return Ok(name.map_err(|fault| fault.hint(form))?.0.to_owned());
         }
         let Some(length) = self.rest().find('"') else {
             let label = "a quote opens here and does not close";

@@ -31,6 +31,12 @@ impl Fault {
         self
     }
 
+    /// The same with advice, unless it has some.
+    pub(super) fn or_hint(mut self, hint: &str) -> Self {
+        self.hint.get_or_insert_with(|| hint.to_owned());
+        self
+    }
+
     /// The same, marked in the file: `node` is the string whose decoded text is `text`; `table` names the
     /// parameter, since the marked line may not.
     pub(super) fn mark(self, source: &Arc<Source>, node: &Node, text: &str, table: &str) -> Marked {

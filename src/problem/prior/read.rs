@@ -11,8 +11,8 @@ use super::token::MOST_COMPONENTS;
 use super::{
     Block, Constraint, Law, Prior, Regularisation, Spread, constrained_gaussian, constraint, constructor,
 };
-use crate::explain::{Marked, Source, nearest};
-use crate::files::human::{Document, Node, Table, Value};
+use crate::explain::{Marked, Place, Source, nearest, plain};
+use crate::files::human::{Document, Names, Node, Table, Value};
 use crate::numerics::Mat;
 
 /// What the file and its warnings need to be told about.
@@ -27,7 +27,7 @@ impl Prior {
     ///
     /// # Errors
     /// The place in the file, down to the number in an expression.
-    pub fn read(document: &Document, names: Option<&[String]>) -> Result<Self, Marked> {
+    pub fn read(document: &Document, names: Option<&Names>) -> Result<Self, Marked> {
         let mut reader = Reader { source: &document.source, warnings: Vec::new() };
         let mut calibrated = Vec::new();
         for (name, key, node) in &document.root.entries {
@@ -43,6 +43,10 @@ impl Prior {
         }
         if let Some(names) = names {
             calibrated = reader.chosen(document, names)?;
+            if calibrated.is_empty() {
+                let label = "allowed: at least one name, or no `names` for all that have a prior";
+                return Err(names.place.marked("`names` is empty", label));
+            }
         }
         if calibrated.is_empty() {
             let label = "no table has a `prior` other than `\"fixed\"`";
@@ -68,40 +72,61 @@ type Entry<'a> = (&'a String, &'a std::ops::Range<usize>, &'a Table);
 
 impl Reader<'_> {
     /// The tables listed in `names`, in that order.
-    fn chosen<'a>(&self, document: &'a Document, names: &[String]) -> Result<Vec<Entry<'a>>, Marked> {
-        let mut chosen: Vec<Entry<'a>> = Vec::with_capacity(names.len());
-        for wanted in names {
+    fn chosen<'a>(&self, document: &'a Document, names: &Names) -> Result<Vec<Entry<'a>>, Marked> {
+        let mut chosen: Vec<Entry<'a>> = Vec::new();
+        let file = self.source.path.display();
+        for (wanted, place) in names.iter() {
             let entry = document.root.entries.iter().find_map(|(name, key, node)| match &node.value {
                 Value::Table(table) if name == wanted => Some((name, key, table)),
                 _ => None,
             });
             let Some((name, key, table)) = entry else {
-                let tables: Vec<&str> =
-                    document.root.entries.iter().map(|(name, ..)| name.as_str()).collect();
-                let title = format!("`names` lists `{wanted}`, which is no table of this file");
-                let fault = Marked::new(self.source, 0..0, title, format!("tables: {}", tables.join(", ")));
-                return Err(match nearest(wanted, &tables) {
-                    Some(near) => fault.hint(format!("did you mean `{near}`?")),
-                    None => fault.hint("look at `names` in the experiment"),
-                });
+                let title = format!("`names` lists `{wanted}`, which is no table of `{file}`");
+                return Err(self.unlisted(document, wanted, place, title));
             };
-            let wrong = |title: String, label: &str| Err(Marked::new(self.source, key.clone(), title, label));
             if chosen.iter().any(|(other, ..)| *other == name) {
-                return wrong(format!("`names` lists `{name}` twice"), "this parameter");
+                let title = format!("`names` lists `{name}` twice");
+                return Err(place.marked(title, "the second time").hint("each parameter has one place"));
             }
+            let line = self.source.line(key.start);
             match table.get("prior").map(|node| &node.value) {
                 None => {
-                    let label = "add `prior = …` here, or take the name out of `names`";
-                    return wrong(format!("`names` lists `{name}`, which has no `prior`"), label);
+                    let title = format!("`names` lists `{name}`, which has no `prior`");
+                    let label = format!("`[{name}]` is at `{file}:{line}`");
+                    return Err(place
+                        .marked(title, label)
+                        .hint("give it a `prior` there, or leave it out here"));
                 }
                 Some(Value::Text(text)) if grammar::is_fixed(text) => {
-                    let label = "give it a prior, or take the name out of `names`";
-                    return wrong(format!("`names` lists `{name}`, which is fixed"), label);
+                    let title = format!("`names` lists `{name}`, which is fixed");
+                    let label = format!("`[{name}]` is at `{file}:{line}`");
+                    return Err(place
+                        .marked(title, label)
+                        .hint("give it a `prior` there, or leave it out here"));
                 }
                 Some(_) => chosen.push((name, key, table)),
             }
         }
         Ok(chosen)
+    }
+
+    /// A name that no table has.
+    fn unlisted(&self, document: &Document, wanted: &str, place: &Place, title: String) -> Marked {
+        let calibrated = document.root.entries.iter().filter(|(_, _, node)| match &node.value {
+            Value::Table(table) => match table.get("prior").map(|node| &node.value) {
+                Some(Value::Text(text)) => !grammar::is_fixed(text),
+                found => found.is_some(),
+            },
+            _ => false,
+        });
+        let known: Vec<&str> = calibrated.map(|(name, ..)| name.as_str()).collect();
+        let shown = if known.len() > 20 { &known[..20] } else { &known };
+        let more = if known.len() > 20 { format!(" and {} more", known.len() - 20) } else { String::new() };
+        let fault = place.marked(title, format!("with a prior there: {}{more}", shown.join(", ")));
+        match nearest(wanted, &known) {
+            Some(near) => fault.hint(format!("did you mean `{near}`?")),
+            None => fault,
+        }
     }
 
     /// A table that passes through, though its author may have meant otherwise.
@@ -138,12 +163,9 @@ impl Reader<'_> {
                 let span = found.map_or(key.clone(), |node| node.span.clone());
                 let kind = found.map_or("nothing", |node| node.value.kind());
                 let label = format!("found {kind}, allowed: a string");
-                return Err(Marked::new(
-                    self.source,
-                    span,
-                    format!("`[{name}]`: `prior` is no string"),
-                    label,
-                ));
+                let title = format!("`[{name}]`: `prior` is no string");
+                return Err(Marked::new(self.source, span, title, label)
+                    .hint("for example `prior = \"constrained_gaussian(name, mean, std, lower, upper)\"`"));
             }
         };
         let mark = |fault: Fault| fault.mark(self.source, node, text, name);
@@ -242,7 +264,10 @@ impl Reader<'_> {
                 _ => fault,
             })
         };
-        read().map_err(|fault: Fault| fault.mark(self.source, node, text, name))
+        read().map_err(|fault: Fault| {
+            let advice = "for example `no_constraint()`, `bounded_below(0)`, `bounded(0, 1)`";
+            fault.or_hint(advice).mark(self.source, node, text, name)
+        })
     }
 
     fn regularisation(&self, name: &str, table: &Table) -> Result<Option<Regularisation>, Marked> {
@@ -252,7 +277,8 @@ impl Reader<'_> {
                 Some(x) => Ok(Some(x)),
                 None => {
                     let title = format!("`[{name}]`: `{key}` is no finite number");
-                    let label = format!("found {}, allowed: a number", node.value.kind());
+                    let found = node.value.number().map_or(node.value.kind().to_owned(), plain);
+                    let label = format!("found {found}, allowed: a finite number");
                     Err(Marked::new(self.source, node.span.clone(), title, label))
                 }
             },

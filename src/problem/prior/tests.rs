@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::explain::{Explain, Marked};
-use crate::files::human::Document;
+use crate::files::human::{Document, Names};
 use crate::numerics::{Purpose, Streams};
 
 /// Every form of the grammar.
@@ -52,8 +52,9 @@ fn read(text: &str) -> Result<Prior, Marked> {
 }
 
 fn named(text: &str, names: &[&str]) -> Result<Prior, Marked> {
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    Prior::read(&Document::parse(Path::new("priors.toml"), text).unwrap(), Some(&names))
+    let list = Document::parse(Path::new("experiment.toml"), &format!("names = {names:?}\n")).unwrap();
+    let names = Names::read(&list.section(), "names").unwrap();
+    Prior::read(&Document::parse(Path::new("priors.toml"), text).unwrap(), names.as_ref())
 }
 
 /// What is wrong with one table of this prior and constraint, and which characters are marked.
@@ -113,11 +114,11 @@ fn names_give_order_and_subset() {
     let text = prior.member_file().text("", &[1.0, 2.0, 3.0, 4.0]).unwrap();
     assert!(text.contains("value = [1.0, 2.0, 3.0]") && text.contains("value = 4.0"));
     for (names, title) in [
-        (&["rat"][..], "`names` lists `rat`, which is no table of this file"),
+        (&["rat"][..], "`names` lists `rat`, which is no table of `priors.toml`"),
         (&["gravity"], "`names` lists `gravity`, which has no `prior`"),
         (&["old name"], "`names` lists `old name`, which is fixed"),
         (&["drag", "drag"], "`names` lists `drag` twice"),
-        (&[], "nothing is to be calibrated"),
+        (&[], "`names` is empty"),
     ] {
         assert_eq!(named(EXAMPLE, names).unwrap_err().title(), title);
     }
@@ -132,14 +133,14 @@ fn a_refusal_marks_what_is_at_fault_inside_the_expression() {
         ("Parameterised(Normal(0, 1))", none, "this is not a prior", "Parameterised"),
         ("Parameterized(Norml(0, 1))", none, "unknown distribution", "Norml"),
         ("Parameterized(Normal(0, -1))", none, "this standard deviation is out of range", "-1"),
-        ("Parameterized(Normal(0, 1/3))", none, "`)` is missing after the last number", "/"),
+        ("Parameterized(Normal(0, 1/3))", none, "`,` or `)` is missing after this number", "/"),
         (
             "Parameterized(Normal(0, 1, 2))",
             none,
             "`Normal` takes mean, standard deviation",
             "Normal(0, 1, 2)",
         ),
-        ("Parameterized(MvNormal(0,I))", none, "a number is missing", "I"),
+        ("Parameterized(MvNormal(0,I))", none, "this is no number", "I"),
         (
             "Parameterized(MvNormal(0, 1))",
             none,

@@ -74,17 +74,19 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn expect(&mut self, wanted: char, why: &str) -> Result<(), Fault> {
-        if self.eat(wanted) {
-            return Ok(());
-        }
+        if self.eat(wanted) { Ok(()) } else { Err(self.lacks(&format!("`{wanted}` is missing {why}"))) }
+    }
+
+    /// Something must stand here, and does not.
+    pub(super) fn lacks(&self, title: &str) -> Fault {
         let (found, at) = self.here();
-        let fault = Fault::new(at, format!("`{wanted}` is missing {why}"), format!("found {found}"));
-        Err(match self.peek() {
+        let fault = Fault::new(at, title, format!("found {found}"));
+        match self.peek() {
             Some('+' | '-' | '*' | '/' | '^' | '%' | '÷') => {
                 fault.hint("nothing is evaluated here: write the result as a number")
             }
             _ => fault,
-        })
+        }
     }
 
     pub(super) fn end(&mut self) -> Result<(), Fault> {
@@ -128,10 +130,9 @@ impl<'a> Reader<'a> {
         };
         self.at += sign + length;
         let at = start..self.at;
-        if self.peek().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '.') {
-            let end = self.at
-                + self.rest().chars().take_while(|c| c.is_alphanumeric()).map(char::len_utf8).sum::<usize>();
-            let end = end.max(self.at + 1);
+        let belongs = |c: &char| c.is_alphanumeric() || *c == '_' || *c == '.';
+        if self.peek().is_some_and(|c| belongs(&c)) {
+            let end = self.at + self.rest().chars().take_while(belongs).map(char::len_utf8).sum::<usize>();
             let label = format!("found `{}`, allowed: one literal", &self.text[start..end]);
             return Err(Fault::new(start..end, "this is not a number", label));
         }
@@ -142,11 +143,23 @@ impl<'a> Reader<'a> {
     }
 
     fn no_number(&self, bound: bool) -> Fault {
-        let (found, at) = self.here();
-        let allowed = if bound { "a number, `Inf` or `-Inf`" } else { "a number" };
-        let fault = Fault::new(at, "a number is missing", format!("found {found}, allowed: {allowed}"));
-        match self.peek() {
-            Some(c) if c.is_alphabetic() => {
+        let sign = usize::from(self.rest().starts_with(['-', '+']));
+        let word: String = self.rest()[sign..].chars().take_while(|c| c.is_alphanumeric()).take(20).collect();
+        let (found, at) = match word.as_str() {
+            "" => self.here(),
+            word => {
+                let end = self.at + sign + word.len();
+                (format!("`{}`", &self.text[self.at..end]), self.at..end)
+            }
+        };
+        let allowed = if bound { "a number, `Inf` or `-Inf`" } else { "a finite number" };
+        let title = if word.is_empty() { "a number is missing" } else { "this is no number" };
+        let fault = Fault::new(at, title, format!("found {found}, allowed: {allowed}"));
+        match (word.to_lowercase().as_str(), self.peek()) {
+            ("inf" | "infinity", _) if bound => fault.hint("infinity is written `Inf`"),
+            ("inf" | "infinity" | "nan", _) => fault,
+            (_, Some('−' | '–' | '—')) => fault.hint("this dash is none of ASCII: write `-`"),
+            (_, Some(c)) if c.is_alphabetic() => {
                 fault.hint("nothing is evaluated here: write the value as a number")
             }
             _ => fault,

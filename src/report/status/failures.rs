@@ -32,7 +32,7 @@ pub struct Failures {
     pub folder: Option<String>,
     /// What it printed, if that is still there
     pub log: Option<String>,
-    /// Runs them again
+    /// Runs them again; of a closed iteration the first, publishing nothing
     pub rerun: String,
 }
 
@@ -45,9 +45,12 @@ pub struct Message {
     pub members: String,
 }
 
+/// Failed members by cause and host.
+type Groups<'a> = BTreeMap<(&'a str, Option<String>), Vec<(Member, &'a Failed)>>;
+
 /// The failed members of an iteration, large groups first.
 pub(super) fn grouped(run: &Run, view: &View, iteration: Iteration, seen: &[Seen]) -> Vec<Failures> {
-    let mut groups: BTreeMap<(&str, Option<String>), Vec<(Member, &Failed)>> = BTreeMap::new();
+    let mut groups = Groups::new();
     for (member, seen) in (1..).zip(seen) {
         if let Seen::Failed(failed) = seen {
             groups.entry((&failed.cause, host(run, iteration, member))).or_default().push((member, failed));
@@ -110,7 +113,15 @@ fn group(
         record,
         folder: name.as_deref().map(shown),
         log: log.map(|name| shown(&format!("{name}/log.txt"))),
-        rerun: format!("ekp-run-member {} -i {iteration} -m {members} --again", word(&view.named)),
+        rerun: if run.dir.update(iteration).exists() {
+            // Closed: another outcome would not be read, but one may look.
+            format!(
+                "ekp-run-member {} -i {iteration} -m {first} --scratch /tmp/member_{first}",
+                word(&view.named)
+            )
+        } else {
+            format!("ekp-run-member {} -i {iteration} -m {members} --again", word(&view.named))
+        },
         members,
     }
 }

@@ -55,6 +55,9 @@ pub struct Lost {
     pub advice: &'static str,
 }
 
+/// Place in [`SIGNS`], host, line.
+type Verdict = (usize, String, String);
+
 /// Classify the missing members of an iteration by the logs of their array elements.
 pub(super) fn lost(run: &Run, view: &View, iteration: Iteration, missing: &[Member]) -> Vec<Lost> {
     let mut groups: BTreeMap<(usize, String), (Vec<Member>, String, String)> = BTreeMap::new();
@@ -62,7 +65,7 @@ pub(super) fn lost(run: &Run, view: &View, iteration: Iteration, missing: &[Memb
     if logs.is_empty() {
         return Vec::new();
     }
-    let mut last: Option<(u32, Option<(usize, String, String)>)> = None;
+    let mut last: Option<(u32, Option<Verdict>)> = None;
     for &member in missing {
         let element = (member - 1) / view.per_element.max(1) + 1;
         let Some(name) = logs.get(&element) else { continue };
@@ -112,7 +115,7 @@ fn tail(path: &Path) -> Option<String> {
 }
 
 /// Which sign the last attempt ended with, on which host, in which line.
-fn verdict(text: &str) -> Option<(usize, String, String)> {
+fn verdict(text: &str) -> Option<Verdict> {
     let lines: Vec<&str> = text.lines().collect();
     let starts =
         |line: &&str| line.starts_with("iteration ") && line.contains(" members ") && line.contains(" on ");

@@ -6,6 +6,7 @@
 //! Belongs here: the facts. Not here: their words (`status::text`), asking the scheduler (the caller does).
 
 pub mod disk;
+mod facts;
 mod failures;
 mod logs;
 mod look;
@@ -14,175 +15,19 @@ pub mod text;
 use std::time::SystemTime;
 
 use chrono::DateTime;
-use serde::Serialize;
-
+pub use facts::{Defective, Estimate, Job, Row, State, Status, View};
 pub use failures::{Failures, Message};
 pub use logs::Lost;
 pub use look::{Running, Seen};
 
 use crate::files::{Iteration, Members, load_record};
+use crate::machine::locks;
 use crate::plan::Due;
 use crate::report::ReportError;
 use crate::report::runs::typed;
+use crate::steps::cancel::Cancelled;
 use crate::steps::timing::Timing;
 use crate::steps::{Run, StepError, Update, due, update};
-
-/// What the caller knows beside the files.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// The run as the person named it
-    pub named: String,
-    /// Members of one array element
-    pub per_element: u32,
-    /// The run's jobs, when the scheduler was asked
-    pub jobs: Option<Vec<Job>>,
-    /// Tell of this iteration in detail, not of the open one
-    pub iteration: Option<Iteration>,
-}
-
-/// A job, an element of an array, or all waiting elements of one, as the scheduler tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Job {
-    /// As the scheduler names it: `12`, `12_3`, `12_[4-8]`
-    pub id: String,
-    /// Job name
-    pub name: String,
-    /// `running`, `waiting`, or the scheduler's own word
-    pub state: String,
-    /// Why it waits, in the scheduler's word
-    pub reason: String,
-    /// When it is expected to start, or did (the site's local time); empty when nobody knows
-    pub start: String,
-    /// Where it runs
-    pub nodes: String,
-    /// Elements that this line stands for
-    pub elements: u32,
-    /// Iteration whose members it runs
-    pub iteration: Option<Iteration>,
-    /// Array element, for one that runs
-    pub element: Option<u32>,
-    /// It will never start by itself: what to do
-    pub advice: Option<String>,
-}
-
-/// Where a run stands, in a word for scripts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Made, nothing done
-    Made,
-    /// Members of an iteration have no outcome
-    Members,
-    /// An iteration is to be closed
-    Update,
-    /// Too many members failed
-    Quorum,
-    /// The stop mark is there
-    Cancelled,
-    /// The run is over
-    Over,
-}
-
-/// An iteration in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// Which
-    pub iteration: Iteration,
-    /// Its decision is published
-    pub closed: bool,
-    /// Members that the update used, or that have an outcome
-    pub done: usize,
-    /// Members somebody works on
-    pub running: usize,
-    /// Members that failed
-    pub failed: usize,
-    /// Members without an outcome that nobody works on
-    pub missing: usize,
-    /// As in `update.toml`
-    pub misfit: Option<f64>,
-    /// Step length Δt
-    pub step: Option<f64>,
-    /// Pseudo-time after the step
-    pub time: Option<f64>,
-    /// From the iteration's making to its closing, waiting included
-    pub elapsed_s: Option<f64>,
-}
-
-/// A parameter, before and after.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Estimate {
-    /// `amplitude`, `mixing[2]`
-    pub name: String,
-    /// First ensemble, physical units
-    pub prior_mean: f64,
-    /// First ensemble
-    pub prior_std: f64,
-    /// Last ensemble
-    pub mean: f64,
-    /// Last ensemble
-    pub std: f64,
-}
-
-/// An outcome that is none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Defective {
-    /// Whose
-    pub member: u32,
-    /// Which file
-    pub file: String,
-    /// In which way
-    pub defect: String,
-}
-
-/// Where a run stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
-    /// The run folder as it was named
-    pub run: String,
-    /// Name of the experiment
-    pub name: String,
-    /// Id of the run
-    pub id: String,
-    /// Method
-    pub method: String,
-    /// Ensemble size
-    pub members: u32,
-    /// Iterations, at most
-    pub iterations_at_most: u32,
-    /// Number of the first
-    pub first_iteration: u32,
-    /// In a word
-    pub state: State,
-    /// In a sentence
-    pub sentence: String,
-    /// The step that is due, as `--next` has it
-    pub due: Option<String>,
-    /// A row for each iteration
-    pub iterations: Vec<Row>,
-    /// The iteration told in detail below
-    pub detail: Option<Iteration>,
-    /// Its failed members, by cause and host
-    pub failures: Vec<Failures>,
-    /// Its outcomes that are none
-    pub defective: Vec<Defective>,
-    /// Its members that were lost, by what the scheduler's logs say
-    pub lost: Vec<Lost>,
-    /// Its members that somebody works on
-    pub running: Vec<Running>,
-    /// Its members without an outcome that nobody works on: `3,7-9`
-    pub missing: String,
-    /// The result of a run that is over
-    pub result: Vec<Estimate>,
-    /// Folder of the ensemble that is the result
-    pub final_ensemble: Option<String>,
-    /// Jobs of the run; absent when the scheduler was not asked
-    pub jobs: Option<Vec<Job>>,
-    /// What a person should know
-    pub warnings: Vec<String>,
-    /// Space it takes
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disk: Option<disk::Disk>,
-}
 
 /// Look at a run.
 ///
@@ -209,6 +54,7 @@ pub fn look(run: &Run, view: &View) -> Result<Status, ReportError> {
         lost: Vec::new(),
         running: Vec::new(),
         missing: String::new(),
+        launcher: launcher(run),
         result: Vec::new(),
         final_ensemble: None,
         jobs: view.jobs.clone(),
@@ -246,6 +92,13 @@ pub fn look(run: &Run, view: &View) -> Result<Status, ReportError> {
     }
     detail(run, view, working, seen, &mut status)?;
     Ok(status)
+}
+
+/// A launcher holds a lock on `run.toml`.
+fn launcher(run: &Run) -> Option<u32> {
+    let holder = locks::holder(&run.dir.top("run.toml"))?;
+    // Inode numbers of other disks may be the same.
+    holder.program.starts_with("ekp-launch").then_some(holder.pid)
 }
 
 /// When the first iteration was made, as the file server has it.
@@ -354,9 +207,16 @@ fn stands(
     (status.state, status.sentence) = (state, sentence);
     if state != State::Over && run.dir.cancel().exists() {
         status.state = State::Cancelled;
-        status.sentence = format!("cancelled; it stood at {}", status.sentence);
+        status.sentence = format!("cancelled{}\n{}", mark(run), status.sentence);
     }
     Ok(())
+}
+
+/// By whom, when and why, as far as the mark tells.
+fn mark(run: &Run) -> String {
+    let Ok(mark) = load_record::<Cancelled>(&run.dir.cancel()) else { return String::new() };
+    let part = |lead: &str, text: &str| if text.is_empty() { String::new() } else { format!("{lead}{text}") };
+    format!("{}{}{}", part(" by ", &mark.by), part(" at ", &mark.time), part(": ", mark.reason.trim_end()))
 }
 
 /// Failures and gaps of one iteration, the open one unless another was asked for.

@@ -32,6 +32,9 @@ pub fn one(s: &Status, telling: Telling) -> String {
         count(s.iterations_at_most as usize, "iteration"),
         s.sentence
     );
+    if let Some(pid) = s.launcher {
+        let _ = writeln!(t, "`ekp-launch` is at work on it (process {pid} on this machine)");
+    }
     for warning in &s.warnings {
         let _ = writeln!(t, "warning: {warning}");
     }
@@ -157,7 +160,13 @@ fn gaps(t: &mut String, s: &Status, telling: Telling) {
         let _ = writeln!(t, "\nrunning in iteration {iteration}, the longest first");
         for r in s.running.iter().take(shown) {
             let since = r.since_s.map_or(String::new(), |x| format!(" since {}", span(x)));
-            let who = if r.worker.is_empty() { String::new() } else { format!("  ({})", r.worker) };
+            let who = match (r.worker.as_str(), s.launcher) {
+                ("", Some(_)) => String::new(),
+                ("", None) => {
+                    "  (nobody has leased it; after 10 min of silence it counts as given up)".into()
+                }
+                (worker, _) => format!("  ({worker})"),
+            };
             let _ = writeln!(t, "  member {}{since}{who}", r.member);
         }
         if s.running.len() > shown {
@@ -237,7 +246,9 @@ fn next(s: &Status) -> String {
     let run = word(&s.run);
     let cd = if s.run == "." { String::new() } else { format!("cd {run} && ") };
     let on = format!("next:  ekp-launch {run}\nor:    {cd}sbatch ekp_calibration.sbatch\n");
-    let at_work = !s.running.is_empty() || s.jobs.as_ref().is_some_and(|jobs| !jobs.is_empty());
+    // A try without a lease may be what a killed process left behind: it keeps nobody from going on.
+    let leased = s.running.iter().any(|r| !r.worker.is_empty());
+    let at_work = s.launcher.is_some() || leased || s.jobs.as_ref().is_some_and(|jobs| !jobs.is_empty());
     match s.state {
         State::Over => String::new(),
         // Somebody is at it: nothing is to be typed.

@@ -1,0 +1,102 @@
+//! `sbatch --test-only`: would Slurm take the jobs of this run? Nothing is submitted.
+//!
+//! Slurm checks partition, account, limits and the size of the array, and tells when the job would start.
+//! Belongs here: asking, and telling a refusal from a scheduler that is not there. Not here: submitting.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::files::FileError;
+use crate::launch::site::Site;
+use crate::launch::{LaunchError, scripts, setup};
+use crate::machine::folder::Scratch;
+use crate::machine::process::{self, End, Job};
+use crate::steps::StepError;
+use crate::steps::init::Prepared;
+
+/// How long an answer may take: a controller that is down lets `sbatch` wait for minutes.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The jobs that carry the work; the others ask for the same or less.
+const SHOWN: [&str; 2] = ["ekp_run_member.sbatch", "ekp_update.sbatch"];
+/// Words of an `sbatch` that could not ask: no word about the job.
+const SILENT: [&str; 4] =
+    ["nable to contact", "configuration source", "onnection refused", "ommunication connection failure"];
+
+/// Show member and update job to Slurm, where it is; a line for people each.
+///
+/// # Errors
+/// Slurm refuses a job: the site is at fault.
+pub fn test_only(prepared: &Prepared, site: &Site) -> Result<Vec<String>, LaunchError> {
+    let Some(sbatch) = process::find("sbatch".as_ref()) else {
+        return Ok(vec!["no `sbatch` here: the jobs were not shown to Slurm".into()]);
+    };
+    let context = setup::context(prepared, site, "ekp-init --check")?;
+    let scripts = scripts::render(&context, site)?;
+    let array = scripts::arrays(1..=context.elements, &site.slurm).into_iter().next();
+    let scratch = Scratch::within(&std::env::temp_dir(), "check")
+        .map_err(FileError::io("make", &std::env::temp_dir()))?;
+    let mut lines = Vec::new();
+    for (name, text) in scripts.iter().filter(|(name, _)| SHOWN.contains(&name.as_str())) {
+        let path = scratch.path().join(name);
+        fs::write(&path, text).map_err(FileError::io("write", &path))?;
+        let mut args: Vec<OsString> = vec!["--test-only".into()];
+        if let Some(array) = array.as_ref().filter(|_| name.contains("member")) {
+            args.push(format!("--array={}", array.indices).into());
+        }
+        args.extend([path.into_os_string(), "0".into()]);
+        match ask(&sbatch, &args, scratch.path()) {
+            Answer::Taken(says) => lines.push(format!("Slurm takes `{name}`: {says}")),
+            Answer::Silent(says) => {
+                lines.push(format!("Slurm does not answer, `{name}` was not checked: {says}"));
+                break;
+            }
+            Answer::Refused(says) => {
+                let what = format!("Slurm refuses `{name}`: {says}");
+                let hint =
+                    "mend `site.toml`; `sinfo` and `sacctmgr show assoc user=$USER` tell what there is";
+                return Err(StepError::Refused { what, hint: hint.into() }.into());
+            }
+        }
+    }
+    Ok(lines)
+}
+
+enum Answer {
+    Taken(String),
+    Refused(String),
+    Silent(String),
+}
+
+fn ask(sbatch: &Path, args: &[OsString], folder: &Path) -> Answer {
+    // Variables of a job we may be in would count as options.
+    let foreign = |name: &OsString| {
+        let name = name.to_string_lossy();
+        name != "SLURM_CONF" && (name.starts_with("SLURM_") || name.starts_with("SBATCH_"))
+    };
+    let unset: Vec<OsString> = std::env::vars_os().map(|(name, _)| name).filter(foreign).collect();
+    let mut job = Job::new(sbatch, args, folder);
+    (job.unset, job.timeout) = (&unset, Some(PATIENCE));
+    let answer = match process::capture(&job) {
+        Ok(answer) => answer,
+        Err(error) => return Answer::Silent(crate::explain::reason(&error)),
+    };
+    let lines = answer.stderr.lines().chain(answer.stdout.lines()).map(str::trim).filter(|l| !l.is_empty());
+    let plain = |l: &str| {
+        l.trim_start_matches("sbatch: ")
+            .trim_start_matches("error: ")
+            .trim_start_matches("fatal: ")
+            .to_owned()
+    };
+    let says: Vec<String> = lines.map(plain).collect();
+    let all = says.join("; ");
+    match answer.ended.end {
+        End::Exit(0) => Answer::Taken(says.last().cloned().unwrap_or_else(|| "accepted".into())),
+        End::Exit(_) if !all.is_empty() && !SILENT.iter().any(|words| all.contains(words)) => {
+            Answer::Refused(all)
+        }
+        End::Timeout => Answer::Silent(format!("no answer within {} s", PATIENCE.as_secs())),
+        _ => Answer::Silent(all),
+    }
+}

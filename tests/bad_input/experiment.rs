@@ -1,0 +1,117 @@
+//! Faults of `experiment.toml`, without those of `[model]`.
+
+use super::{Case, EXPERIMENT, OBSERVATION, PRIORS, case, experiment};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        // No TOML
+        experiment("experiment_no_equals", "seed = 42", "seed 42"),
+        experiment("experiment_open_string", "\"study\"", "\"study"),
+        experiment("experiment_bare_word", "\"study\"", "study"),
+        experiment("experiment_comma_for_point", "members = 20", "members = 20,5"),
+        experiment("experiment_key_twice", "seed = 42", "seed = 42\nseed = 43"),
+        experiment("experiment_table_twice", "[prior]", "[model]"),
+        case("experiment_empty").file("experiment.toml", ""),
+        case("experiment_blank").file("experiment.toml", "\n\n# nothing yet\n"),
+        case("experiment_not_utf8").bytes("experiment.toml", b"# caf\xe9\nname = \"study\"\n"),
+        case("experiment_folder_in_its_place").folder("experiment.toml").init(&["experiment.toml"]),
+        case("experiment_unreadable").unreadable("experiment.toml"),
+        case("experiment_gone").gone("experiment.toml").init(&[]),
+        case("experiment_folder_without").init(&["."]).gone("experiment.toml"),
+        case("experiment_is_an_observation").file("experiment.toml", OBSERVATION),
+        case("experiment_is_a_prior").file("experiment.toml", PRIORS),
+        // Schema, version, name, seed
+        experiment("schema_misspelt", "ekp.experiment", "ekp.experimnt"),
+        experiment("schema_missing", "schema = \"ekp.experiment\"\n", ""),
+        experiment("version_unknown", "version = 1", "version = 2"),
+        experiment("version_as_text", "version = 1", "version = \"1\""),
+        experiment("version_missing", "version = 1\n", ""),
+        experiment("name_missing", "name = \"study\"\n", ""),
+        experiment("name_with_blank", "\"study\"", "\"my study\""),
+        experiment("name_with_slash", "\"study\"", "\"../study\""),
+        experiment("name_is_a_number", "\"study\"", "7"),
+        experiment("name_too_long", "\"study\"", &format!("\"{}\"", "study_".repeat(11))),
+        experiment("seed_missing", "seed = 42\n", ""),
+        experiment("seed_negative", "42", "-1"),
+        experiment("seed_too_large", "42", "9223372036854775808"),
+        experiment("seed_fraction", "42", "4.2"),
+        experiment("seed_as_text", "42", "\"42\""),
+        // Tables
+        experiment("table_model_missing", "[model]\nbuiltin = \"sinusoid\"\n", ""),
+        experiment("table_prior_missing", "[prior]\nfile = \"priors.toml\"\n", ""),
+        experiment("table_observation_missing", "[observation]\nfile = \"observation.toml\"\n", ""),
+        experiment(
+            "table_algorithm_missing",
+            "[algorithm]\nmethod = \"etki\"\nmembers = 20\niterations = 10\n",
+            "",
+        ),
+        experiment("table_as_text", "[prior]\nfile = \"priors.toml\"", "prior = \"priors.toml\""),
+        experiment("table_as_array", "[algorithm]", "[[algorithm]]"),
+        experiment("table_misspelt", "[algorithm]", "[algoritm]"),
+        experiment("table_foreign", "[algorithm]", "[score]\nname = \"kge\"\n\n[algorithm]"),
+        experiment("table_unknown", "[algorithm]", "[machine]\ncores = 4\n\n[algorithm]"),
+        experiment("key_unknown_at_top", "seed = 42", "seed = 42\nsead = 42"),
+        // [prior] and [observation]
+        experiment("prior_file_missing", "file = \"priors.toml\"\n", ""),
+        experiment("prior_file_not_there", "priors.toml", "prior.toml"),
+        experiment("prior_file_is_a_folder", "\"priors.toml\"", "\".\""),
+        experiment("prior_file_empty_name", "\"priors.toml\"", "\"\""),
+        experiment(
+            "prior_key_unknown",
+            "file = \"priors.toml\"",
+            "file = \"priors.toml\"\nname = [\"amplitude\"]",
+        ),
+        experiment("observation_file_not_there", "observation.toml", "obs/observation.toml"),
+        experiment("observation_key_unknown", "file = \"observation.toml\"", "fil = \"observation.toml\""),
+        // names
+        names("names_unknown", "[\"amplitude\", \"vert_shfit\"]"),
+        names("names_twice", "[\"amplitude\", \"vert_shift\", \"amplitude\"]"),
+        names("names_without_prior", "[\"amplitude\", \"gravity\"]"),
+        names("names_fixed", "[\"amplitude\", \"known\"]"),
+        names("names_empty", "[]"),
+        names("names_numbers", "[\"amplitude\", 2]"),
+        names("names_text", "\"amplitude\""),
+        names("names_leave_one_out", "[\"amplitude\"]"),
+        // [algorithm]
+        experiment("method_unknown", "etki", "etk"),
+        experiment("method_number", "\"etki\"", "3"),
+        experiment("members_missing", "members = 20\n", ""),
+        experiment("members_one", "20", "1"),
+        experiment("members_negative", "20", "-20"),
+        experiment("members_fraction", "20", "20.0"),
+        experiment("members_text", "20", "\"20\""),
+        experiment("members_too_many", "20", "100000000"),
+        experiment("members_misspelt", "members", "membres"),
+        experiment("iterations_zero", "10", "0"),
+        experiment("iterations_missing", "iterations = 10\n", ""),
+        algorithm("perturb_with_etki", "perturb = true"),
+        algorithm("nugget_with_etki", "nugget = 0.1"),
+        algorithm("scheduler_unknown", "scheduler = \"data_misfit\""),
+        algorithm("step_with_data_misfit", "step = 1.0"),
+        algorithm("step_zero", "scheduler = \"fixed\"\nstep = 0"),
+        algorithm("step_infinite", "scheduler = \"fixed\"\nstep = inf"),
+        algorithm("terminate_at_zero", "terminate_at = 0"),
+        algorithm("terminate_at_nan", "terminate_at = nan"),
+        algorithm("number_too_large", "terminate_at = 1e400"),
+        algorithm("on_terminate_unknown", "on_terminate = \"halt\""),
+        // The smaller tables
+        algorithm("retries_negative", "[failures]\nretries = -1"),
+        algorithm("quorum_above_one", "[failures]\nquorum = 50"),
+        algorithm("quorum_nan", "[failures]\nquorum = nan"),
+        algorithm("lost_unknown", "[failures]\nlost = \"ignore\""),
+        algorithm("lost_boolean", "[failures]\nlost = true"),
+        algorithm("nan_tolerance_negative", "[failures]\nnan_tolerance = -0.1"),
+        algorithm("failures_key_unknown", "[failures]\nretry = 3"),
+        algorithm("first_iteration_two", "[layout]\nfirst_iteration = 2"),
+        algorithm("keep_unknown", "[files]\nkeep = \"none\""),
+        algorithm("date_for_number", "[failures]\nquorum = 2026-01-01"),
+    ]
+}
+
+fn names(name: &'static str, list: &str) -> Case {
+    experiment(name, "file = \"priors.toml\"", &format!("file = \"priors.toml\"\nnames = {list}"))
+}
+
+fn algorithm(name: &'static str, more: &str) -> Case {
+    case(name).file("experiment.toml", format!("{EXPERIMENT}{more}\n"))
+}
