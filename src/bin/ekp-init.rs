@@ -104,11 +104,10 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
             args.voice.say("the run is there already, with this experiment: scripts and site written anew")
         }
     }
-    if made != Made::New {
-        args.voice.warn(Run::open(&prepared.root)?.other_tools().as_slice());
-    }
+    let run = Run::open(&prepared.root)?;
+    args.voice.warn(run.other_tools().as_slice());
     cli::out(&format!("{root}\n"));
-    args.voice.say(&setup::next_steps(&prepared));
+    args.voice.say(&setup::next_steps(&prepared, &setup::site_of(&run)?));
     Ok(Exit::Done)
 }
 

@@ -63,11 +63,13 @@ pub struct Submission {
 /// What Slurm did not do.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
-    /// No such program here
-    #[error("`{program}` is not installed on this machine")]
+    /// No Slurm here
+    #[error("`{program}` {why} on this machine")]
     NotHere {
-        /// Which
+        /// Which program was asked
         program: String,
+        /// In which way it is not here
+        why: &'static str,
     },
     /// It said no
     #[error("`{program}` refused: {said}")]
@@ -160,6 +162,12 @@ impl Queue {
             tries += 1;
             let said = match answer {
                 Ok(Answer { good: true, out, .. }) => return number("sbatch", &out),
+                Ok(Answer { err, .. }) if advice::is_unconfigured(&err) => {
+                    return Err(QueueError::NotHere {
+                        program: "sbatch".into(),
+                        why: "finds no Slurm to talk to",
+                    });
+                }
                 Ok(Answer { err, .. }) if !advice::passes(&err) => {
                     return Err(QueueError::Refused { program: "sbatch".into(), said: tidy(&err) });
                 }
@@ -227,20 +235,6 @@ impl Queue {
         Ok(Partition::parse(&text, name))
     }
 
-    /// Ask whether the site would take a script, without submitting it.
-    ///
-    /// # Errors
-    /// What Slurm says against it.
-    pub fn test(&self, folder: &Path, script: &str) -> Result<(), QueueError> {
-        let answer = self.call("sbatch", &["--test-only".into(), script.into()], folder)?;
-        match answer.good {
-            true => Ok(()),
-            false => {
-                Err(QueueError::Refused { program: "sbatch --test-only".into(), said: tidy(&answer.err) })
-            }
-        }
-    }
-
     fn call(&self, program: &str, arguments: &[String], folder: &Path) -> Result<Answer, QueueError> {
         let place = self.clients.as_ref().map_or(PathBuf::from(program), |folder| folder.join(program));
         call(program, &place, arguments, folder, self.patience.call)
@@ -253,6 +247,9 @@ impl Queue {
         let said = || tidy(&answer.err);
         match answer.good {
             true => Ok(answer.out),
+            false if advice::is_unconfigured(&answer.err) => {
+                Err(QueueError::NotHere { program: program.into(), why: "finds no Slurm to talk to" })
+            }
             false if advice::passes(&answer.err) => {
                 Err(QueueError::Away { program: program.into(), tries: 1, said: said() })
             }

@@ -1,13 +1,15 @@
 //! What `ekp-init` adds to the science of a run folder: the site, the scripts, the Makefile.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::experiment::load;
 use crate::explain::{nearest, one_of};
 use crate::files::{FileError, RunDir, publish};
 use crate::launch::dry_run::core_time;
+use crate::launch::queue::{Patience, Queue};
 use crate::launch::scripts::{self, ScriptContext};
-use crate::launch::site::{Job, Site};
+use crate::launch::site::{Chain, Job, Site};
 use crate::launch::{LaunchError, tools};
 use crate::models::external::External;
 use crate::steps::init::{self, Made, Prepared, Request};
@@ -15,6 +17,8 @@ use crate::steps::{Run, trial};
 
 /// Elements of an array when the site does not say: more is a burden for the scheduler, not a help.
 const ELEMENTS: u32 = 40;
+/// A controller that does not answer in this time is not waited for.
+const ANSWER: Duration = Duration::from_secs(5);
 /// From this many members on an element runs several of them.
 const MANY: u32 = 1000;
 
@@ -83,13 +87,15 @@ pub fn context(prepared: &Prepared, site: &Site, made_by: &str) -> Result<Script
 /// # Errors
 /// As [`init::check`] and [`init::make`].
 pub fn make(request: &Request, given: Option<&Path>, made_by: &str) -> Result<(Prepared, Made), LaunchError> {
-    let prepared = init::check(request)?;
+    let mut prepared = init::check(request)?;
     let there = RunDir::open(&prepared.root).ok();
     let site = match &there {
         // The run's own copy is what people edit; `--site` replaces it.
         Some(dir) if given.is_none() => read_site(&dir.top("site.toml"))?,
         _ => site(given, &request.experiment)?,
     };
+    let (site, notes) = suited(&site, &prepared);
+    prepared.warnings.extend(notes);
     let mut context = context(&prepared, &site, made_by)?;
     if let Some(dir) = &there {
         context.iterations = dir.iterations()?; // the run may have been extended
@@ -100,6 +106,35 @@ pub fn make(request: &Request, given: Option<&Path>, made_by: &str) -> Result<(P
     files.push(("site.toml".into(), site.text()));
     let made = init::make(&prepared, &files)?;
     Ok((prepared, made))
+}
+
+/// The site as the cluster's limits allow it, where Slurm is on this machine and answers; what was changed.
+fn suited(site: &Site, prepared: &Prepared) -> (Site, Vec<String>) {
+    let (mut site, mut notes) = (site.clone(), Vec::new());
+    let queue = Queue { patience: Patience { call: ANSWER, pauses: Vec::new() }, clients: None };
+    let Ok(limits) = queue.limits() else { return (site, notes) };
+    let slurm = &mut site.slurm;
+    if let Some(size) = limits.max_array_size.filter(|&size| size >= 2 && size < slurm.max_array_size) {
+        notes.push(format!("`max_array_size = {size}` in site.toml: the largest this cluster allows"));
+        slurm.max_array_size = size;
+    }
+    let id = &prepared.identity;
+    let elements = u64::from(id.members.div_ceil(per_element(id.members, id.pack, &site)));
+    let jobs = (elements + 1) * u64::from(id.iterations);
+    if site.slurm.chain == Chain::UpFront && !limits.fits(jobs) {
+        let many = format!("{jobs} jobs at once are too many for this cluster's queue");
+        if site.slurm.submit_from_jobs {
+            site.slurm.chain = Chain::Rolling;
+            notes.push(format!(
+                "{many}: `chain = \"rolling\"` in site.toml, each update submits the next iteration"
+            ));
+        } else {
+            notes.push(format!(
+                "{many}: set `members_per_task` in site.toml, so that each runs several members"
+            ));
+        }
+    }
+    (site, notes)
 }
 
 /// What an experiment is, in one line.
@@ -117,11 +152,12 @@ pub fn summary(prepared: &Prepared) -> String {
 }
 
 /// What to type next.
-pub fn next_steps(prepared: &Prepared) -> String {
+pub fn next_steps(prepared: &Prepared, site: &Site) -> String {
     let root = shown(&prepared.root);
+    let submit = if site.slurm.submit_from_jobs { "sbatch" } else { "bash" };
     format!(
         "next:  ekp-launch {root}                        on this machine\n\
-         or:    cd {root} && sbatch ekp_calibration.sbatch"
+         or:    cd {root} && {submit} ekp_calibration.sbatch"
     )
 }
 

@@ -109,7 +109,11 @@ impl<'a> Scheduler<'a> {
     /// Slurm does not answer.
     pub fn jobs(&self) -> Result<Vec<Listed>, LaunchError> {
         let records = submissions(&self.run.dir)?;
-        let listed = self.patiently(|| self.queue.mine())?;
+        // Where nothing was ever submitted, nobody waits for a controller that is away.
+        let listed = match records.is_empty() {
+            true => self.queue.mine().unwrap_or_default(),
+            false => self.patiently(|| self.queue.mine())?,
+        };
         Ok(ours::of_run(&self.run.dir, &records, listed))
     }
 
@@ -135,7 +139,8 @@ impl<'a> Scheduler<'a> {
             (self.note)(&match count {
                 0 => "nothing was submitted".into(),
                 n => format!(
-                    "the chain was cut short: {n} jobs are queued and will run; submit again when they have ended"
+                    "the chain was cut short: {n} jobs are queued and will run; submit again when they have ended \
+(where a limit was reached, `chain = \"rolling\"` in site.toml submits one iteration at a time)"
                 ),
             });
         }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::support::{TestRun, Tool, program};
+use crate::support::{Ended, Study, TestRun, Tool, program, tool};
 
 /// A cluster of four virtual nodes.
 pub(super) struct Bed {
@@ -76,6 +76,13 @@ impl Bed {
     pub(super) fn sbatch(&self, run: &TestRun, args: &[&str]) -> String {
         let ended = self.program(run, "sbatch").args(["--parsable"]).args(args).succeeds();
         ended.out().trim().to_owned()
+    }
+
+    /// Make a run folder where Slurm can be asked.
+    pub(super) fn init(&self, study: &Study, run: &str) -> Made {
+        let call = tool("ekp-init", study.folder.path()).args(["experiment.toml", run]);
+        let ended = call.env("SLURM_CONF", self.conf()).succeeds();
+        Made { ended, run: TestRun { path: study.folder.path().join(run) } }
     }
 
     /// What a person types.
@@ -149,6 +156,21 @@ impl Bed {
             }
         }
         story
+    }
+}
+
+/// A run folder, and what ekp-init said when it made it.
+pub(super) struct Made {
+    ended: Ended,
+    run: TestRun,
+}
+
+impl Made {
+    pub(super) fn says(self, text: &str) -> Self {
+        Self { ended: self.ended.says(text), ..self }
+    }
+    pub(super) fn run(self) -> TestRun {
+        self.run
     }
 }
 

@@ -37,6 +37,24 @@ fn up_front_classic_and_rolling_chains_give_the_bytes_of_one_process() {
 }
 
 #[test]
+fn ekp_launch_shows_the_jobs_submits_them_and_tells_the_result() {
+    let Some(bed) = Bed::shared() else { return };
+    let study = Study::sinusoid("launched").members(4).iterations(1);
+    let run = study.init("run");
+    // When it is asked what it would do
+    let plan = bed.tool(&run, "ekp-launch").args([".", "--on", "slurm", "--dry-run"]).succeeds().out();
+    // Then it shows every job with what it waits for, and submits none
+    for line in ["init", "it000.members [1-4]", "afterok:1,afterany:2", "afterany:3"] {
+        assert!(plan.contains(line), "{line}\n{plan}");
+    }
+    assert!(bed.jobs(&run).is_empty() && !run.has("jobs/0001.toml"));
+    // And when it is told to, it stays until the end
+    let ended = bed.tool(&run, "ekp-launch").args([".", "--on", "slurm"]).succeeds();
+    ended.prints("amplitude").says("iteration   0");
+    same_science(&reference(&study), &run);
+}
+
+#[test]
 fn after_an_early_stop_the_queue_is_empty_within_seconds() {
     let Some(bed) = Bed::shared() else { return };
     // Given a run that may have many more iterations than its data allow

@@ -8,12 +8,11 @@ use crate::support::{Study, same_science};
 fn short_arrays_and_a_forgetful_controller_are_no_obstacle() {
     let options = ["--set", "MaxArraySize=11", "--set", "MinJobAge=2"];
     let Some(bed) = Bed::own("limits", &options) else { return };
-    // Given 35 members where an array may have ten
+    // Given 35 members where an array may have ten, as ekp-init finds out
     let study = Study::sinusoid("short").members(35).iterations(2);
-    site(&study, "[slurm]\nmax_array_size = 11\n");
-    let up_front = study.init("up_front");
-    site(&study, "[slurm]\nmax_array_size = 11\nchain = \"rolling\"\n");
-    let rolling = study.init("rolling");
+    let up_front = bed.init(&study, "up_front").says("`max_array_size = 11` in site.toml").run();
+    site(&study, "[slurm]\nchain = \"rolling\"\n");
+    let rolling = bed.init(&study, "rolling").run();
     // And an sbatch so slow that the first job is forgotten before the second names it
     let slow = study.folder.script("slow/sbatch", SLOW);
     bed.submit(&rolling);
@@ -39,6 +38,15 @@ if [ -n "$id" ] && mkdir forgotten 2>/dev/null; then
 fi
 exec "$(type -ap sbatch | grep -v /slow/ | head -n 1)" "$@"
 "#;
+
+#[test]
+fn a_run_with_more_jobs_than_the_queue_holds_is_made_rolling() {
+    let Some(bed) = Bed::shared() else { return };
+    let study = Study::sinusoid("many").members(100).iterations(60);
+    let run = bed.init(&study, "run").says("6060 jobs at once are too many").run();
+    assert_eq!(run.toml("site.toml")["slurm"]["chain"].as_str(), Some("rolling"));
+    assert!(run.read("ekp_update.sbatch").contains("ekp-launch . --on slurm --next"));
+}
 
 #[test]
 fn a_thousand_empty_members_are_few_elements_of_one_array() {

@@ -33,6 +33,31 @@ fn only_lost_members_run_again_and_one_new_chain_finishes_the_run() {
 }
 
 #[test]
+fn where_jobs_may_not_submit_a_login_node_goes_on_after_a_loss() {
+    let Some(bed) = Bed::shared() else { return };
+    let prefix = "once=\"$EKP_RUN.once\"; [ $EKP_MEMBER = 3 ] && mkdir \"$once\" 2>/dev/null && sleep 300";
+    let study = external("login", prefix).members(4).iterations(1);
+    site(&study, "[slurm]\nsubmit_from_jobs = false\n");
+    let run = study.init("run");
+    // Given the chain, which a job may not submit
+    let job = bed.sbatch(&run, &["ekp_calibration.sbatch"]);
+    bed.drained(&run);
+    assert!(run.read(&format!("logs/calibration-{job}.out")).contains("on a login node"));
+    bed.program(&run, "bash").args(["ekp_calibration.sbatch"]).succeeds();
+    // When a member is lost
+    let job = bed.seen(&run, &["it000.members", "_3 RUNNING"]);
+    bed.wait(&run, "the slow member", 60, || run.path.with_extension("once").exists());
+    bed.program(&run, "scancel").args([job.split(' ').next().unwrap()]).succeeds();
+    bed.drained(&run);
+    // Then the update says what to type, and that goes on
+    assert!(run.read("logs/iteration_000/update.out").contains("bash ekp_calibration.sbatch"));
+    bed.program(&run, "bash").args(["ekp_calibration.sbatch"]).succeeds();
+    bed.finished(&run);
+    study.folder.script("model.sh", &model(""));
+    same_science(&reference(&study), &run);
+}
+
+#[test]
 fn a_node_lost_under_members_and_under_an_update_costs_time_and_nothing_else() {
     let Some(bed) = Bed::own("nodes", &["--nodes", "3", "--cpus", "2"]) else { return };
     // Given members that are not requeued by Slurm when their node dies, and slow steps

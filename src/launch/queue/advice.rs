@@ -7,6 +7,11 @@ pub(super) fn passes(said: &str) -> bool {
         .any(|words| said.contains(words))
 }
 
+/// The programs are installed, and no cluster is configured.
+pub(super) fn is_unconfigured(said: &str) -> bool {
+    said.contains("Could not establish a configuration source")
+}
+
 /// The job is not there any more.
 pub(super) fn is_gone(said: &str) -> bool {
     said.contains("Invalid job id") || said.contains("already completing or completed")

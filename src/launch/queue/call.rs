@@ -42,7 +42,7 @@ pub(super) fn call(
     limit: Duration,
 ) -> Result<Answer, QueueError> {
     let io = |source: std::io::Error| match source.kind() {
-        ErrorKind::NotFound => QueueError::NotHere { program: program.into() },
+        ErrorKind::NotFound => QueueError::NotHere { program: program.into(), why: "is not installed" },
         _ => QueueError::Io { program: program.into(), source },
     };
     let mut command = Command::new(place);

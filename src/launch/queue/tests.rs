@@ -143,4 +143,8 @@ fn jobs_that_are_gone_are_no_error() {
 fn a_machine_without_slurm_says_so() {
     let fake = Fake::new("none", &[]);
     assert_eq!(fake.queue().mine().unwrap_err().to_string(), "`squeue` is not installed on this machine");
+    let fatal = "echo 'squeue: fatal: Could not establish a configuration source' >&2; exit 1";
+    let fake = Fake::new("unconfigured", &[("squeue", fatal)]);
+    let fault = fake.queue().mine().unwrap_err();
+    assert_eq!(fault.to_string(), "`squeue` finds no Slurm to talk to on this machine");
 }

@@ -136,6 +136,9 @@ impl Evidence {
         for (k, attempt) in attempts.iter().enumerate() {
             timeouts += u32::from(attempt.timeout);
             out_of_memory += u32::from(attempt.out_of_memory);
+            if attempt.called_back {
+                continue;
+            }
             let (failures, successes) = self.hosts.entry(attempt.host.clone()).or_default();
             // Whoever came before the last did not bring it to its end.
             if k == last && succeeded { *successes += 1 } else { *failures += 1 }
@@ -162,6 +165,8 @@ struct Attempt {
     host: String,
     timeout: bool,
     out_of_memory: bool,
+    /// Ended from outside: by a person, a limit, another job's priority. The host is not to blame
+    called_back: bool,
 }
 
 /// The attempts that a log tells of: `iteration 3 element 7 on n2, job 12` begins each.
@@ -173,6 +178,7 @@ fn attempts(log: &str) -> Vec<Attempt> {
         }
         let Some(attempt) = attempts.last_mut() else { continue };
         attempt.timeout |= line.contains("DUE TO TIME LIMIT");
+        attempt.called_back |= line.contains("CANCELLED AT") && !line.contains("NODE FAILURE");
         attempt.out_of_memory |= [
             "exceeded memory limit",
             "xceeded job memory limit",
@@ -210,7 +216,12 @@ iteration 3 element 7 on n1, job 13
     #[test]
     fn a_log_tells_each_attempt_with_its_host_and_what_it_ran_out_of() {
         let found = attempts(KILLED);
-        let of = |host: &str, timeout, out_of_memory| Attempt { host: host.into(), timeout, out_of_memory };
+        let of = |host: &str, timeout, out_of_memory| Attempt {
+            host: host.into(),
+            timeout,
+            out_of_memory,
+            called_back: timeout,
+        };
         assert_eq!(found, [of("n2", true, false), of("n1", false, true), of("n1", false, false)]);
     }
 
@@ -226,6 +237,15 @@ iteration 3 element 7 on n1, job 13
         assert!(evidence.bad_hosts().is_empty());
         evidence.add(&on("mixed"), false, true);
         evidence.add(&on("few"), true, false);
+        assert_eq!(evidence.bad_hosts(), ["bad"]);
+        // a host whose jobs a person called back did nothing wrong
+        for _ in 0..3 {
+            evidence.add(
+                &(on("good") + "slurmstepd: error: *** JOB 1 ON good CANCELLED AT 2026-11-20T11:00:00 ***\n"),
+                true,
+                false,
+            );
+        }
         assert_eq!(evidence.bad_hosts(), ["bad"]);
     }
 
