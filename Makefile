@@ -23,7 +23,7 @@ demo:
 # All tests. As root on Debian it installs what the tests want (Slurm and munge among it); elsewhere
 # the tests that lack a program skip with a message. In CI (CI=true) they fail in place of skipping.
 test: packages
-	CARGO_INCREMENTAL=0 $(CARGO) test --locked --bins --lib --test main
+	CARGO_INCREMENTAL=0 $(CARGO) test --locked --lib --test main
 
 packages:
 	@tests/install_packages
@@ -31,7 +31,7 @@ packages:
 check:
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) test --locked --bins --lib --test main
+	$(CARGO) test --locked --lib --test main
 	for f in tests/install_packages tests/slurm/bed; do bash -n $$f; done
 	! command -v shellcheck >/dev/null || shellcheck tests/install_packages tests/slurm/bed
 

@@ -3,6 +3,8 @@
 //! Needs the tools of `make dist` (target/tools) and a C compiler; `make bench` sees to both.
 //! Prints medians and the ratio of medians; times are of this machine, ratios travel.
 
+#![allow(clippy::print_stdout)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

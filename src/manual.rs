@@ -1,9 +1,9 @@
 //! Write shell completions and manual pages of every tool into a folder: for `make install`.
 //!
 //! Reads   nothing
-//! Writes  `DIR/{bash,zsh,fish}/…`, `DIR/man1/….1`
+//! Writes  `DIR/{bash,zsh,fish}/…`, `DIR/man/….1`
 //!
-//! A new tool is one line in `TOOLS`.
+//! A new tool is one line in `tools!`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,10 +27,16 @@ macro_rules! tools {
 }
 
 tools! {
+    cancel = "bin/ekp-cancel.rs",
+    cat = "bin/ekp-cat.rs",
+    collect_timings = "bin/ekp-collect-timings.rs",
+    export = "bin/ekp-export.rs",
     init = "bin/ekp-init.rs",
     init_ensemble = "bin/ekp-init-ensemble.rs",
     launch = "bin/ekp-launch.rs",
+    probe = "bin/ekp-probe.rs",
     run_member = "bin/ekp-run-member.rs",
+    status = "bin/ekp-status.rs",
     update = "bin/ekp-update.rs",
     worker = "bin/ekp-worker.rs",
 }
@@ -49,7 +55,7 @@ fn main() -> ExitCode {
 
 fn run(folder: &Path) -> Result<Exit, FileError> {
     let shells = [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)];
-    for below in shells.iter().map(|(name, _)| *name).chain(["man1"]) {
+    for below in shells.iter().map(|(name, _)| *name).chain(["man"]) {
         let path = folder.join(below);
         fs::create_dir_all(&path).map_err(FileError::io("make", &path))?;
     }
@@ -60,7 +66,7 @@ fn run(folder: &Path) -> Result<Exit, FileError> {
             clap_complete::generate_to(shell, &mut tool, &name, &path)
                 .map_err(FileError::io("write", &path))?;
         }
-        let path = folder.join("man1").join(format!("{name}.1"));
+        let path = folder.join("man").join(format!("{name}.1"));
         let mut page = Vec::new();
         clap_mangen::Man::new(tool).render(&mut page).map_err(FileError::io("write", &path))?;
         fs::write(&path, page).map_err(FileError::io("write", &path))?;

@@ -214,6 +214,23 @@ fn parameters_brought_in_from_another_run_do_not_go_round_in_circles() {
 }
 
 #[test]
+fn parameters_rounded_otherwise_on_another_host_are_those_of_the_ensemble() {
+    let (_study, _quiet, run) = half_way("rounded");
+    // Given a member whose parameters differ in the last digit, and the outcome that answers them
+    let path = member(&run, 2, "parameters.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix("value = ")).unwrap();
+    let next = format!("{:?}", value.parse::<f64>().unwrap().next_up());
+    let (head, body) = text.split_once('\n').unwrap();
+    let body = body.replacen(value, &next, 1);
+    let head = head.rsplit_once(' ').unwrap().0;
+    fs::write(&path, format!("{head} {:08x}\n{body}", crc32fast::hash(body.as_bytes()))).unwrap();
+    run.tool("ekp-run-member").args([".", "-i", "0", "-m", "2"]).succeeds().says("done in");
+    // Then the update takes it
+    run.tool("ekp-update").args([".", "-i", "0"]).succeeds().says("8 ok, 0 failed");
+}
+
+#[test]
 fn a_damaged_ensemble_is_an_error_that_changes_nothing_and_can_be_made_anew() {
     let (_study, quiet, run) = half_way("ensemble");
     run.tool("ekp-update").args(["-q", ".", "-i", "0"]).succeeds();

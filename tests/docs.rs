@@ -98,10 +98,13 @@ fn code(text: &str) -> Vec<String> {
 /// Tools with the options that follow them on a line of code.
 fn calls(line: &str) -> Vec<(String, Vec<String>)> {
     let mut calls: Vec<(String, Vec<String>)> = Vec::new();
-    let mut open = false;
+    let (mut open, mut quoted) = (false, false);
     // What follows a wide gap, or a `#`, is said about the command.
     let command = line.trim_start().split("   ").next().unwrap().split(" #").next().unwrap();
     for word in command.split_whitespace() {
+        // An option inside quotes belongs to another program.
+        let inside = quoted;
+        quoted ^= word.matches('\'').count() % 2 == 1;
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '-');
         let name = bare.strip_prefix("ekp-").is_some_and(|rest| {
             !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
@@ -112,6 +115,7 @@ fn calls(line: &str) -> Vec<(String, Vec<String>)> {
         } else if ["|", "||", "&&", ";", "&"].contains(&word) {
             open = false;
         } else if let (true, Some((_, options))) = (open, calls.last_mut())
+            && !inside
             && bare.starts_with('-')
             && bare.len() > 1
             && !bare.as_bytes()[1].is_ascii_digit()

@@ -78,7 +78,7 @@ fn each_cause_is_recorded_and_the_run_goes_on_above_the_quorum() {
     assert_eq!(failed(&run, 1)["exit_code"].as_integer(), Some(7));
     assert_eq!(failed(&run, 1)["message"].as_str(), Some("exit status 7: wrong grid"));
     assert_eq!(failed(&run, 2)["signal"].as_integer(), Some(11));
-    assert_eq!(failed(&run, 6)["message"].as_str().unwrap().contains("inf"), true);
+    assert!(failed(&run, 6)["message"].as_str().unwrap().contains("inf"));
     // The limit ends the whole process group
     let grandchild: u32 =
         fs::read_to_string(study.folder.path().join("grandchild")).unwrap().trim().parse().unwrap();

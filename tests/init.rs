@@ -97,9 +97,20 @@ fn a_run_folder_is_no_experiment_to_begin_from() {
     let study = Study::sinusoid("inside").members(4);
     let run = study.init("run");
     let before = run.snapshot();
-    tool("ekp-init", study.folder.path()).args(["run"]).fails(2).says("`run` is a run folder already");
-    run.tool("ekp-init").fails(2).says("`.` is a run folder already");
+    let init = |args: &[&str]| tool("ekp-init", study.folder.path()).args(args.to_vec());
+    for more in
+        [vec!["other"], vec!["--set", "seed=1"], vec!["--try"], vec!["--check"], vec!["--from", "run:0"]]
+    {
+        init(&[&["run"], more.as_slice()].concat()).fails(2).says("`run` is a run folder already");
+    }
+    // By itself it looks whether the scripts still follow its site
+    init(&["run"]).succeeds().says("nothing changed");
+    run.tool("ekp-init").succeeds().says("nothing changed");
     assert_eq!(run.snapshot(), before);
+    // Which a person may have edited
+    fs::write(run.path.join("site.toml"), "[slurm]\npartition = \"long\"\n").unwrap();
+    run.tool("ekp-init").succeeds().says("written anew");
+    assert!(run.read("ekp_update.sbatch").contains("#SBATCH --partition=long"));
 }
 
 #[test]
@@ -359,9 +370,9 @@ fn completions_and_manual_pages_are_written_for_every_tool() {
     }
     let folder = Folder::new("manual");
     program(&manual, folder.path()).args(["out"]).succeeds();
-    for name in ["ekp-init", "ekp-init-ensemble", "ekp-run-member", "ekp-update", "ekp-worker", "ekp-launch"]
-    {
-        let page = fs::read_to_string(folder.path().join(format!("out/man1/{name}.1"))).unwrap();
+    let tools = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin")).unwrap().flatten();
+    for name in tools.map(|entry| entry.path().file_stem().unwrap().to_string_lossy().into_owned()) {
+        let page = fs::read_to_string(folder.path().join(format!("out/man/{name}.1"))).unwrap();
         assert!(page.contains(".SH SYNOPSIS") && page.contains(&name.replace('-', "\\-")), "{page}");
         for file in [format!("bash/{name}.bash"), format!("zsh/_{name}"), format!("fish/{name}.fish")] {
             assert!(folder.path().join("out").join(&file).is_file(), "{file}");

@@ -18,6 +18,7 @@ use ekp::steps::{Run, cancel, due};
 /// Cancel a run: the stop mark first, then its jobs
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-cancel",
     version,
     after_help = "Examples:
   ekp-cancel RUN

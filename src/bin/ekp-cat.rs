@@ -15,6 +15,7 @@ use ekp::report::cat::{self, Form};
 /// Print any record of the toolkit, its checksum verified
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-cat",
     version,
     after_help = "Examples:
   ekp-cat iteration_003/ensemble.bin --csv

@@ -19,6 +19,7 @@ use ekp::steps::Run;
 /// Tables of times of runs: what every member and update took, where
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-collect-timings",
     version,
     after_help = "Examples:
   ekp-collect-timings                         writes results/timing_raw.csv of the run in this folder

@@ -17,6 +17,7 @@ use ekp::steps::Run;
 /// One table of a run: every member of every iteration with its parameters and outputs
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-export",
     version,
     after_help = "Examples:
   ekp-export RUN > table.csv

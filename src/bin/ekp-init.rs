@@ -71,12 +71,14 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     if experiment.is_dir() {
         experiment.push("experiment.toml");
     }
-    no_run(&experiment)?;
+    if let Some(run) = run_folder(&experiment) {
+        return again(args, run);
+    }
     let from = args.from.as_deref().map(fork).transpose()?;
     let request =
         Request { experiment: experiment.clone(), run: args.run.clone(), settings: args.set.clone(), from };
-    let site = setup::site(args.site.as_deref(), &experiment)?;
     if args.check {
+        let site = setup::site(args.site.as_deref(), &experiment)?;
         let prepared = init::check(&request)?;
         setup::context(&prepared, &site, "")?;
         args.voice.warn(&prepared.warnings);
@@ -85,13 +87,14 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         return Ok(Exit::Done);
     }
     if args.try_ {
+        let site = setup::site(args.site.as_deref(), &experiment)?;
         let prepared = init::check(&request)?;
         args.voice.warn(&prepared.warnings);
         let (report, good) = setup::try_once(&prepared, &site)?;
         args.voice.say(&report);
         return Ok(if good { Exit::Done } else { Exit::Failed });
     }
-    let (prepared, made) = setup::make(&request, &site, &setup::made_by())?;
+    let (prepared, made) = setup::make(&request, args.site.as_deref(), &setup::made_by())?;
     args.voice.warn(&prepared.warnings);
     let root = prepared.root.display();
     match made {
@@ -101,30 +104,43 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
             args.voice.say("the run is there already, with this experiment: scripts and site written anew")
         }
     }
-    if made != Made::New {
-        args.voice.warn(Run::open(&prepared.root)?.other_tools().as_slice());
-    }
+    let run = Run::open(&prepared.root)?;
+    args.voice.warn(run.other_tools().as_slice());
     cli::out(&format!("{root}\n"));
-    args.voice.say(&setup::next_steps(&prepared, &site));
+    args.voice.say(&setup::next_steps(&prepared, &setup::site_of(&run)?));
     Ok(Exit::Done)
 }
 
-/// The copy in a run folder is no experiment to begin from: its model lies elsewhere.
-fn no_run(experiment: &Path) -> Result<(), LaunchError> {
+/// The run folder that `experiment` is the copy of, if it is one.
+fn run_folder(experiment: &Path) -> Option<&Path> {
     let folder = match experiment.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    if !folder.join("run.toml").is_file() {
-        return Ok(());
+    folder.join("run.toml").is_file().then_some(folder)
+}
+
+/// In a run folder: its scripts follow its `site.toml` again. The copy is no experiment to begin from: its
+/// model lies elsewhere.
+fn again(args: &Args, folder: &Path) -> Result<Exit, LaunchError> {
+    if args.run.is_some() || !args.set.is_empty() || args.from.is_some() || args.try_ || args.check {
+        let shown = setup::shown(folder);
+        return Err(refused(
+            format!("`{}` is a run folder already", folder.display()),
+            &format!(
+                "`ekp-launch {shown}` carries it on; a new run begins from the experiment outside, or with `--from {shown}:N`"
+            ),
+        ));
     }
-    let shown = setup::shown(folder);
-    Err(refused(
-        format!("`{}` is a run folder already", folder.display()),
-        &format!(
-            "`ekp-launch {shown}` carries it on; a new run begins from the experiment outside, or with `--from {shown}:N`"
-        ),
-    ))
+    let run = Run::open(folder)?;
+    args.voice.warn(run.other_tools().as_slice());
+    args.voice.say(if setup::rewrite(&run, args.site.as_deref())? {
+        "a run folder: its scripts are written anew, after its `site.toml`"
+    } else {
+        "a run folder, and its scripts are those of its `site.toml`: nothing changed"
+    });
+    cli::out(&format!("{}\n", folder.display()));
+    Ok(Exit::Done)
 }
 
 fn fork(text: &str) -> Result<(PathBuf, u32), LaunchError> {
@@ -146,7 +162,7 @@ fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
     let run = Run::open(folder)?;
     args.voice.warn(run.other_tools().as_slice());
     let new = init::extend(&run, iterations)?;
-    setup::rewrite(&run)?;
+    setup::rewrite(&run, args.site.as_deref())?;
     args.voice.say(&if new {
         format!("the run has {iterations} iterations now; submit or launch it again to go on")
     } else {

@@ -18,9 +18,10 @@ use ekp::launch::slurm::{Scheduler, Slurm, Start};
 use ekp::launch::threads::Threads;
 use ekp::launch::{LaunchError, Launcher, Means, Watch, dry_run, once, setup, workers};
 use ekp::machine::{limits, signals};
+use ekp::plan::Due;
 use ekp::steps::init::Request;
 use ekp::steps::member::Outcome;
-use ekp::steps::{Run, Stopped, Update, reopen};
+use ekp::steps::{Run, Stopped, Update, due, reopen};
 
 /// Carry a run out, or on, to its end
 #[derive(Debug, Parser)]
@@ -131,7 +132,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     if args.once {
         let exit = if args.on == On::Slurm {
             Scheduler::new(&run, &note)?.next(Start::Again)?;
-            Exit::Done
+            if due::due(&run)? == Due::Over { Exit::Done } else { Exit::NotYet }
         } else {
             once::once(&run, &means, &watch)?
         };
@@ -181,9 +182,8 @@ fn folder(args: &Args) -> Result<PathBuf, LaunchError> {
             return Ok(path.clone());
         };
     let request = Request { experiment: experiment.clone(), ..Request::default() };
-    let site = setup::site(None, &experiment)?;
     let made_by = format!("ekp-init {}", setup::shown(&experiment));
-    let (prepared, _) = setup::make(&request, &site, &made_by)?;
+    let (prepared, _) = setup::make(&request, None, &made_by)?;
     args.voice.warn(&prepared.warnings);
     args.voice.say(&format!("run folder: {}", setup::shown(&prepared.root)));
     Ok(prepared.root)
@@ -234,6 +234,14 @@ fn result_table(run: &Run, voice: Voice) {
     }
     cli::out(&cli::table(&rows));
     let last = run.dir.iteration_name(stop.last);
+    if let Some(time) = run.short_of_time(&stop) {
+        voice.say(&format!(
+            "warning: the data were used with weight {} of 1 only: `ekp-init --extend iterations={} {}` gives it more iterations",
+            short(time),
+            2 * run.experiment.iterations.max(stop.last),
+            setup::shown(run.dir.root())
+        ));
+    }
     voice.say(&format!("over: {}; the result is the ensemble of `{last}`", stop.why()));
     voice.say(&format!("look:  {}", setup::shown(Path::new(&run.dir.iteration(stop.last)))));
 }

@@ -16,6 +16,7 @@ use ekp::report::ReportError;
 /// What this machine is, and what a folder's disk can do
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-probe",
     version,
     after_help = "Examples:
   ekp-probe                  cores, memory, SIMD, GPU, scheduler and its limits

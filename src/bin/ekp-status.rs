@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Where runs stand: what is done, what failed and why, what to type next
 #[derive(Debug, Parser)]
 #[command(
+    name = "ekp-status",
     version,
     after_help = "Examples:
   ekp-status                        the run in this folder
@@ -41,7 +42,7 @@ pub(crate) struct Args {
     #[arg(default_value = ".")]
     run: Vec<String>,
     /// Tell of this iteration in detail, not of the open one
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = cli::iteration, allow_negative_numbers = true)]
     iteration: Option<Iteration>,
     /// Look again every 2 s until all runs are over
     #[arg(long, conflicts_with_all = ["next", "json"])]
@@ -96,6 +97,9 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
 
 fn look(args: &Args, name: &str, queue: &mut Asked) -> Result<Status, ReportError> {
     let run = Run::open(name.as_ref())?;
+    if !args.watch {
+        args.voice.warn(run.other_tools().as_slice());
+    }
     // A fault in site.toml is for those who submit; here it costs the tie between logs and members.
     let site = setup::site_of(&run).unwrap_or_default();
     let id = &run.dir.identity;

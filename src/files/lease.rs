@@ -17,6 +17,9 @@ use crate::files::{FileError, TomlText, publish};
 /// every member it waits for, and each reading costs the server a file.
 const CARRIED: Duration = Duration::from_secs(30);
 
+/// What makes a try's folder a lease.
+const CLAIM: &str = "claim.toml";
+
 /// A lease that this process holds.
 #[derive(Debug)]
 pub struct Lease {
@@ -41,11 +44,12 @@ pub enum Claim {
 /// # Errors
 /// The folder cannot be read or written.
 pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileError> {
-    let last = last_try(folder)?;
-    if last > 0 {
-        let held = folder.join(format!("try_{last}"));
-        let claim_file = held.join("claim.toml");
-        let claimed = fs::metadata(&claim_file).and_then(|m| m.modified()).ok();
+    let tries = tries(folder)?;
+    let last = tries.iter().copied().max().unwrap_or(0);
+    // Any of them: who holds a try and runs the model once more does so in a later one without a claim.
+    for number in tries {
+        let held = folder.join(format!("try_{number}"));
+        let claimed = fs::metadata(held.join(CLAIM)).and_then(|m| m.modified()).ok();
         if let Some(touched) = claimed.or_else(|| just_made(&held)) {
             let age = now(folder)?.duration_since(touched).unwrap_or(Duration::ZERO);
             if age.as_secs_f64() < lease_s {
@@ -61,8 +65,9 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
         Err(e) => return Err(FileError::io("make", &mine)(e)),
     }
     let mut text = TomlText::comments("Who works on this member. Live while touched within the lease.");
+    text.text("schema", "ekp.claim").number("version", 1);
     text.text("worker", worker).float("lease_s", lease_s);
-    publish(&mine.join("claim.toml"), text.finish().as_bytes()).inspect_err(|_| {
+    publish(&mine.join(CLAIM), text.finish().as_bytes()).inspect_err(|_| {
         // A try without a claim would keep others waiting for nothing.
         let _ = fs::remove_dir(&mine);
     })?;
@@ -72,19 +77,19 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
 /// Between mkdir and the claim a folder is empty, and its own time counts. One that holds other things is no
 /// lease: a defective outcome was put aside there, or somebody works without one.
 fn just_made(folder: &Path) -> Option<SystemTime> {
-    // Hidden: a claim that is being written.
-    let seen = |name: &std::ffi::OsStr| !name.as_encoded_bytes().starts_with(b".");
-    let holds = fs::read_dir(folder).ok()?.flatten().any(|entry| seen(&entry.file_name()));
-    if holds { None } else { fs::metadata(folder).and_then(|m| m.modified()).ok() }
+    let names: Vec<_> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
+    // Hidden: a claim that is being written. By its name: it was written since we looked for it.
+    let other = |name: &std::ffi::OsString| name != CLAIM && !name.as_encoded_bytes().starts_with(b".");
+    if !names.iter().any(|name| name == CLAIM) && names.iter().any(other) {
+        return None;
+    }
+    fs::metadata(folder).and_then(|m| m.modified()).ok()
 }
 
-/// The highest try in a member's folder; 0 when there is none.
-fn last_try(folder: &Path) -> Result<u32, FileError> {
+/// The tries in a member's folder, in no order.
+fn tries(folder: &Path) -> Result<Vec<u32>, FileError> {
     let entries = fs::read_dir(folder).map_err(FileError::io("read", folder))?;
-    Ok(entries
-        .filter_map(|e| e.ok()?.file_name().to_str()?.strip_prefix("try_")?.parse().ok())
-        .max()
-        .unwrap_or(0))
+    Ok(entries.filter_map(|e| e.ok()?.file_name().to_str()?.strip_prefix("try_")?.parse().ok()).collect())
 }
 
 /// Now, by the file server's clock, at most `CARRIED` by our own since it was last asked.
@@ -120,7 +125,7 @@ impl Lease {
         // A lease that cannot be renewed costs double work at worst.
         let _ = fs::File::options()
             .write(true)
-            .open(self.folder.join("claim.toml"))
+            .open(self.folder.join(CLAIM))
             .and_then(|f| f.write_all_at(b"#", 0));
     }
 }
@@ -130,7 +135,7 @@ impl Lease {
 /// # Errors
 /// The folder cannot be read.
 pub fn next_try(folder: &Path) -> Result<u32, FileError> {
-    Ok(last_try(folder)? + 1)
+    Ok(tries(folder)?.into_iter().max().unwrap_or(0) + 1)
 }
 
 #[cfg(test)]
@@ -147,6 +152,24 @@ mod tests {
         assert_eq!(lease.attempt, 2);
         assert!(matches!(claim(&dir, 60.0, "b").unwrap(), Claim::Busy));
         fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_retry_that_takes_longer_than_the_lease_is_not_taken_over() {
+        // Given a lease whose holder tries again, in a folder of its own
+        let member = std::env::temp_dir().join(format!("ekp-lease-retry-{}", std::process::id()));
+        fs::create_dir_all(&member).unwrap();
+        let Claim::Got(lease) = claim(&member, 0.4, "first").unwrap() else { panic!("free") };
+        fs::create_dir(member.join(format!("try_{}", next_try(&member).unwrap()))).unwrap();
+        // When that folder is older than the lease, but the lease is renewed
+        std::thread::sleep(Duration::from_millis(500));
+        lease.renew();
+        // Then the member is taken, until the lease runs out
+        assert!(matches!(claim(&member, 0.4, "second").unwrap(), Claim::Busy));
+        std::thread::sleep(Duration::from_millis(500));
+        let Claim::Got(third) = claim(&member, 0.4, "third").unwrap() else { panic!("expired") };
+        assert_eq!(third.attempt, 3);
+        fs::remove_dir_all(member).unwrap();
     }
 
     #[test]

@@ -75,6 +75,16 @@ impl Kalman {
     }
 }
 
+impl Kalman {
+    /// The pseudo-time T at which the misfit controller ends a run; none for steps of fixed length.
+    pub fn terminate_at(&self) -> Option<f64> {
+        match self.schedule {
+            Schedule::DataMisfit { terminate_at, .. } => Some(terminate_at),
+            Schedule::Fixed { .. } => None,
+        }
+    }
+}
+
 impl Algorithm for Kalman {
     fn first(&self, problem: &Problem, draw: &Streams) -> (Ensemble, State) {
         let mut u = Mat::zeros(problem.prior.dim(), self.members);

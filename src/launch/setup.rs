@@ -28,12 +28,15 @@ const MANY: u32 = 1000;
 /// A fault in the file, at its line.
 pub fn site(given: Option<&Path>, experiment: &Path) -> Result<Site, LaunchError> {
     let beside = experiment.parent().unwrap_or(Path::new("")).join("site.toml");
-    let path: PathBuf = match given {
-        Some(path) => path.to_owned(),
-        None if beside.is_file() => beside,
-        None => return Ok(Site::default()),
-    };
-    let document = load(&path).map_err(|e| LaunchError::Step(e.into()))?;
+    match given {
+        Some(path) => read_site(path),
+        None if beside.is_file() => read_site(&beside),
+        None => Ok(Site::default()),
+    }
+}
+
+fn read_site(path: &Path) -> Result<Site, LaunchError> {
+    let document = load(path).map_err(|e| LaunchError::Step(e.into()))?;
     Ok(Site::read(&document).map_err(Box::new)?)
 }
 
@@ -46,8 +49,7 @@ pub fn site_of(run: &Run) -> Result<Site, LaunchError> {
     if !path.is_file() {
         return Ok(Site::default());
     }
-    let document = load(&path).map_err(|e| LaunchError::Step(e.into()))?;
-    Ok(Site::read(&document).map_err(Box::new)?)
+    read_site(&path)
 }
 
 /// Members of one array element.
@@ -84,15 +86,20 @@ pub fn context(prepared: &Prepared, site: &Site, made_by: &str) -> Result<Script
 ///
 /// # Errors
 /// As [`init::check`] and [`init::make`].
-pub fn make(request: &Request, site: &Site, made_by: &str) -> Result<(Prepared, Made), LaunchError> {
+pub fn make(request: &Request, given: Option<&Path>, made_by: &str) -> Result<(Prepared, Made), LaunchError> {
     let mut prepared = init::check(request)?;
-    let (site, notes) = suited(site, &prepared);
+    let there = RunDir::open(&prepared.root).ok();
+    let site = match &there {
+        // The run's own copy is what people edit; `--site` replaces it.
+        Some(dir) if given.is_none() => read_site(&dir.top("site.toml"))?,
+        _ => site(given, &request.experiment)?,
+    };
+    let (site, notes) = suited(&site, &prepared);
     prepared.warnings.extend(notes);
     let mut context = context(&prepared, &site, made_by)?;
-    if let Ok(dir) = RunDir::open(&prepared.root)
-        && dir.identity.id == prepared.identity.id
-    {
+    if let Some(dir) = &there {
         context.iterations = dir.iterations()?; // the run may have been extended
+        context.run_id.clone_from(&dir.identity.id); // by tools that knew fewer defaults
     }
     let mut files = scripts::render(&context, &site)?;
     files.push(("Makefile".into(), scripts::makefile(&context)?));
@@ -206,16 +213,17 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
                 ));
             }
             let u = trial.usage;
+            let ranks = ranks(prepared.experiment.model.external.as_deref()).map_or(1, |r| r as usize);
             let runs = f64::from(prepared.experiment.members) * f64::from(prepared.experiment.iterations);
             let workers = crate::launch::workers::count(site.local.workers, threads) as f64;
             text.push_str(&format!(
-                "wall {:.3} s, cpu {:.3} s, memory {:.1} MiB, disk {:.3} MB\n\
+                "wall {:.3} s, cpu {:.3} s, memory {:.1} MB, disk {:.3} MB\n\
                  whole run, at most: {runs} members, {}, {} here with {workers} workers, {:.3} MB while it runs",
                 u.wall_s,
                 u.cpu_s,
                 u.peak_rss_mb,
                 trial.disk as f64 * 1e-6,
-                core_time(runs * u.wall_s * threads as f64),
+                core_time(runs * u.wall_s * (threads * ranks) as f64),
                 duration(runs * u.wall_s / workers),
                 trial.disk as f64 * 1e-6 * workers
             ));
@@ -242,12 +250,16 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// Write the scripts of a run folder anew, from its own copies (after an extension).
+/// Write the scripts of a run folder anew, from its own copies (after an extension, or an edit of its
+/// `site.toml`); true when one of them changed.
 ///
 /// # Errors
 /// Its files cannot be read.
-pub fn rewrite(run: &Run) -> Result<(), LaunchError> {
-    let site = site_of(run)?;
+pub fn rewrite(run: &Run, given: Option<&Path>) -> Result<bool, LaunchError> {
+    let site = match given {
+        Some(path) => read_site(path)?,
+        None => site_of(run)?,
+    };
     let id = &run.dir.identity;
     let per_element = per_element(id.members, id.pack, &site);
     let context = ScriptContext {
@@ -265,10 +277,12 @@ pub fn rewrite(run: &Run) -> Result<(), LaunchError> {
     };
     let mut files = scripts::render(&context, &site)?;
     files.push(("Makefile".into(), scripts::makefile(&context)?));
+    files.push(("site.toml".into(), site.text()));
+    let mut renewed = false;
     for (name, text) in files {
-        init::renew(&run.dir.top(&name), &text)?;
+        renewed |= init::renew(&run.dir.top(&name), &text)?;
     }
-    Ok(())
+    Ok(renewed)
 }
 
 fn ranks(external: Option<&External>) -> Option<u32> {

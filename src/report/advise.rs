@@ -63,11 +63,11 @@ pub fn advise(rows: &[Row], asked: &Asked) -> Option<Advice> {
     Some(Advice {
         used_s,
         longest,
-        used_mib: largest.timing.peak_rss_mb,
+        used_mib: mib(largest.timing.peak_rss_mb),
         largest: whose(largest),
         busy,
         time_s: (used_s * MARGIN / 60.0).ceil().max(1.0) as u64 * 60,
-        mem_mib: ((largest.timing.peak_rss_mb * MARGIN).ceil() as u64).max(LEAST_MIB),
+        mem_mib: ((mib(largest.timing.peak_rss_mb) * MARGIN - 1e-6).ceil() as u64).max(LEAST_MIB),
         cpus: cpus.filter(|&n| Some(n) != asked.cpus),
         members: members.iter().map(|r| r.members as usize).sum(),
     })
@@ -154,6 +154,11 @@ impl Advice {
     }
 }
 
+/// 10⁶ bytes, as measured, in the MiB that Slurm counts.
+fn mib(mb: f64) -> f64 {
+    mb * 1e6 / f64::from(1 << 20)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,11 +168,11 @@ mod tests {
     fn a_margin_of_a_quarter_is_added_to_the_longest_element_and_the_largest_member() {
         // Elements of two members: 10 + 20 and 100 + 5 seconds
         let mut rows = [row(1, 0, 10.0), row(2, 0, 20.0), row(3, 0, 100.0), row(4, 0, 5.0)];
-        rows[1].timing.peak_rss_mb = 400.0;
+        rows[1].timing.peak_rss_mb = 416.0;
         let asked = Asked { time_s: Some(3600), cpus: Some(4), per_element: 2, ..Asked::default() };
         let advice = advise(&rows, &asked).unwrap();
         assert_eq!((advice.used_s, advice.time_s), (105.0, 180)); // 131.25 s in whole minutes
-        assert_eq!((advice.used_mib, advice.mem_mib), (400.0, 500));
+        assert_eq!((advice.used_mib.round(), advice.mem_mib), (397.0, 496)); // 416e6 bytes are 396.7 MiB
         assert_eq!((advice.busy, advice.cpus), (0.5, None));
         assert_eq!(advice.longest, "the 2 members from 3, iteration 0");
         assert_eq!(advise(&[], &asked), None);

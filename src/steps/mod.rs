@@ -23,7 +23,7 @@ use std::path::Path;
 
 use crate::experiment::{Experiment, ExperimentError, load};
 use crate::explain::{Exit, Explain, Marked};
-use crate::files::{FileError, RunDir};
+use crate::files::{FileError, RunDir, load_record};
 use crate::problem::PriorError;
 use crate::problem::{AlgorithmError, Prior, Problem};
 
@@ -79,6 +79,13 @@ impl Run {
     /// An extension record cannot be read.
     pub fn end(&self) -> Result<u32, StepError> {
         Ok(self.experiment.first_iteration + self.dir.iterations()?)
+    }
+
+    /// Pseudo-time reached, when a run ended before the time that gives the data their weight once.
+    pub fn short_of_time(&self, stop: &Stopped) -> Option<f64> {
+        let wanted = self.experiment.algorithm.terminate_at()?;
+        let update: Update = load_record(&self.dir.update(stop.last.checked_sub(1)?)).ok()?;
+        (stop.reason == "iterations" && update.time < wanted.min(1.0)).then_some(update.time)
     }
 
     /// Refuse to work on a cancelled run.

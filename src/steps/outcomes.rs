@@ -1,10 +1,10 @@
 //! The outcomes of an iteration: what each member left, judged by content, not by presence.
 
-use crate::files::{Data, Found, Iteration, Member, RunDir, digest, load_state};
+use crate::files::{Data, Defect, Found, Iteration, Member, RunDir, digest, load_state};
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::member::set_aside;
-use crate::steps::parameters::{ENSEMBLE, Writer, restore};
+use crate::steps::parameters::{ENSEMBLE, Writer, own_digest, restore};
 use crate::steps::{Run, StepError, pack};
 
 /// What one member left.
@@ -53,12 +53,10 @@ pub fn gather(
         return pack::gather(run, prior, ensemble, iteration);
     }
     let writer = Writer::new(&run.dir, prior);
-    let id = &run.dir.identity;
-    (1..=id.members)
+    (1..=run.dir.identity.members)
         .map(|member| {
-            let expected = digest(writer.text(ensemble, iteration, member)?.as_bytes());
-            let folder = run.dir.member(iteration, member);
-            Ok(match Found::look(&folder, &expected, &id.blocks, &id.lengths)? {
+            let text = writer.text(ensemble, iteration, member)?;
+            Ok(match look(run, &writer, ensemble, iteration, member, &text)? {
                 Found::Data(data) => Left::Data { values: flat(&data), digest: data.digest },
                 Found::Failed(f) => Left::Failed { cause: f.cause, message: f.message },
                 Found::Missing => Left::Missing("no `data.toml` and no `failed.toml`".into()),
@@ -68,6 +66,27 @@ pub fn gather(
             })
         })
         .collect()
+}
+
+/// What a member left, whose parameters are `text` on this host.
+fn look(
+    run: &Run,
+    writer: &Writer<'_>,
+    ensemble: &Ensemble,
+    iteration: Iteration,
+    member: Member,
+    text: &str,
+) -> Result<Found, StepError> {
+    let (id, folder) = (&run.dir.identity, run.dir.member(iteration, member));
+    let found = Found::look(&folder, &digest(text.as_bytes()), &id.blocks, &id.lengths)?;
+    if let Found::Defective { defect: Defect::Foreign { .. }, .. } = found
+        && let Some(own) = own_digest(&run.dir, iteration, member, &writer.theta(ensemble, member))
+    {
+        // Another host may round the last digit of a bound's exponential otherwise: the outcome answers the
+        // file that was written there.
+        return Ok(Found::look(&folder, &own, &id.blocks, &id.lengths)?);
+    }
+    Ok(found)
 }
 
 /// Move what is no outcome out of the way of these members, so that they run again wherever presence
@@ -86,15 +105,14 @@ pub(super) fn put_aside(
         return pack::put_aside(run, prior, ensemble, iteration, members);
     }
     let writer = Writer::new(&run.dir, prior);
-    let id = &run.dir.identity;
     for member in members {
         let text = writer.text(ensemble, iteration, member)?;
-        restore(run, iteration, member, &text)?;
-        let folder = run.dir.member(iteration, member);
+        if own_digest(&run.dir, iteration, member, &writer.theta(ensemble, member)).is_none() {
+            restore(run, iteration, member, &text)?;
+        }
         // Looked at once more: by now another process may have put a good one there.
-        let found = Found::look(&folder, &digest(text.as_bytes()), &id.blocks, &id.lengths)?;
-        if let Found::Defective { .. } = found {
-            set_aside(&folder, &["data.toml", "failed.toml"])?;
+        if let Found::Defective { .. } = look(run, &writer, ensemble, iteration, member, &text)? {
+            set_aside(&run.dir.member(iteration, member), &["data.toml", "failed.toml"])?;
         }
     }
     Ok(())

@@ -23,7 +23,7 @@ use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::member::{Options, Outcome, in_lanes, judged, place, set_aside};
 use crate::steps::outcomes::Left;
-use crate::steps::parameters::ENSEMBLE;
+use crate::steps::parameters::{ENSEMBLE, near};
 use crate::steps::timing::{Clock, Who, job_id};
 use crate::steps::{Run, StepError};
 
@@ -270,8 +270,8 @@ pub(super) fn gather(
     let mut all = Vec::with_capacity(ensemble.u.ncols());
     for chunk in 1..=run.dir.chunks() {
         let members = run.dir.chunk_members(chunk).count();
-        let expected = digest(&parameters(&run.dir, prior, ensemble, chunk));
-        match look(run, &run.dir.chunk(iteration, chunk), &expected, members) {
+        let bytes = parameters(&run.dir, prior, ensemble, chunk);
+        match look_here(run, iteration, chunk, &bytes) {
             Ok(left) => all.extend(left),
             Err(why) => all.extend(std::iter::repeat_n(Left::Missing(why), members)),
         }
@@ -292,14 +292,33 @@ pub(super) fn put_aside(
         let folder = run.dir.chunk(iteration, chunk);
         let bytes = parameters(&run.dir, prior, ensemble, chunk);
         let path = folder.join("parameters.npy");
-        if fs::read(&path).is_ok_and(|found| found != bytes) {
+        if fs::read(&path).is_ok_and(|found| !same(&found, &bytes)) {
             publish(&path, &bytes)?;
         }
-        if look(run, &folder, &digest(&bytes), run.dir.chunk_members(chunk).count()).is_err() {
+        if look_here(run, iteration, chunk, &bytes).is_err() {
             set_aside(&folder, &["data.toml"])?;
         }
     }
     Ok(())
+}
+
+/// The outcomes of a pack whose parameters are `bytes` on this host: another one may have rounded the last
+/// digit otherwise, and the outcome answers the file that was written there.
+fn look_here(run: &Run, iteration: Iteration, chunk: u32, bytes: &[u8]) -> Result<Vec<Left>, String> {
+    let folder = run.dir.chunk(iteration, chunk);
+    let members = run.dir.chunk_members(chunk).count();
+    look(run, &folder, &digest(bytes), members).or_else(|why| match fs::read(folder.join("parameters.npy")) {
+        Ok(found) if found != bytes && same(&found, bytes) => look(run, &folder, &digest(&found), members),
+        _ => Err(why),
+    })
+}
+
+/// The same parameters but for round-off.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    match (npy::read(a), npy::read(b)) {
+        (Ok(a), Ok(b)) => a.shape == b.shape && near(&a.data, &b.data),
+        _ => false,
+    }
 }
 
 /// The packs of these members, each once.

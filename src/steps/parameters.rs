@@ -33,6 +33,11 @@ impl<'a> Writer<'a> {
         Self { dir, file: prior.member_file(), prior }
     }
 
+    /// The values of a member, physical units.
+    pub(super) fn theta(&self, ensemble: &Ensemble, member: Member) -> Vec<f64> {
+        self.prior.constrain(ensemble.u.col(member as usize - 1))
+    }
+
     /// The text for column `member - 1` of the ensemble.
     ///
     /// # Errors
@@ -43,7 +48,7 @@ impl<'a> Writer<'a> {
         iteration: Iteration,
         member: Member,
     ) -> Result<String, StepError> {
-        let theta = self.prior.constrain(ensemble.u.col(member as usize - 1));
+        let theta = self.theta(ensemble, member);
         let body = self.file.text("", &theta)?;
         let place = place(self.dir, iteration, member);
         Ok(format!("{place}{}\n{body}", crc32(body.as_bytes())))
@@ -99,6 +104,30 @@ pub fn load(run: &Run, iteration: Iteration, member: Member) -> Result<Loaded, S
 /// A parameters file of a person's own, for a trial: any text.
 pub fn unchecked(text: String) -> Loaded {
     Loaded::new(text)
+}
+
+/// Digest of a member's parameters as they stand on disk, if the file is whole, says that it is this
+/// member's, and holds the numbers of the ensemble: a whole file may also come from another run.
+pub(super) fn own_digest(
+    dir: &RunDir,
+    iteration: Iteration,
+    member: Member,
+    theta: &[f64],
+) -> Option<String> {
+    let text = fs::read_to_string(dir.parameters(iteration, member)).ok()?;
+    let id = &dir.identity;
+    let names: Vec<(String, usize)> =
+        id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
+    let own = whole(&text, &place(dir, iteration, member))
+        && MemberFile::read(&text, &names).is_ok_and(|found| near(&found, theta));
+    own.then(|| digest(text.as_bytes()))
+}
+
+/// The same numbers, as two hosts make them out of the same ensemble: exponentials and logarithms may differ
+/// in the last digit (2e-16), which a difference of bounds magnifies. Another member's or run's are farther off.
+pub(super) fn near(a: &[f64], b: &[f64]) -> bool {
+    const ROUND_OFF: f64 = 1e-9;
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= ROUND_OFF * a.abs().max(b.abs()))
 }
 
 fn whole(text: &str, place: &str) -> bool {

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::files::{FileError, Iteration, Record, load_record};
+use crate::files::{Failed, FileError, Iteration, Record, load_record};
+use crate::models::Cause;
 use crate::steps::{Run, StepError, due, member, pack, update};
 
 /// How often lost members of an iteration run again before they count as failed.
@@ -44,7 +45,9 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
     let failed: Vec<u32> = (1..=run.dir.identity.members)
         .filter(|&m| {
             let folder = run.dir.member(iteration, m);
-            folder.join("failed.toml").exists() && !folder.join("data.toml").exists()
+            // What a person marked as failed stays so.
+            let failed = load_record::<Failed>(&folder.join("failed.toml"));
+            failed.is_ok_and(|f| f.cause != Cause::User.word()) && !folder.join("data.toml").exists()
         })
         .collect();
     if failed.len() > update::allowed_failures(run) {

@@ -119,7 +119,7 @@ pub fn job_id() -> String {
 impl Timing {
     /// The text of the file.
     pub fn text(&self) -> String {
-        let comments = "ekp timing: where, when and at what cost. Seconds, MiB, bytes.";
+        let comments = "ekp timing: where, when and at what cost. Seconds, 10^6 bytes (mb), bytes.";
         TomlText::record::<Self>(comments)
             .text("host", &self.host)
             .text("start", &self.start)

@@ -229,7 +229,14 @@ fn decide(run: &Run, iteration: Iteration, left: &[Left], step: &Step) -> Result
         None => "",
     };
     let marks: Vec<String> = left.iter().map(Left::mark).collect();
-    let update = Update::new(iteration, &step.report, stop, marks);
+    let mut report = step.report.clone();
+    for (j, why) in &mut report.set_aside {
+        // The member's own words are better than what its missing numbers look like.
+        if let Left::Failed { cause, message } = &left[*j] {
+            *why = format!("{cause}: {message}");
+        }
+    }
+    let update = Update::new(iteration, &report, stop, marks);
     run.not_cancelled()?;
     let first = publish_new_durable(&run.dir.update(iteration), update.text().as_bytes())?;
     Ok(first.then_some(update))
