@@ -186,7 +186,7 @@ impl<'a> Scheduler<'a> {
     }
 
     fn is_me(&self, job: &Listed) -> bool {
-        submitter::own_job() == Some(job.id)
+        submitter::own_job() == Some(job.own)
     }
 
     /// Ask again while the controller is away.

@@ -9,11 +9,15 @@ fn two_submissions_at_once_make_one_chain() {
     let Some(bed) = Bed::shared() else { return };
     let study = Study::sinusoid("twice").members(4).iterations(2);
     let run = study.init("run");
-    // When four are started together, by bash and by sbatch
-    let mut scripts: Vec<_> = (0..3)
-        .map(|_| bed.program(&run, "bash").args(["ekp_calibration.sbatch"]).command().spawn().unwrap())
-        .collect();
+    // When several are started together, by bash and by sbatch, and a few while the first is ending: one
+    // that had just completed its record was once taken for dead, and its jobs were called back
+    let start = || bed.program(&run, "bash").args(["ekp_calibration.sbatch"]).command().spawn().unwrap();
+    let mut scripts: Vec<_> = (0..3).map(|_| start()).collect();
     bed.submit(&run);
+    for _ in 0..5 {
+        std::thread::sleep(std::time::Duration::from_millis(40));
+        scripts.push(start());
+    }
     assert!(scripts.iter_mut().all(|script| script.wait().unwrap().success()));
     bed.finished(&run);
     // Then one of them submitted, and every element was started once

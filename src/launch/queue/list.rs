@@ -7,7 +7,7 @@ use super::JobId;
 /// Between fields stands a sign that no path or comment holds.
 const SEPARATOR: char = '\u{1f}';
 
-const FIELDS: [&str; 11] = ["%i", "%F", "%T", "%r", "%E", "%S", "%V", "%N", "%j", "%k", "%Z"];
+const FIELDS: [&str; 12] = ["%i", "%F", "%A", "%T", "%r", "%E", "%S", "%V", "%N", "%j", "%k", "%Z"];
 
 pub(super) fn format() -> String {
     FIELDS.join(&SEPARATOR.to_string())
@@ -33,6 +33,8 @@ pub enum State {
 pub struct Listed {
     /// Number; of an array the number of the whole
     pub id: JobId,
+    /// Number of its own; of a running array element not that of the array
+    pub own: JobId,
     /// As squeue names it: `12`, `12_3`, `12_[4-8%3]`
     pub shown: String,
     /// Elements that this line stands for
@@ -63,11 +65,12 @@ pub(super) fn parse(text: &str) -> Vec<Listed> {
 
 fn line(line: &str) -> Option<Listed> {
     let fields: Vec<&str> = line.split(SEPARATOR).collect();
-    let [shown, id, state, reason, dependency, start, submitted, nodes, name, comment, folder] =
+    let [shown, id, own, state, reason, dependency, start, submitted, nodes, name, comment, folder] =
         fields.try_into().ok()?;
     let known = |text: &str| if matches!(text, "(null)" | "N/A") { String::new() } else { text.to_owned() };
     Some(Listed {
         id: id.trim().parse().ok()?,
+        own: own.trim().parse().ok()?,
         shown: shown.to_owned(),
         elements: elements(shown),
         state: match state {
@@ -109,7 +112,7 @@ fn elements(shown: &str) -> u32 {
 mod tests {
     use super::*;
 
-    fn text(fields: [&str; 11]) -> String {
+    fn text(fields: [&str; 12]) -> String {
         fields.join(&SEPARATOR.to_string())
     }
 
@@ -118,6 +121,7 @@ mod tests {
         let lines = [
             text([
                 "12_[3-30%2]",
+                "12",
                 "12",
                 "PENDING",
                 "JobArrayTaskLimit",
@@ -129,7 +133,7 @@ mod tests {
                 "ekp:a:0001 b|c",
                 "/tmp/q x|y'z",
             ]),
-            text(["12_1", "12", "RUNNING", "None", "(null)", "t", "t", "n1", "s", "(null)", "/a"]),
+            text(["12_1", "12", "13", "RUNNING", "None", "(null)", "t", "t", "n1", "s", "(null)", "/a"]),
         ];
         let listed = parse(&lines.join("\n"));
         assert_eq!(listed.len(), 2);
@@ -138,6 +142,7 @@ mod tests {
         assert_eq!(listed[0].comment, "ekp:a:0001 b|c");
         assert_eq!(listed[0].folder, PathBuf::from("/tmp/q x|y'z"));
         assert_eq!((listed[1].elements, listed[1].state.clone()), (1, State::Running));
+        assert_eq!((listed[1].id, listed[1].own), (12, 13));
         assert_eq!(listed[1].comment, "");
     }
 

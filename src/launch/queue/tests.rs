@@ -112,9 +112,9 @@ fn a_refusal_is_told_at_once_with_its_words() {
 #[test]
 fn a_job_whose_number_got_lost_on_the_way_is_found_and_not_submitted_twice() {
     let lost = "echo x >>tries; echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1";
-    let mut fields = ["44_[1-3]", "44", "PENDING", "Priority", "(null)", "N/A", "t", "", "", "", "/"];
-    fields[8] = "s.it003.members";
-    fields[9] = "ekp:abc:0001";
+    let mut fields = ["44_[1-3]", "44", "44", "PENDING", "Priority", "(null)", "N/A", "t", "", "", "", "/"];
+    fields[9] = "s.it003.members";
+    fields[10] = "ekp:abc:0001";
     let listed = |id: &str| fields.join("\u{1f}").replace("44", id);
     let squeue = format!("cat <<'END'\n{}\n{}\nEND", listed("40"), listed("44"));
     let fake = Fake::new("lost", &[("sbatch", lost), ("squeue", &squeue)]);

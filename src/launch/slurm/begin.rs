@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 
-use crate::files::{Iteration, digest};
+use crate::files::{Iteration, digest, load_record};
 use crate::launch::LaunchError;
 use crate::launch::queue::{JobId, Listed, State};
 use crate::launch::scripts::{self, ArrayPart};
@@ -64,6 +64,8 @@ enum Standing {
     Taken,
     /// Nobody is, when these are gone
     Free(Vec<JobId>),
+    /// A record changed while the queue was looked at
+    Moving,
 }
 
 impl Scheduler<'_> {
@@ -85,6 +87,7 @@ impl Scheduler<'_> {
             let records = submissions(self.dir())?;
             match self.standing(&records, start)? {
                 Standing::Taken => return Ok(None),
+                Standing::Moving => continue,
                 Standing::Free(leftovers) => self.queue.cancel(&leftovers)?,
             }
             self.lift(start)?;
@@ -161,7 +164,7 @@ impl Scheduler<'_> {
             let listed = self.patiently(|| self.queue.mine())?;
             let own = own_token(&listed).filter(|_| start == Start::Again);
             let jobs = of_run(self.dir(), records, listed.clone());
-            let in_chain = |job: &&Listed| !is_collect(job) && !is_by_hand(job) && Some(job.id) != own_job();
+            let in_chain = |job: &&Listed| !is_collect(job) && !is_by_hand(job) && Some(job.own) != own_job();
             let mut leftovers = Vec::new();
             let mut undecided = false;
             for (number, record) in records {
@@ -175,6 +178,10 @@ impl Scheduler<'_> {
                     if record.by.is_alive(self.dir(), *number, &listed)? {
                         self.say_taken(*number, "is being submitted", &record.by.host);
                         return Ok(Standing::Taken);
+                    }
+                    // It may have been completed since it was read, and its submitter ended well.
+                    if load_record::<Submission>(&self.dir().job(*number))?.complete {
+                        return Ok(Standing::Moving);
                     }
                     // Its submitter died half-way: how far it got nobody knows.
                     leftovers.extend(ids(jobs));
@@ -253,7 +260,7 @@ fn own_token(listed: &[Listed]) -> Option<String> {
     let me = own_job()?;
     listed
         .iter()
-        .find(|job| job.id == me)
+        .find(|job| job.own == me)
         .map(|job| job.comment.clone())
         .filter(|comment| !comment.is_empty())
 }

@@ -82,6 +82,7 @@ mod tests {
     fn job(state: State, reason: &str) -> Listed {
         Listed {
             id: 7,
+            own: 7,
             shown: "7".into(),
             elements: 1,
             state,

@@ -44,7 +44,8 @@ impl Submitter {
             return Ok(started(self.pid) == Some(self.pid_start));
         }
         if self.job != 0 {
-            let runs = |job: &Listed| job.id == self.job && job.state == State::Running;
+            let runs = |job: &Listed| job.own == self.job && job.state == State::Running;
+            // Our own number, and not this process: an earlier run of this job, which was requeued.
             return Ok(own_job() != Some(self.job) && listed.iter().any(runs));
         }
         let path = dir.job(number);
@@ -54,10 +55,9 @@ impl Submitter {
     }
 }
 
-/// The job this process runs in; of an array the whole.
+/// The job this process runs in; of an array the element.
 pub(super) fn own_job() -> Option<JobId> {
-    let number = |name| std::env::var(name).ok()?.parse().ok();
-    number("SLURM_ARRAY_JOB_ID").or_else(|| number("SLURM_JOB_ID"))
+    std::env::var("SLURM_JOB_ID").ok()?.parse().ok()
 }
 
 /// When a process of this host started; none when there is no such process.
