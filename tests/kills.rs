@@ -90,7 +90,10 @@ impl Stage {
                     let said = ended.err();
                     assert_eq!(ended.output.status.code(), Some(1), "{what}\n{said}");
                     assert_eq!(said.matches("error: ").count(), 1, "{what}: one error\n{said}");
-                    assert!(said.contains("cannot ") && said.to_lowercase().contains("no space left"), "{what}\n{said}");
+                    assert!(
+                        said.contains("cannot ") && said.to_lowercase().contains("no space left"),
+                        "{what}\n{said}"
+                    );
                     assert!(said.contains("hint: the disk is full: free space"), "{what}\n{said}");
                     let named =
                         [self.place.to_str().unwrap(), "run"].iter().any(|p| said.contains(&format!("`{p}")));
