@@ -360,6 +360,7 @@ fn one_question_to_the_scheduler_serves_all_runs_and_reasons_that_stay_are_named
             let fields = [
                 shown,
                 "12",
+                "12",
                 state,
                 reason,
                 "(null)",

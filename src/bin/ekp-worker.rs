@@ -6,6 +6,8 @@
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use ekp::cli::{self, Voice};
@@ -94,10 +96,17 @@ fn rank() -> u32 {
 }
 
 fn serve(run: &Run, options: &Options) -> Result<Exit, StepError> {
+    // Answers of quick members go out together: each wakes the launcher.
+    let waiting = Mutex::new((String::new(), Instant::now()));
     let answer = |answer: &Answer| {
-        let mut stdout = std::io::stdout().lock();
-        // A launcher that went away ends our input, too.
-        let _ = stdout.write_all(answer.line().as_bytes()).and_then(|()| stdout.flush());
+        let mut waiting = waiting.lock().expect("no one panics under this lock");
+        waiting.0.push_str(&answer.line());
+        if matches!(answer, Answer::End(..)) || waiting.1.elapsed() > Duration::from_millis(50) {
+            let mut stdout = std::io::stdout().lock();
+            // A launcher that went away ends our input, too.
+            let _ = stdout.write_all(waiting.0.as_bytes()).and_then(|()| stdout.flush());
+            *waiting = (String::new(), Instant::now());
+        }
     };
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };

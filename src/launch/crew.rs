@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
 use crate::files::{Iteration, Member, Members};
 use crate::launch::{LaunchError, Means, Watch};
@@ -144,7 +145,7 @@ fn spread(
     means: &Means,
 ) -> Result<(), LaunchError> {
     let queue = Mutex::new(parts.iter().cloned().collect::<VecDeque<Members>>());
-    let hand = Hand { iteration, queue: &queue, watch, means };
+    let hand = Hand { iteration, queue: &queue, lanes: lanes.len().max(1), watch, means };
     if let [lane] = lanes.as_mut_slice() {
         return match hand.work(lane.as_mut()) {
             Ok(Lived::On) => Ok(()),
@@ -179,6 +180,9 @@ fn spread(
     }
 }
 
+/// Work that is handed to a lane at once, seconds: long beside the talk, short beside any model worth a worker.
+const HANDED_OUT_S: f64 = 0.05;
+
 /// Is a lane still of use?
 enum Lived {
     On,
@@ -190,6 +194,7 @@ enum Lived {
 struct Hand<'a> {
     iteration: Iteration,
     queue: &'a Mutex<VecDeque<Members>>,
+    lanes: usize,
     watch: &'a dyn Watch,
     means: &'a Means,
 }
@@ -203,21 +208,38 @@ impl Hand<'_> {
         if self.means.stop.load(Ordering::Relaxed) { Err(StepError::Interrupted.into()) } else { Ok(()) }
     }
 
+    /// The next parts, `wanted` of them if the other lanes find enough, too; none when all are handed out.
+    fn next(&self, wanted: usize) -> Option<Members> {
+        let mut queue = self.queue();
+        let share = queue.len().div_ceil(2 * self.lanes);
+        let taken: Vec<Member> = (0..wanted.clamp(1, share.max(1)))
+            .filter_map(|_| queue.pop_front())
+            .flat_map(|part| part.iter().collect::<Vec<_>>())
+            .collect();
+        (!taken.is_empty()).then(|| Members::new(taken))
+    }
+
     fn work(&self, lane: &mut dyn Lane) -> Result<Lived, LaunchError> {
         let each = |member: Member, outcome: &Outcome| self.watch.member(member, outcome);
+        let mut wanted = 1;
         loop {
             self.stopped()?;
-            // The lock is held for this line alone.
-            let next = self.queue().pop_front();
-            let Some(part) = next else { return Ok(Lived::On) };
+            let Some(part) = self.next(wanted) else { return Ok(Lived::On) };
+            let start = Instant::now();
             let mut broken = 0;
             loop {
                 match lane.members(self.iteration, &part, &each) {
-                    Ok(()) => break,
+                    Ok(()) => {
+                        // Quick members are handed out by the dozen: talk with a worker costs time, too.
+                        let one = start.elapsed().as_secs_f64() / part.len() as f64;
+                        wanted = (HANDED_OUT_S / one.max(1e-6)) as usize;
+                        break;
+                    }
                     // The lane died under this part: once more, and then the update finds it missing.
                     Err(e @ LaunchError::Died { .. }) => {
                         self.stopped()?;
                         broken += 1;
+                        wanted = 1;
                         if broken > 2 {
                             break;
                         }
