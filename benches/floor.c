@@ -1,8 +1,9 @@
 /* The floors that ekp is held against: bare loops in C that make the same files and spawn the same programs.
  *
  *   floor model IN OUT                 a model: reads its parameters, writes two numbers
- *   floor members DIR N WORKERS MODEL  per member: folder, log, spawn, wait4, read output, timing (tmp, rename),
- *                                      data (tmp, link, unlink), clean up; WORKERS at a time
+ *   floor members DIR N WORKERS MODEL [close]   per member: folder, log, spawn, wait4, read output, timing (tmp, rename),
+ *                                      data (tmp, link, unlink), clean up; WORKERS at a time; with `close` what closes the
+ *                                      iteration: outcomes read, N folders and files of the next, five syncs
  *   floor files DIR N                  per member: timing (tmp, rename) and data (tmp, link, unlink), no spawn
  *   floor spawn N PROGRAM ARGS...      start it N times, one after the other; prints CPU and wall, ms each
  */
@@ -61,12 +62,44 @@ static void publish(const char *dir) {
   unlink(tmp);
 }
 
+static void put_synced(const char *path, const char *text) {
+  put(path, text);
+  int f = open(path, O_RDONLY | O_CLOEXEC);
+  if (f < 0 || fsync(f)) die(path);
+  close(f);
+}
+
 static void slurp(const char *path) {
   char buffer[4096];
   int f = open(path, O_RDONLY | O_CLOEXEC);
   if (f < 0) die(path);
   while (read(f, buffer, sizeof buffer) > 0) {}
   close(f);
+}
+
+/* What the step after the members leaves: the next iteration under a hidden name, then shown whole. */
+static void close_iteration(const char *dir, int n) {
+  char hidden[4096], path[4300];
+  snprintf(hidden, sizeof hidden, "%s/../.next.tmp", dir);
+  if (mkdir(hidden, 0777)) die(hidden);
+  for (int m = 1; m <= n; m++) {
+    snprintf(path, sizeof path, "%s/member_%03d/data.toml", dir, m);
+    slurp(path);
+    snprintf(path, sizeof path, "%s/member_%03d", hidden, m);
+    if (mkdir(path, 0777)) die(path);
+    strcat(path, "/parameters.toml");
+    put(path, DATA);
+  }
+  snprintf(path, sizeof path, "%s/ensemble.bin", hidden);
+  put_synced(path, DATA);
+  snprintf(path, sizeof path, "%s/state.bin", hidden);
+  put_synced(path, DATA);
+  snprintf(path, sizeof path, "%s/update.toml", dir);
+  put_synced(path, DATA);
+  snprintf(path, sizeof path, "%s/../iteration_001", dir);
+  if (rename(hidden, path)) die(path);
+  snprintf(path, sizeof path, "%s/../stop.toml", dir);
+  put_synced(path, DATA);
 }
 
 static void member(const char *dir, const char *model) {
@@ -119,7 +152,7 @@ int main(int argc, char **argv) {
     printf("%.6f\n", (now() - start) / n * 1e3);
     return 0;
   }
-  if (!strcmp(mode, "members") && argc == 6) {
+  if (!strcmp(mode, "members") && argc >= 6) {
     int n = atoi(argv[3]), workers = atoi(argv[4]);
     char dir[4096];
     double start = now();
@@ -132,6 +165,7 @@ int main(int argc, char **argv) {
       if (workers > 1) _exit(0);
     }
     while (wait(NULL) > 0 || errno == EINTR) {}
+    if (argc == 7) close_iteration(argv[2], n);
     struct rusage own, children;
     getrusage(RUSAGE_SELF, &own);
     getrusage(RUSAGE_CHILDREN, &children);
