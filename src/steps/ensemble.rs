@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::files::{FileError, Iteration, RunDir, load_state, save_state, sync_folder, whole_folder};
+use crate::files::{FileError, Iteration, RunDir, load_state, save_state, whole_folder};
 use crate::numerics::Streams;
 use crate::problem::{Algorithm, Ensemble, Prior, State};
 use crate::steps::parameters::{ENSEMBLE, STATE, Writer};
@@ -65,12 +65,4 @@ pub(super) fn durable(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         file.sync_all()
     };
     write().map_err(FileError::io("write", path))
-}
-
-/// Make sure that the run folder itself survives a power loss.
-///
-/// # Errors
-/// The folder cannot be opened.
-pub fn settle(dir: &RunDir) -> Result<(), FileError> {
-    sync_folder(dir.root())
 }

@@ -101,11 +101,6 @@ pub fn load(run: &Run, iteration: Iteration, member: Member) -> Result<Loaded, S
     Ok(Loaded::new(text))
 }
 
-/// A parameters file of a person's own, for a trial: any text.
-pub fn unchecked(text: String) -> Loaded {
-    Loaded::new(text)
-}
-
 /// Digest of a member's parameters as they stand on disk, if the file is whole, says that it is this
 /// member's, and holds the numbers of the ensemble: a whole file may also come from another run.
 pub(super) fn own_digest(

@@ -59,20 +59,6 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
     Ok(done)
 }
 
-/// Give the named members of an open iteration another try.
-///
-/// # Errors
-/// The disk.
-pub fn reopen_members(run: &Run, iteration: Iteration, members: &[u32]) -> Result<(), StepError> {
-    if run.dir.packed() {
-        return pack::reopen(run, iteration, members);
-    }
-    for &m in members {
-        member::set_aside(&run.dir.member(iteration, m), &["failed.toml"])?;
-    }
-    Ok(())
-}
-
 /// The part of a submission record that counts reruns.
 #[derive(Debug, serde::Deserialize)]
 struct Submission {
