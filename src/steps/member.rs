@@ -310,7 +310,7 @@ pub(super) fn place(
         member,
         attempt,
         seed: draw.model_seed(index, member),
-        stream: draw.at(Purpose::Model, index, member),
+        stream: draw.address(Purpose::Model, index, member),
         parameters: run.dir.parameters(iteration, member),
         folder: folder.to_owned(),
         threads: options.threads,
