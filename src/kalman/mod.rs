@@ -16,11 +16,13 @@ pub mod sampler;
 pub mod schedule;
 pub mod spread;
 mod survivors;
+pub mod unscented;
 
 pub use accelerate::Momentum;
 pub use inflate::{Inflation, Rate, Sigma};
 pub use repair::FailureRule;
 pub use schedule::{OnTerminate, Schedule};
+pub use unscented::{Points, Unscented};
 
 use crate::numerics::{Mat, Purpose, Streams, standard_normals};
 use crate::problem::{Algorithm, AlgorithmError, Ensemble, Evaluated, Problem, Report, State, Step, Stop};
