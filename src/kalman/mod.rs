@@ -10,6 +10,7 @@ pub mod evidence;
 #[cfg(test)]
 mod given;
 pub mod inflate;
+pub mod method;
 pub mod metrics;
 pub mod repair;
 pub mod sampler;
@@ -20,6 +21,7 @@ pub mod unscented;
 
 pub use accelerate::Momentum;
 pub use inflate::{Inflation, Rate, Sigma};
+pub use method::Method;
 pub use repair::FailureRule;
 pub use schedule::{OnTerminate, Schedule};
 pub use unscented::{Points, Unscented};
@@ -92,16 +94,6 @@ impl Kalman {
             impose_prior: false,
             nugget: 0.0,
             inflation: Inflation::None,
-        }
-    }
-}
-
-impl Kalman {
-    /// The pseudo-time T at which the misfit controller ends a run; none for steps of fixed length.
-    pub fn terminate_at(&self) -> Option<f64> {
-        match self.schedule {
-            Schedule::DataMisfit { terminate_at, .. } => Some(terminate_at),
-            Schedule::Fixed { .. } | Schedule::Mutable { .. } | Schedule::EksStable { .. } => None,
         }
     }
 }
