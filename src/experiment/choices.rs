@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn choices_are_explained_and_a_persons_comments_stay() {
-        let text = format!("{HEAD}method = \"aldi\"\nmembers = 20\niterations = 3\nscheduler = \"fixed\"  # mine\n");
+        let text =
+            format!("{HEAD}method = \"aldi\"\nmembers = 20\niterations = 3\nscheduler = \"fixed\"  # mine\n");
         let copy = run_copy(&text, 20);
         assert!(copy.contains("method = \"aldi\"  # affine-invariant sampler: "), "{copy}");
         assert!(copy.contains("scheduler = \"fixed\"  # mine\n"), "{copy}");

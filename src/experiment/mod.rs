@@ -264,7 +264,8 @@ impl Experiment {
             let places = u32::try_from(places).unwrap_or(u32::MAX);
             if self.members != 0 && self.members != places {
                 let (method, found, d) = (&self.method, self.members, prior.dim());
-                let label = format!("found {found}, but `{method}` places {places} for {d} parameters: leave it out");
+                let label =
+                    format!("found {found}, but `{method}` places {places} for {d} parameters: leave it out");
                 return Err(section.wrong("members", "the method says how many members there are", label));
             }
             self.members = places;

@@ -185,7 +185,9 @@ mod tests {
         let (mut times, mut plus) = (wide.clone(), wide.clone());
         let rate = Rate::Fixed(0.5);
         Inflation::Multiplicative(rate).apply(&mut times, &first, 0.4, &xi, &mut state).unwrap();
-        Inflation::Additive { rate, of: Sigma::Current }.apply(&mut plus, &first, 0.4, &xi, &mut state).unwrap();
+        Inflation::Additive { rate, of: Sigma::Current }
+            .apply(&mut plus, &first, 0.4, &xi, &mut state)
+            .unwrap();
         assert!(apart(cov(&plus).data(), cov(&times).data()) < 3.0 * (2.0f64 / 400_000.0).sqrt());
         assert!(apart(&times.mean(), &wide.mean()) < 1e-9);
     }

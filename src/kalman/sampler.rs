@@ -128,7 +128,9 @@ fn implicit(
 mod tests {
     use super::*;
     use crate::kalman::evidence::Keep;
-    use crate::kalman::given::{Linear, apart, covariance, evidence, noise, observation, rough, standard_prior};
+    use crate::kalman::given::{
+        Linear, apart, covariance, evidence, noise, observation, rough, standard_prior,
+    };
     use crate::kalman::schedule::Progress;
     use crate::kalman::{Kalman, Process, Schedule, normals};
     use crate::numerics::fixture::Fixture;
@@ -250,8 +252,7 @@ mod tests {
             (0..au.ncols()).for_each(|j| columns::add_scaled(au.col_mut(j), 1.0, &b));
             au
         };
-        let data =
-            evidence(&linalg::matmul(&linear.h, &u), &linear.y, &linear.noise(), Keep::Gram);
+        let data = evidence(&linalg::matmul(&linear.h, &u), &linear.y, &linear.noise(), Keep::Gram);
         let (one, c0) = (Mat::identity(2), linalg::matmul_nt(&a, &a));
         let xi = rough(32, 8, 8);
         let plain = aldi(&u, &data, 0.1, &Gaussian::new(&[0.0; 2], &one).unwrap(), 0.0, &xi).unwrap();

@@ -241,7 +241,10 @@ mod tests {
             let end = stop.next(&at, &misfits(&[0.0, 0.0]), &none()).unwrap();
             assert_eq!((end.time, end.reached), (1.0, true));
             assert!(stop.is_over(&end));
-            assert!(matches!(stop.next(&end, &misfits(&[1.0, 2.0]), &none()), Err(AlgorithmError::Over { .. })));
+            assert!(matches!(
+                stop.next(&end, &misfits(&[1.0, 2.0]), &none()),
+                Err(AlgorithmError::Over { .. })
+            ));
         }
     }
 
@@ -250,7 +253,8 @@ mod tests {
         let at = Progress::default();
         for members in [[0.0, 0.0], [4.0, 4.0]] {
             assert_eq!(to(2.5, OnTerminate::Stop).next(&at, &misfits(&members), &none()).unwrap().step, 2.5);
-            let endless = to(f64::INFINITY, OnTerminate::Stop).next(&at, &misfits(&members), &none()).unwrap();
+            let endless =
+                to(f64::INFINITY, OnTerminate::Stop).next(&at, &misfits(&members), &none()).unwrap();
             assert_eq!((endless.step, endless.reached), (1.0, false));
         }
         let nan = to(1.0, OnTerminate::Stop).next(&at, &misfits(&[f64::NAN, 1.0]), &none());

@@ -160,7 +160,9 @@ pub enum AlgorithmError {
         why: String,
     },
     /// Inflation without bound
-    #[error("inflation of rate {rate} over a step of {step} is without bound: rate times step must be below 1")]
+    #[error(
+        "inflation of rate {rate} over a step of {step} is without bound: rate times step must be below 1"
+    )]
     Inflation {
         /// s
         rate: f64,
@@ -204,7 +206,10 @@ impl Explain for AlgorithmError {
             Self::NotPositiveDefinite { .. } => "look for a zero variance, or add a diagonal".into(),
             Self::Shape { .. } | Self::NoConvergence { .. } => "look at the members' `data.toml`".into(),
             Self::NotFinite => "are outputs or variances out of scale by many orders of magnitude?".into(),
-            Self::Prior { .. } => "give each prior a finite mean and variance, or choose `etki` or `eki` without `impose_prior`".into(),
+            Self::Prior { .. } => {
+                "give each prior a finite mean and variance, or choose `etki` or `eki` without `impose_prior`"
+                    .into()
+            }
             Self::Inflation { .. } => "lower `inflation_rate`, or the steps".into(),
             Self::Collapsed { .. } => "is a prior without spread, or the noise of zero size?".into(),
             Self::Over { .. } => "raise `terminate_at`, or choose `on_terminate = \"continue\"`".into(),

@@ -82,9 +82,8 @@ fn momentum(section: &Section<'_>) -> Result<Momentum, Marked> {
             Momentum::FirstOrder { r: r.unwrap_or(3.0) }
         }
         "constant" => {
-            let share = section.number("momentum_factor", "a share above 0 and below 1", |f| {
-                f > 0.0 && f < 1.0
-            })?;
+            let share =
+                section.number("momentum_factor", "a share above 0 and below 1", |f| f > 0.0 && f < 1.0)?;
             Momentum::Constant { factor: share.unwrap_or(0.9) }
         }
         _ => Momentum::None,
@@ -93,8 +92,7 @@ fn momentum(section: &Section<'_>) -> Result<Momentum, Marked> {
 
 fn inflation(section: &Section<'_>, damped: bool, schedule: &Schedule) -> Result<Inflation, Marked> {
     let rules: &[&str] = &["none", "prior-damping", "multiplicative", "additive"];
-    let rule =
-        section.choice("inflation", rules)?.unwrap_or(if damped { "prior-damping" } else { "none" });
+    let rule = section.choice("inflation", rules)?.unwrap_or(if damped { "prior-damping" } else { "none" });
     if rule == "prior-damping" && !damped {
         let label = "it belongs to `eki` with `impose_prior = true`; allowed here: `none`, `multiplicative`, `additive`";
         return Err(section.wrong("inflation", "`prior-damping` has no use here", label));
@@ -113,8 +111,17 @@ fn inflation(section: &Section<'_>, damped: bool, schedule: &Schedule) -> Result
         if let Schedule::Fixed { step } | Schedule::Mutable { step } = *schedule
             && rate * step >= 1.0
         {
-            let label = format!("found {}, allowed with steps of {}: below {}", plain(rate), plain(step), plain(1.0 / step));
-            return Err(section.wrong("inflation_rate", "`inflation_rate` times `step` is 1 or more: the spread would be without bound", label));
+            let label = format!(
+                "found {}, allowed with steps of {}: below {}",
+                plain(rate),
+                plain(step),
+                plain(1.0 / step)
+            );
+            return Err(section.wrong(
+                "inflation_rate",
+                "`inflation_rate` times `step` is 1 or more: the spread would be without bound",
+                label,
+            ));
         }
         Ok(Rate::Fixed(rate))
     };

@@ -37,9 +37,8 @@ pub(super) fn read(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<
         );
     }
     if !impose_prior {
-        warnings.push(
-            "without `impose_prior` the spread of an unscented method is not the posterior's".into(),
-        );
+        warnings
+            .push("without `impose_prior` the spread of an unscented method is not the posterior's".into());
     }
     Ok(Unscented {
         modified: section.opt("modified_transform")?.unwrap_or(defaults.modified),

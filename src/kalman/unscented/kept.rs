@@ -4,9 +4,9 @@
 //! Not here: what the data do to them.
 
 use super::sigma::Scheme;
+use crate::numerics::Mat;
 use crate::numerics::columns;
 use crate::numerics::linalg::{self, Cholesky};
-use crate::numerics::Mat;
 use crate::problem::{AlgorithmError, State};
 
 /// Eigenvalues below this share of the largest are raised to it where rounding left no Cholesky factor.

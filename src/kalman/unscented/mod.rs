@@ -19,7 +19,6 @@ use super::evidence::{Evidence, Keep, Misfits, Rows, gather};
 use super::metrics;
 use super::repair::{self, Sorted};
 use super::schedule::{Progress, Schedule};
-use crate::numerics::linalg;
 use crate::numerics::{Mat, Streams};
 use crate::problem::observation::{Covariance, Noise};
 use crate::problem::{
@@ -123,7 +122,9 @@ impl Unscented {
         imposed: Option<&Imposed>,
     ) -> Result<Analysis, AlgorithmError> {
         if self.nugget > 0.0 || !scheme.has_roots() {
-            let g = Mat::from_fn(rows.rows.len(), rows.members.len(), |i, j| rows.g[(rows.rows[i], rows.members[j])]);
+            let g = Mat::from_fn(rows.rows.len(), rows.members.len(), |i, j| {
+                rows.g[(rows.rows[i], rows.members[j])]
+            });
             return dense::analyse(x, &g, (rows.y, rows.noise), weights, dt, imposed, self.nugget)
                 .map_err(AlgorithmError::of("the points' outputs"));
         }
@@ -140,7 +141,8 @@ impl Unscented {
             // S counts the data with Δt/2 and the prior with Δt/θ: the same with noise θ/2 C₀
             let mut c0 = covariance.clone();
             c0.data_mut().iter_mut().for_each(|x| *x *= theta / 2.0);
-            let (parameters, points): (Vec<usize>, Vec<usize>) = ((0..mean.len()).collect(), (0..x.ncols()).collect());
+            let (parameters, points): (Vec<usize>, Vec<usize>) =
+                ((0..mean.len()).collect(), (0..x.ncols()).collect());
             let mut noise = Noise::default();
             noise
                 .push(&Covariance::Dense(c0), &parameters)
@@ -165,7 +167,9 @@ impl Unscented {
             Points::Simplex => d.saturating_sub(off),
         };
         if blind > 0 {
-            said.push(format!("failed points leave {blind} of {d} directions without any: nothing is learnt there"));
+            said.push(format!(
+                "failed points leave {blind} of {d} directions without any: nothing is learnt there"
+            ));
         }
         if failed.contains(&0) {
             said.push("the centre failed: the mean of the other points stands for it".into());
@@ -235,10 +239,9 @@ impl Algorithm for Unscented {
     ) -> Result<Step, AlgorithmError> {
         let (observation, ensemble) = (&problem.observation, &tried.ensemble.u);
         let d = ensemble.nrows();
-        for (what, found, expected) in [
-            ("g", tried.g.ncols(), ensemble.ncols()),
-            ("the points", ensemble.ncols(), self.points.count(d)),
-        ] {
+        for (what, found, expected) in
+            [("g", tried.g.ncols(), ensemble.ncols()), ("the points", ensemble.ncols(), self.points.count(d))]
+        {
             if found != expected {
                 return Err(AlgorithmError::Shape { what, found, expected });
             }
@@ -281,7 +284,8 @@ impl Algorithm for Unscented {
             transform::about(&evidence, &transform::basis(&weights), &weights.mean)
         });
         let crps = spectrum.map_err(AlgorithmError::of("the points' outputs"))?;
-        if let Some(crps) = crps.and_then(|spectrum| metrics::crps_of(&spectrum, 1.0, sorted.survivors.len())) {
+        if let Some(crps) = crps.and_then(|spectrum| metrics::crps_of(&spectrum, 1.0, sorted.survivors.len()))
+        {
             measures.insert("crps".into(), crps);
         }
         if let Some(Imposed { mean, covariance, .. }) = &imposed {

@@ -8,8 +8,8 @@
 //! weights of Huang, Schneider & Stuart (2022), J. Comput. Phys. 463, 111262, doi:10.1016/j.jcp.2022.111262.
 //! Simplex points: Julier (2003), Proc. American Control Conf., 2429–2434, doi:10.1109/ACC.2003.1243439.
 
-use crate::numerics::linalg;
 use crate::numerics::Mat;
+use crate::numerics::linalg;
 use crate::problem::AlgorithmError;
 
 /// Which points stand for a Gaussian.

@@ -4,6 +4,7 @@ use super::*;
 use crate::kalman::OnTerminate;
 use crate::kalman::given::{Linear, apart, covariance, observation, rough, standard_prior};
 use crate::numerics::fixture::{Case, Fixture, Part};
+use crate::numerics::linalg;
 use crate::problem::observation::Noise;
 
 /// An analysis of all points or of some, in the dense form or by the transform.
@@ -195,7 +196,8 @@ fn the_transform_is_its_dense_twin() {
                 if !scheme.has_roots() {
                     continue;
                 }
-                let mut x = scheme.place(&rough(8, d, 1).data().to_vec(), &Mat::identity(d)).select_cols(&who);
+                let mut x =
+                    scheme.place(&rough(8, d, 1).data().to_vec(), &Mat::identity(d)).select_cols(&who);
                 x.data_mut().iter_mut().for_each(|x| *x += 0.1 * x.sin());
                 let g = Mat::from_fn(p, who.len(), |i, j| linalg::matvec(&linear.h, x.col(j))[i].powi(3));
                 let (rows, all): (Vec<usize>, Vec<usize>) = ((0..p).collect(), (0..who.len()).collect());
@@ -207,8 +209,7 @@ fn the_transform_is_its_dense_twin() {
                         dense::analyse(&x, &g, (&linear.y, &noise), &weights, 0.4, imposed, 0.0).unwrap();
                     let method = Unscented { modified, impose_prior: imposed.is_some(), ..kind.clone() };
                     let data = gather(&rows, form(&rows, imposed.is_some(), d)).0;
-                    let fast =
-                        method.analyse(&x, &rows, data, &scheme, &weights, 0.4, imposed).unwrap();
+                    let fast = method.analyse(&x, &rows, data, &scheme, &weights, 0.4, imposed).unwrap();
                     // Round-off times the condition of S, at most 1e4 here
                     assert!(apart(&fast.mean, &slow.mean) < 1e-10, "{d} {p} {modified} {failed:?}");
                     assert!(apart(fast.covariance.data(), slow.covariance.data()) < 1e-10);
@@ -221,7 +222,8 @@ fn the_transform_is_its_dense_twin() {
 #[test]
 fn tiny_noise_gives_numbers_and_a_covariance_without_negative_eigenvalues() {
     let (d, p) = (3, 20);
-    let linear = Linear { gamma: Mat::from_fn(p, p, |i, j| if i == j { 1e-18 } else { 0.0 }), ..Linear::new(9, d, p) };
+    let linear =
+        Linear { gamma: Mat::from_fn(p, p, |i, j| if i == j { 1e-18 } else { 0.0 }), ..Linear::new(9, d, p) };
     let truth = [0.5, -1.0, 2.0];
     let linear = Linear { y: linalg::matvec(&linear.h, &truth), ..linear };
     for kind in kinds() {
