@@ -88,7 +88,7 @@ impl Kept {
         dt: f64,
     ) -> Result<Mat, AlgorithmError> {
         self.count += 1;
-        if freq > 0 && self.count % freq == 0 {
+        if freq > 0 && self.count.is_multiple_of(freq) {
             self.evolution = scaled(&self.covariance, 2.0 - alpha * alpha);
         }
         let mean: Vec<f64> =

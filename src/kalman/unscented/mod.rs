@@ -116,12 +116,11 @@ impl Unscented {
         x: &Mat,
         rows: &Rows<'_>,
         data: Evidence,
-        scheme: &Scheme,
         weights: &Weights,
         dt: f64,
         imposed: Option<&Imposed>,
     ) -> Result<Analysis, AlgorithmError> {
-        if self.nugget > 0.0 || !scheme.has_roots() {
+        if self.nugget > 0.0 || !weights.has_roots() {
             let g = Mat::from_fn(rows.rows.len(), rows.members.len(), |i, j| {
                 rows.g[(rows.rows[i], rows.members[j])]
             });
@@ -295,7 +294,7 @@ impl Algorithm for Unscented {
         }
 
         // 4. The data's part, then the prediction of the same length.
-        let analysis = self.analyse(&x, &rows, data, &scheme, &weights, after.step, imposed.as_ref())?;
+        let analysis = self.analyse(&x, &rows, data, &weights, after.step, imposed.as_ref())?;
         kept.mean = analysis.mean;
         kept.covariance = symmetric(&analysis.covariance);
         let (alpha, freq) = self.evolution();

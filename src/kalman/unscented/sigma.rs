@@ -53,6 +53,14 @@ pub struct Weights {
     pub covariance: Vec<f64>,
 }
 
+impl Weights {
+    /// Whether the transform form can hold these weights: it needs roots of them, and the centre's may be negative.
+    /// A centre that is the mean itself spans nothing, whatever its weight.
+    pub fn has_roots(&self) -> bool {
+        self.mean.iter().zip(&self.covariance).all(|(mean, weight)| *mean == 1.0 || *weight >= 0.0)
+    }
+}
+
 impl Scheme {
     /// Points and weights for d parameters.
     ///
@@ -104,11 +112,6 @@ impl Scheme {
             mean[0] = 1.0;
         }
         Self { offsets, mean, covariance, modified }
-    }
-
-    /// Whether the transform form can hold these weights: it needs roots of them, and the centre's may be negative.
-    pub fn has_roots(&self) -> bool {
-        self.modified || self.covariance[0] >= 0.0
     }
 
     /// The points of N(a, L Lᵀ), d × n.
@@ -201,6 +204,9 @@ mod tests {
         assert!(matches!(scheme.surviving(&[0]), Err(AlgorithmError::TooFewMembers { found: 1, total: 5 })));
         // Far from the centre's negative weight: with d = 20 half of the points cannot make a mean.
         let many = Scheme::new(Points::Symmetric, false, 20);
-        assert!(!many.has_roots() && many.surviving(&(0..21).collect::<Vec<_>>()).is_err());
+        assert!(many.surviving(&(0..21).collect::<Vec<_>>()).is_err());
+        let all: Vec<usize> = (0..41).collect();
+        assert!(!many.surviving(&all).unwrap().has_roots());
+        assert!(Scheme::new(Points::Symmetric, true, 20).surviving(&all).unwrap().has_roots());
     }
 }
