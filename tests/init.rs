@@ -200,7 +200,7 @@ fn a_trial_finds_outputs_of_the_wrong_length_and_numbers_that_are_none() {
 
 #[test]
 fn starter_files_of_every_method_pass_the_check() {
-    for method in ["etki", "eki"] {
+    for method in ekp::experiment::METHODS {
         let folder = Folder::new("new");
         let ended = tool("ekp-init", folder.path()).args(["--new", method, "fresh"]).succeeds();
         assert_eq!(ended.out(), "fresh\n");

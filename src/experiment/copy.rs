@@ -4,17 +4,13 @@ use std::collections::BTreeMap;
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
-use crate::experiment::ExperimentError;
+use crate::experiment::{ExperimentError, choices};
 
 /// Defaults that a reader of the run folder should see, in the order of tables.
 /// (table, key, TOML value, only for this method)
 const DEFAULTS: &[(&str, &str, &str, Option<&str>)] = &[
     ("model", "pack", "1", None),
     ("algorithm", "method", "\"etki\"", None),
-    ("algorithm", "momentum", "\"none\"", None),
-    ("algorithm", "nugget", "0.0", Some("eki")),
-    ("algorithm", "scheduler", "\"data-misfit\"", None),
-    ("algorithm", "failed_members", "\"redraw\"", None),
     ("failures", "retries", "1", None),
     ("failures", "quorum", "0.5", None),
     ("failures", "lost", "\"rerun\"", None),
@@ -73,21 +69,16 @@ pub fn with_settings(text: &str, settings: &[String]) -> Result<String, Experime
     Ok(document.to_string())
 }
 
-/// The copy that goes into the run folder: file names as they are there, defaults written out.
-pub fn run_copy(text: &str) -> String {
+/// The copy that goes into the run folder: file names as they are there, defaults written out, choices of the
+/// algorithm explained. `members` is written where the method says how many.
+pub fn run_copy(text: &str, members: u32) -> String {
     let Ok(mut document) = text.parse::<DocumentMut>() else { return text.to_owned() };
     document["prior"]["file"] = toml_edit::value("priors.toml");
     document["observation"]["file"] = toml_edit::value("observation.toml");
     let method = document["algorithm"].get("method").and_then(Item::as_str).unwrap_or("etki").to_owned();
-    let misfit = document["algorithm"].get("scheduler").and_then(Item::as_str) != Some("fixed");
-    let more: &[(&str, &str, &str, Option<&str>)] = if misfit {
-        &[("algorithm", "terminate_at", "1.0", None), ("algorithm", "on_terminate", "\"stop\"", None)]
-    } else {
-        &[("algorithm", "step", "1.0", None)]
-    };
-    let momentum = document["algorithm"].get("momentum").and_then(Item::as_str) == Some("nesterov");
-    let perturb = ("algorithm", "perturb", if momentum { "false" } else { "true" }, Some("eki"));
-    for (table, key, value, only) in DEFAULTS.iter().chain(more).chain([&perturb]) {
+    let own = choices::defaults(&method, &document["algorithm"], members);
+    let own = own.iter().map(|(key, value)| ("algorithm", *key, value.as_str(), None));
+    for (table, key, value, only) in DEFAULTS.iter().copied().chain(own) {
         if only.is_some_and(|m| m != method) {
             continue;
         }
@@ -97,6 +88,9 @@ pub fn run_copy(text: &str) -> String {
             let value: Value = value.parse().expect("the defaults above are TOML");
             table.insert(key, Item::Value(value.decorated(" ", "  # default")));
         }
+    }
+    if let Some(algorithm) = document["algorithm"].as_table_mut() {
+        choices::explain(algorithm);
     }
     document.to_string()
 }

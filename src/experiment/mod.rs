@@ -5,6 +5,7 @@
 //! that is `site.toml`, in `launch`.
 
 mod algorithm;
+mod choices;
 mod copy;
 mod model;
 
@@ -13,10 +14,10 @@ use std::path::{Path, PathBuf};
 use crate::explain::{Explain, Marked, Place, reason};
 use crate::files::FileError;
 use crate::files::human::{Document, Names, Section};
-use crate::kalman::Kalman;
+use crate::kalman::Method;
 use crate::problem::{Observation, Prior, Problem, observation};
 
-pub use algorithm::METHODS;
+pub use algorithm::{METHODS, places_members};
 pub use copy::{Difference, differences, run_copy, with_settings};
 pub use model::Model;
 
@@ -160,8 +161,8 @@ pub struct Experiment {
     /// Method, as written
     pub method: String,
     /// The algorithm
-    pub algorithm: Kalman,
-    /// Ensemble size
+    pub algorithm: Method,
+    /// Ensemble size; 0 until [`Experiment::settle`] where the method says how many, and the file does not
     pub members: u32,
     /// Iterations, at most
     pub iterations: u32,
@@ -232,7 +233,7 @@ impl Experiment {
         }
         top.finish()?;
         let mut kalman = algorithm.kalman;
-        kalman.nan_tolerance = failures.nan_tolerance;
+        kalman.tolerate(failures.nan_tolerance);
         Ok(Self {
             name,
             seed: seed.unsigned_abs(),
@@ -248,6 +249,31 @@ impl Experiment {
             first_iteration,
             keep,
             warnings: algorithm.warnings,
+        })
+    }
+
+    /// What only method and prior together can tell: the number of members that a method places itself, and
+    /// whether the prior has what it needs. `document` is where the experiment was read from.
+    ///
+    /// # Errors
+    /// Another number of members in the file; a prior without mean and covariance for a method that needs them.
+    pub fn settle(&mut self, document: &Document, prior: &Prior) -> Result<(), Marked> {
+        let top = document.section();
+        let section = needed(&top, "algorithm")?;
+        if let Some(places) = self.algorithm.places(prior.dim()) {
+            let places = u32::try_from(places).unwrap_or(u32::MAX);
+            if self.members != 0 && self.members != places {
+                let (method, found, d) = (&self.method, self.members, prior.dim());
+                let label =
+                    format!("found {found}, but `{method}` places {places} for {d} parameters: leave it out");
+                return Err(section.wrong("members", "the method says how many members there are", label));
+            }
+            self.members = places;
+        }
+        self.algorithm.check(prior).map_err(|error| {
+            let title = format!("`{}` cannot begin from this prior", self.method);
+            let fault = section.wrong("method", title, error.to_string());
+            Explain::hint(&error).into_iter().fold(fault, Marked::hint)
         })
     }
 

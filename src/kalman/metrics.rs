@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use super::evidence::{Keep, Misfits, Rows, Spectrum, gather};
+use super::evidence::{Evidence, Keep, Misfits, Rows, Spectrum, gather};
 use crate::numerics::columns;
 use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::special::erf;
@@ -64,23 +64,50 @@ pub fn bayes_loss(misfits: &Misfits, u_mean: &[f64], m: &[f64], c0: &Mat) -> Res
 /// # Source
 /// Gneiting & Raftery (2007), J. Am. Stat. Assoc. 102, 359–378, doi:10.1198/016214506000001437, eq. (21) for a Gaussian.
 pub fn crps(rows: &Rows<'_>) -> Result<Option<f64>, LinalgError> {
+    let n = rows.members.len();
+    let scale = 1.0 / (n as f64 - 1.0);
+    let spectrum = plain_spectrum_of(rows, scale, |evidence| evidence)?;
+    Ok(spectrum.and_then(|spectrum| crps_of(&spectrum, scale, n)))
+}
+
+/// The spectrum of the outputs themselves, each row in its own unit; `about` may take them about another mean.
+/// None above a million outputs.
+///
+/// # Errors
+/// `NotFinite`, `NoConvergence`.
+pub fn plain_spectrum(
+    rows: &Rows<'_>,
+    about: impl Fn(Evidence) -> Evidence,
+) -> Result<Option<Spectrum>, LinalgError> {
+    plain_spectrum_of(rows, 1.0, about)
+}
+
+fn plain_spectrum_of(
+    rows: &Rows<'_>,
+    scale: f64,
+    about: impl Fn(Evidence) -> Evidence,
+) -> Result<Option<Spectrum>, LinalgError> {
     let (p, n) = (rows.rows.len(), rows.members.len());
     if p * n > CRPS_LIMIT {
         return Ok(None);
     }
     let plain = Noise::identity(p);
     let keep = if p < n { Keep::Whitened } else { Keep::Gram };
-    let scale = 1.0 / (n as f64 - 1.0);
-    let Spectrum { lambda, pull, .. } = gather(&Rows { noise: &plain, ..*rows }, keep).0.spectrum(scale)?;
+    about(gather(&Rows { noise: &plain, ..*rows }, keep).0).spectrum(scale).map(Some)
+}
+
+/// [`crps`] from a spectrum of `n` outputs that was scaled by `scale`; none where it is all zero.
+pub fn crps_of(spectrum: &Spectrum, scale: f64, n: usize) -> Option<f64> {
+    let Spectrum { lambda, pull, .. } = spectrum;
     let cut = 4.0 * n as f64 * f64::EPSILON * lambda.iter().copied().fold(0.0, f64::max);
     let (mut sum, mut count) = (0.0, 0);
-    for (lambda, pull) in lambda.iter().zip(&pull).filter(|(lambda, _)| **lambda > cut) {
+    for (lambda, pull) in lambda.iter().zip(pull).filter(|(lambda, _)| **lambda > cut) {
         let z = pull / (scale.sqrt() * lambda); // pull is scale σ vᵀ(y − ḡ), and λ is scale σ²
         let phi = (-0.5 * z * z).exp() / (2.0 * PI).sqrt();
         sum += lambda.sqrt() * (z * erf(z * FRAC_1_SQRT_2) + 2.0 * phi - 0.5 * FRAC_2_SQRT_PI);
         count += 1;
     }
-    Ok((count > 0).then(|| sum / f64::from(count)))
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 /// Measures by name: `unweighted_loss`, `unweighted_avg_rmse`, and `crps` where there is one.
@@ -88,13 +115,19 @@ pub fn crps(rows: &Rows<'_>) -> Result<Option<f64>, LinalgError> {
 /// # Errors
 /// `NoConvergence`.
 pub fn measure(rows: &Rows<'_>, misfits: &Misfits) -> Result<BTreeMap<String, f64>, AlgorithmError> {
-    let mut all = BTreeMap::new();
-    all.insert("unweighted_loss".to_owned(), misfits.unweighted_loss());
-    all.insert("unweighted_avg_rmse".to_owned(), misfits.unweighted_avg_rmse());
+    let mut all = plain(misfits);
     if let Some(crps) = crps(rows).map_err(AlgorithmError::of("the members' outputs"))? {
         all.insert("crps".to_owned(), crps);
     }
     Ok(all)
+}
+
+/// Those measures by name that need misfits only.
+pub fn plain(misfits: &Misfits) -> BTreeMap<String, f64> {
+    BTreeMap::from([
+        ("unweighted_loss".to_owned(), misfits.unweighted_loss()),
+        ("unweighted_avg_rmse".to_owned(), misfits.unweighted_avg_rmse()),
+    ])
 }
 
 /// Two members (columns of g) with the same outputs to the last bit: a model that does not see its parameters.

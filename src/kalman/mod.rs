@@ -9,14 +9,22 @@ pub mod etki;
 pub mod evidence;
 #[cfg(test)]
 mod given;
+pub mod inflate;
+pub mod method;
 pub mod metrics;
 pub mod repair;
+pub mod sampler;
 pub mod schedule;
+pub mod spread;
 mod survivors;
+pub mod unscented;
 
 pub use accelerate::Momentum;
+pub use inflate::{Inflation, Rate, Sigma};
+pub use method::Method;
 pub use repair::FailureRule;
 pub use schedule::{OnTerminate, Schedule};
+pub use unscented::{Points, Unscented};
 
 use crate::numerics::{Mat, Purpose, Streams, standard_normals};
 use crate::problem::{Algorithm, AlgorithmError, Ensemble, Evaluated, Problem, Report, State, Step, Stop};
@@ -35,6 +43,17 @@ pub enum Process {
     },
     /// Ensemble transform Kalman inversion: deterministic
     Etki,
+    /// Ensemble Kalman sampler
+    Eks,
+    /// Affine-invariant interacting Langevin dynamics
+    Aldi,
+}
+
+impl Process {
+    /// Whether the members become a sample of the posterior as T → ∞; the prior counts at each step then.
+    pub fn samples(self) -> bool {
+        matches!(self, Self::Eks | Self::Aldi)
+    }
 }
 
 /// An ensemble Kalman method with all its parts.
@@ -55,8 +74,11 @@ pub struct Kalman {
     /// Count the prior as data at each step, to converge to the maximum of the posterior as T → ∞;
     /// the first ensemble may then start anywhere
     pub impose_prior: bool,
-    /// Added to the diagonal of EKI's covariance of outputs: 0, or 2⁻²⁶ to repeat EKP.jl's numbers
+    /// Added to the diagonal of EKI's covariance of outputs, of the samplers' covariance of parameters: 0, or 2⁻²⁶
+    /// to repeat EKP.jl's numbers
     pub nugget: f64,
+    /// How much spread each step gives back
+    pub inflation: Inflation,
 }
 
 impl Kalman {
@@ -71,16 +93,7 @@ impl Kalman {
             nan_tolerance: 0.0,
             impose_prior: false,
             nugget: 0.0,
-        }
-    }
-}
-
-impl Kalman {
-    /// The pseudo-time T at which the misfit controller ends a run; none for steps of fixed length.
-    pub fn terminate_at(&self) -> Option<f64> {
-        match self.schedule {
-            Schedule::DataMisfit { terminate_at, .. } => Some(terminate_at),
-            Schedule::Fixed { .. } => None,
+            inflation: Inflation::None,
         }
     }
 }
@@ -129,7 +142,7 @@ impl Algorithm for Kalman {
 
         // 2. The length of the step, which may refuse it.
         let (data, misfits) = survivors.look();
-        let after = self.schedule.next(&before, &misfits)?;
+        let after = self.schedule.next(&before, &misfits, &data)?;
 
         // 3. The survivors move.
         let moved = survivors.step(data, after.step, draw, tried.iteration)?;
@@ -141,9 +154,21 @@ impl Algorithm for Kalman {
 
         // 5. All but those go on in the direction of their last step.
         let mut state = state;
-        let next = self.momentum.push(next, ensemble, &sorted.failed(), &mut state)?;
+        let mut next = self.momentum.push(next, ensemble, &sorted.failed(), &mut state)?;
 
-        // 6. What people and the next call are told.
+        // 6. Spread that was lost is given back.
+        let xi = if self.inflation.is_random() {
+            let everyone: Vec<usize> = (0..next.ncols()).collect();
+            normals(draw, Purpose::Inflation, tried.iteration, &everyone, next.nrows())
+        } else {
+            Mat::default()
+        };
+        self.inflation.apply(&mut next, ensemble, after.step, &xi, &mut state)?;
+        if !next.is_finite() {
+            return Err(AlgorithmError::NotFinite);
+        }
+
+        // 7. What people and the next call are told.
         let stop = self.schedule.is_over(&after).then_some(Stop::Time);
         let mut metrics = metrics::measure(&rows, &misfits)?;
         if let Some(loss) = survivors.bayes_loss(&misfits)? {
@@ -276,11 +301,25 @@ mod tests {
     /// All processes, with p above and below J.
     fn everything() -> Vec<(Kalman, Linear, Mat)> {
         let mut all = Vec::new();
-        for process in [Process::Etki, Process::Eki { perturbed: true }, Process::Eki { perturbed: false }] {
+        let all_processes = [
+            Process::Etki,
+            Process::Eki { perturbed: true },
+            Process::Eki { perturbed: false },
+            Process::Eks,
+            Process::Aldi,
+        ];
+        for process in all_processes {
             for (p, members) in [(20, 8), (3, 8), (3, 3)] {
                 for (impose_prior, nugget) in [(false, 0.0), (true, 1e-8)] {
                     let momentum = if impose_prior { Momentum::Nesterov } else { Momentum::None };
-                    let kalman = Kalman { impose_prior, nugget, momentum, ..Kalman::new(process, members) };
+                    let rate = Rate::Fixed(0.1);
+                    let inflation = match (impose_prior, p > members) {
+                        (false, _) => Inflation::None,
+                        (true, true) => Inflation::Additive { rate, of: Sigma::Initial },
+                        (true, false) => Inflation::Multiplicative(rate),
+                    };
+                    let kalman =
+                        Kalman { impose_prior, nugget, momentum, inflation, ..Kalman::new(process, members) };
                     all.push((kalman, Linear::new(60, 3, p), rough(61, 3, members)));
                 }
             }

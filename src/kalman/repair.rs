@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::spread::Root;
 use crate::numerics::columns;
-use crate::numerics::linalg::{self, Svd};
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::{AlgorithmError, Observation};
 
@@ -175,29 +175,16 @@ pub fn complete(moved: &Mat, sorted: &Sorted<'_>, xi: &Mat) -> Result<(Mat, bool
 /// | ξ | `xi` | d × k | standard normals, one column per member to draw |
 ///
 /// A covariance that is singular (smallest eigenvalue ≤ d eps λ_max, always so for J ≤ d) gets λ_max √eps on its
-/// diagonal; the second value says so. Works with the singular values of the columns, never d × d for J < d:
-/// `(C + a)^½ ξ = √a ξ + U (√(λ + a) − √a) Uᵀ ξ`.
+/// diagonal; the second value says so. Works with the singular values of the columns ([`Root`]).
 ///
 /// # Errors
 /// `NotFinite`, `NoConvergence`.
 pub fn redraw(u: &Mat, xi: &Mat) -> Result<(Mat, bool), LinalgError> {
-    let (d, members) = (u.nrows(), u.ncols());
-    let (x, mean) = linalg::centred(u);
-    let Svd { u: basis, s, .. } = linalg::thin_svd(&x)?;
-    let lambda: Vec<f64> = s.iter().map(|s| s * s / (members as f64 - 1.0)).collect();
-    let most = lambda.first().copied().unwrap_or(0.0);
-    let least = if lambda.len() < d { 0.0 } else { lambda.last().copied().unwrap_or(0.0) };
-    let singular = least <= d as f64 * f64::EPSILON * most;
-    let a = if singular { most * f64::EPSILON.sqrt() } else { 0.0 };
-    let mut part = linalg::matmul_tn(&basis, xi); // r × k
-    for k in 0..part.ncols() {
-        for (x, l) in part.col_mut(k).iter_mut().zip(&lambda) {
-            *x *= (l + a).sqrt() - a.sqrt();
-        }
-    }
-    let mut drawn = linalg::matmul(&basis, &part); // d × k
+    let (mean, root) = (u.mean(), Root::of(u, u.ncols() as f64 - 1.0)?);
+    let singular = root.least() <= u.nrows() as f64 * f64::EPSILON * root.most();
+    let a = if singular { root.most() * f64::EPSILON.sqrt() } else { 0.0 };
+    let mut drawn = root.times(a, xi); // d × k
     for k in 0..drawn.ncols() {
-        columns::add_scaled(drawn.col_mut(k), a.sqrt(), xi.col(k));
         columns::add_scaled(drawn.col_mut(k), 1.0, &mean);
     }
     Ok((drawn, singular))
@@ -208,6 +195,7 @@ mod tests {
     use super::*;
     use crate::kalman::given::{apart, observation, rough};
     use crate::numerics::fixture::Fixture;
+    use crate::numerics::linalg;
     use crate::problem::observation::{Block, Covariance};
 
     #[test]

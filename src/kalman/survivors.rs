@@ -4,6 +4,7 @@
 //! Not here: the formulas, who survived, how long the step is.
 
 use super::evidence::{Evidence, Keep, Misfits, Rows, gather};
+use super::sampler::{self, Gaussian};
 use super::{Kalman, Process, eki, etki, metrics, normals};
 use crate::numerics::{Mat, Purpose, Streams};
 use crate::problem::observation::{Covariance, Noise};
@@ -16,10 +17,12 @@ pub(super) struct Survivors<'a> {
     /// d × J
     u: &'a Mat,
     rows: Rows<'a>,
-    /// ε of EKI
+    /// ε of EKI and the samplers
     nugget: f64,
     /// Mean and covariance of a prior that counts as data
     imposed: Option<(Vec<f64>, Mat)>,
+    /// Mean and covariance of the prior that a sampler always has
+    sampled: Option<(Vec<f64>, Mat)>,
 }
 
 impl<'a> Survivors<'a> {
@@ -33,17 +36,19 @@ impl<'a> Survivors<'a> {
         u: &'a Mat,
         rows: Rows<'a>,
     ) -> Result<Self, AlgorithmError> {
-        let mut imposed = None;
-        if kalman.impose_prior {
+        let moments = || {
             let no = |error| AlgorithmError::Prior { why: format!("{error}") };
             let (m, c0) = prior.moments().map_err(no)?;
             if m.len() != u.nrows() {
                 return Err(AlgorithmError::Shape { what: "the prior", found: m.len(), expected: u.nrows() });
             }
-            imposed = Some((m, c0));
-        }
-        let nugget = if matches!(kalman.process, Process::Eki { .. }) { kalman.nugget } else { 0.0 };
-        Ok(Self { process: kalman.process, u, rows, nugget, imposed })
+            Ok((m, c0))
+        };
+        let samples = kalman.process.samples();
+        let imposed = (kalman.impose_prior && !samples).then(moments).transpose()?;
+        let sampled = samples.then(moments).transpose()?;
+        let nugget = if kalman.process == Process::Etki { 0.0 } else { kalman.nugget };
+        Ok(Self { process: kalman.process, u, rows, nugget, imposed, sampled })
     }
 
     /// What they say about the data, and how far they are from it.
@@ -57,12 +62,12 @@ impl<'a> Survivors<'a> {
         if rows < self.u.ncols() { Keep::Whitened } else { Keep::Gram }
     }
 
-    /// The loss with the prior's part, where the prior is imposed.
+    /// The loss with the prior's part, where the prior counts.
     ///
     /// # Errors
     /// `NotPositiveDefinite` for the prior's covariance.
     pub(super) fn bayes_loss(&self, misfits: &Misfits) -> Result<Option<f64>, AlgorithmError> {
-        let Some((m, c0)) = &self.imposed else { return Ok(None) };
+        let Some((m, c0)) = self.imposed.as_ref().or(self.sampled.as_ref()) else { return Ok(None) };
         let loss = metrics::bayes_loss(misfits, &self.u.mean(), m, c0);
         loss.map(Some).map_err(AlgorithmError::of("the prior"))
     }
@@ -79,6 +84,9 @@ impl<'a> Survivors<'a> {
         draw: &Streams,
         iteration: u32,
     ) -> Result<Mat, AlgorithmError> {
+        if let Some((m, c0)) = &self.sampled {
+            return self.diffuse(&data, dt, (m, c0), draw, iteration);
+        }
         let members = self.u.ncols();
         let perturbed = self.process == Process::Eki { perturbed: true };
         let divisor = if self.process == Process::Etki { members - 1 } else { members };
@@ -113,7 +121,31 @@ impl<'a> Survivors<'a> {
         };
         let moved = match self.process {
             Process::Etki => etki::update(self.u, &evidence, dt),
-            Process::Eki { .. } => eki::update(self.u, &evidence, dt, drawn.as_ref()),
+            // The samplers went another way above.
+            _ => eki::update(self.u, &evidence, dt, drawn.as_ref()),
+        }
+        .map_err(AlgorithmError::of("the members' outputs"))?;
+        if moved.is_finite() { Ok(moved) } else { Err(AlgorithmError::NotFinite) }
+    }
+
+    /// One step of a sampler.
+    fn diffuse(
+        &self,
+        data: &Evidence,
+        dt: f64,
+        (m, c0): (&[f64], &Mat),
+        draw: &Streams,
+        iteration: u32,
+    ) -> Result<Mat, AlgorithmError> {
+        let prior = Gaussian::new(m, c0).map_err(AlgorithmError::of("the prior"))?;
+        let numbers = |n| normals(draw, Purpose::Sampler, iteration, self.rows.members, n);
+        let moved = if self.process == Process::Eks {
+            sampler::eks(self.u, data, dt, &prior, self.nugget, &numbers(m.len()))
+        } else {
+            // A number for every pair of members, whoever failed: nobody's numbers depend on another's fate.
+            let (all, who) = (numbers(self.rows.g.ncols()), self.rows.members);
+            let xi = Mat::from_fn(who.len(), who.len(), |i, j| all[(who[i], j)]);
+            sampler::aldi(self.u, data, dt, &prior, self.nugget, &xi)
         }
         .map_err(AlgorithmError::of("the members' outputs"))?;
         if moved.is_finite() { Ok(moved) } else { Err(AlgorithmError::NotFinite) }

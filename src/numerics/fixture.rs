@@ -69,6 +69,19 @@ impl Part {
         self.0.get(key).is_some()
     }
 
+    /// Named things inside this one.
+    pub(crate) fn part(&self, key: &str) -> Option<Part> {
+        self.0.get(key).map(|inner| Part(inner.clone()))
+    }
+
+    pub(crate) fn parts(&self, key: &str) -> Vec<Part> {
+        self.0[key].as_array().unwrap_or_else(|| panic!("no list {key}")).iter().cloned().map(Part).collect()
+    }
+
+    pub(crate) fn flag(&self, key: &str) -> bool {
+        self.0[key].as_bool().unwrap()
+    }
+
     pub(crate) fn number(&self, key: &str) -> f64 {
         number(&self.0[key])
     }

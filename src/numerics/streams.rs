@@ -21,6 +21,10 @@ pub enum Purpose {
     Redraw = 3,
     /// The model's own randomness
     Model = 4,
+    /// The noise of a sampler
+    Sampler = 10,
+    /// Additive inflation
+    Inflation = 11,
 }
 
 /// All random numbers of a run.
@@ -93,7 +97,15 @@ mod tests {
     fn addresses_do_not_share_numbers_and_repeat_themselves() {
         let draw = Streams::new(42);
         let mut seen = std::collections::BTreeSet::new();
-        for purpose in [Purpose::Prior, Purpose::Perturbation, Purpose::Redraw, Purpose::Model] {
+        let all = [
+            Purpose::Prior,
+            Purpose::Perturbation,
+            Purpose::Redraw,
+            Purpose::Model,
+            Purpose::Sampler,
+            Purpose::Inflation,
+        ];
+        for purpose in all {
             for iteration in 0..4 {
                 for member in 1..5 {
                     assert!(seen.insert(draw.at(purpose, iteration, member).next_u64()));

@@ -94,6 +94,14 @@ pub struct Step {
 pub trait Algorithm: Send + Sync {
     /// The first ensemble and state.
     fn first(&self, problem: &Problem, draw: &Streams) -> (Ensemble, State);
+    /// Members whose plain mean and spread (divisor J − 1) are the estimate at an ensemble and its state: the
+    /// ensemble itself, but for methods that keep mean and covariance in their state.
+    ///
+    /// # Errors
+    /// `State` for a state that is not of this method.
+    fn estimate(&self, ensemble: Ensemble, _state: &State) -> Result<Ensemble, AlgorithmError> {
+        Ok(ensemble)
+    }
     /// One step.
     ///
     /// # Errors
@@ -145,11 +153,27 @@ pub enum AlgorithmError {
     /// An update made numbers that are none
     #[error("the updated ensemble is not finite")]
     NotFinite,
-    /// The prior is to be imposed, but has no mean and covariance
-    #[error("the prior cannot be imposed: {why}")]
+    /// The prior counts at each step, but has no mean and covariance
+    #[error("the method needs mean and covariance of the prior: {why}")]
     Prior {
         /// In the words of the prior
         why: String,
+    },
+    /// Inflation without bound
+    #[error(
+        "inflation of rate {rate} over a step of {step} is without bound: rate times step must be below 1"
+    )]
+    Inflation {
+        /// s
+        rate: f64,
+        /// Δt
+        step: f64,
+    },
+    /// A covariance that is zero
+    #[error("the covariance of {what} has collapsed to zero")]
+    Collapsed {
+        /// Of what
+        what: &'static str,
     },
     /// A step after the last
     #[error("the run is over: pseudo-time {time} was reached")]
@@ -182,7 +206,12 @@ impl Explain for AlgorithmError {
             Self::NotPositiveDefinite { .. } => "look for a zero variance, or add a diagonal".into(),
             Self::Shape { .. } | Self::NoConvergence { .. } => "look at the members' `data.toml`".into(),
             Self::NotFinite => "are outputs or variances out of scale by many orders of magnitude?".into(),
-            Self::Prior { .. } => "give each prior a finite mean and variance, or do not impose it".into(),
+            Self::Prior { .. } => {
+                "give each prior a finite mean and variance, or choose `etki` or `eki` without `impose_prior`"
+                    .into()
+            }
+            Self::Inflation { .. } => "lower `inflation_rate`, or the steps".into(),
+            Self::Collapsed { .. } => "is a prior without spread, or the noise of zero size?".into(),
             Self::Over { .. } => "raise `terminate_at`, or choose `on_terminate = \"continue\"`".into(),
             Self::State { .. } => "was the run made by another version of the tools?".into(),
         })

@@ -45,7 +45,10 @@ impl Run {
     pub fn open(path: &Path) -> Result<Self, StepError> {
         let dir = RunDir::open(path)?.absolute()?;
         let document = load(&dir.top("experiment.toml"))?;
-        let experiment = Experiment::read(&document, &dir.base()).map_err(ExperimentError::from)?;
+        let mut experiment = Experiment::read(&document, &dir.base()).map_err(ExperimentError::from)?;
+        if let Some(step) = dir.step()? {
+            experiment.algorithm.set_step(step);
+        }
         Ok(Self { dir, experiment })
     }
 

@@ -78,7 +78,8 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
         quorum(run, iteration, &left)?;
     }
     let g = outcomes::matrix(&run.dir, &left);
-    let step = step(run, &problem, iteration, &tried, state, g)?;
+    let decided = published.as_ref().map(|update| update.step);
+    let step = step(run, &problem, iteration, &tried, state, g, decided)?;
     let update = match published {
         Some(update) => update,
         None => match decide(run, iteration, &left, &step)? {
@@ -215,11 +216,17 @@ fn step(
     tried: &Ensemble,
     state: State,
     g: Mat,
+    decided: Option<f64>,
 ) -> Result<Step, StepError> {
+    let mut algorithm = run.experiment.algorithm.clone();
+    if let Some(length) = decided {
+        // A length that a person has set since is for the steps after this one.
+        algorithm.set_step(length);
+    }
     let index = iteration - run.experiment.first_iteration;
     let evaluated = Evaluated { iteration: index, ensemble: tried, g };
     let draw = Streams::new(run.experiment.seed);
-    Ok(run.experiment.algorithm.next(problem, state, &evaluated, &draw)?)
+    Ok(algorithm.next(problem, state, &evaluated, &draw)?)
 }
 
 /// Publish the decision; none if another process was first.
@@ -262,7 +269,12 @@ fn finish(run: &Run, iteration: Iteration, update: &Update) -> Result<bool, Step
 /// Mean and spread of each parameter, first ensemble against the one of `last`, physical units.
 fn estimates(run: &Run, prior: &Prior, last: Iteration) -> Result<Vec<Estimate>, StepError> {
     let moments = |iteration| -> Result<Vec<(f64, f64)>, StepError> {
-        let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+        let mut ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+        // Methods that keep mean and covariance have them in their state; for others the ensemble is the estimate.
+        if run.experiment.algorithm.places(prior.dim()).is_some() {
+            let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
+            ensemble = run.experiment.algorithm.estimate(ensemble, &state)?;
+        }
         Ok(physical_moments(prior, &ensemble))
     };
     let before = moments(run.experiment.first_iteration)?;

@@ -94,6 +94,31 @@ pub(super) fn cases() -> Vec<Case> {
         algorithm("terminate_at_nan", "terminate_at = nan"),
         algorithm("number_too_large", "terminate_at = 1e400"),
         algorithm("on_terminate_unknown", "on_terminate = \"halt\""),
+        // What only some methods, schedulers, momenta and inflations know
+        algorithm("momentum_r_without_first_order", "momentum = \"nesterov\"\nmomentum_r = 3"),
+        algorithm("momentum_factor_of_one", "momentum = \"constant\"\nmomentum_factor = 1"),
+        algorithm("inflation_without_rate", "inflation = \"additive\""),
+        algorithm("inflation_rate_alone", "inflation_rate = 0.1"),
+        algorithm(
+            "inflation_without_bound",
+            "scheduler = \"fixed\"\nstep = 2\ninflation = \"multiplicative\"\ninflation_rate = 0.5",
+        ),
+        algorithm("inflation_damping_without_prior", "inflation = \"prior-damping\""),
+        algorithm(
+            "inflation_covariance_of_multiplicative",
+            "inflation = \"multiplicative\"\ninflation_rate = 0.1\ninflation_covariance = \"current\"",
+        ),
+        algorithm("sigma_points_with_etki", "sigma_points = \"simplex\""),
+        algorithm("numerator_with_data_misfit", "numerator = 1.0"),
+        method("momentum_with_aldi", "aldi", "momentum = \"nesterov\""),
+        method("inflation_with_eks", "eks", "inflation = \"additive\"\ninflation_rate = 0.1"),
+        method("impose_prior_with_aldi", "aldi", "impose_prior = true"),
+        method("members_with_utki", "utki", ""),
+        method("redraw_with_utki", "utki", "failed_members = \"redraw\""),
+        method("nugget_with_utki", "utki", "nugget = 1e-8"),
+        method("alpha_with_imposed_prior", "uki", "impose_prior = true\nalpha_reg = 0.5"),
+        method("prior_weight_without_imposed_prior", "uki", "prior_weight = \"twice\""),
+        method("update_freq_negative", "uki", "update_freq = -1"),
         // The smaller tables
         algorithm("retries_negative", "[failures]\nretries = -1"),
         algorithm("quorum_above_one", "[failures]\nquorum = 50"),
@@ -110,6 +135,11 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn names(name: &'static str, list: &str) -> Case {
     experiment(name, "file = \"priors.toml\"", &format!("file = \"priors.toml\"\nnames = {list}"))
+}
+
+fn method(name: &'static str, method: &str, more: &str) -> Case {
+    let text = EXPERIMENT.replace("\"etki\"", &format!("\"{method}\""));
+    case(name).file("experiment.toml", format!("{text}{more}\n"))
 }
 
 fn algorithm(name: &'static str, more: &str) -> Case {

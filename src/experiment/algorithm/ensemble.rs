@@ -1,0 +1,140 @@
+//! `[algorithm]` of the methods whose ensemble is drawn: ETKI, EKI, EKS, ALDI.
+
+use super::schedule::schedule;
+use crate::explain::{Marked, plain};
+use crate::files::human::Section;
+use crate::kalman::{FailureRule, Inflation, Kalman, Momentum, OnTerminate, Process, Rate, Schedule, Sigma};
+
+/// EKI with an imposed prior gives back so much spread at each step unless the file says otherwise, as EKP.jl does.
+const EKI_RATE: f64 = 1e-3;
+
+pub(super) fn read(
+    section: &Section<'_>,
+    method: &str,
+    members: u32,
+    warnings: &mut Vec<String>,
+) -> Result<Kalman, Marked> {
+    let momentum = momentum(section)?;
+    let nugget = section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0);
+    let impose_prior = section.opt("impose_prior")?.unwrap_or(false);
+    let process = match method {
+        // Momentum would carry the noise of one step into all that follow.
+        "eki" => Process::Eki { perturbed: section.opt("perturb")?.unwrap_or(momentum == Momentum::None) },
+        "eks" => Process::Eks,
+        "aldi" => Process::Aldi,
+        _ => Process::Etki,
+    };
+    let schedule = schedule(section, if process.samples() { "eks-stable" } else { "data-misfit" })?;
+    let inflation = inflation(section, method == "eki" && impose_prior, &schedule)?;
+    let failures = match section.choice("failed_members", &["redraw", "ignore"])? {
+        Some("ignore") => FailureRule::Ignore,
+        _ => FailureRule::Redraw,
+    };
+    if members < 10 {
+        warnings.push(format!("{members} members are few: 10 or more give a usable covariance"));
+    }
+    if matches!(process, Process::Eki { perturbed: false }) {
+        warnings.push("`eki` without perturbed observations: the spread collapses too fast, do not read it as uncertainty".into());
+    }
+    if let Schedule::DataMisfit { terminate_at, on_terminate: OnTerminate::Stop } = schedule
+        && terminate_at.is_finite()
+        && (impose_prior || process.samples())
+    {
+        let what = if impose_prior { "with `impose_prior` the posterior's maximum" } else { "the posterior" };
+        let (reached, t) = (if impose_prior { "its" } else { "a sampler's" }, plain(terminate_at));
+        warnings.push(format!(
+            "{what} is {reached} limit for long pseudo-times, this run stops at T = {t}; `on_terminate = \"continue\"` goes on"
+        ));
+    }
+    Ok(Kalman {
+        schedule,
+        momentum,
+        failures,
+        nugget,
+        impose_prior,
+        inflation,
+        ..Kalman::new(process, members as usize)
+    })
+}
+
+/// A key that another key's word asks for.
+fn belongs(section: &Section<'_>, key: &str, to: &str, this: &str) -> Result<(), Marked> {
+    if section.keys().any(|k| k == key) {
+        let label = format!("it belongs to {to}, this is `{this}`");
+        return Err(section.wrong(key, format!("`{key}` has no use here"), label));
+    }
+    Ok(())
+}
+
+fn momentum(section: &Section<'_>) -> Result<Momentum, Marked> {
+    const RULES: &[&str] = &["none", "nesterov", "first-order", "constant"];
+    let rule = section.choice("momentum", RULES)?.unwrap_or("none");
+    if rule != "constant" {
+        belongs(section, "momentum_factor", "`momentum = \"constant\"`", rule)?;
+    }
+    if rule != "first-order" {
+        belongs(section, "momentum_r", "`momentum = \"first-order\"`", rule)?;
+    }
+    Ok(match rule {
+        "nesterov" => Momentum::Nesterov,
+        "first-order" => {
+            let r = section.number("momentum_r", "a number from 3 on", |r| r >= 3.0)?;
+            Momentum::FirstOrder { r: r.unwrap_or(3.0) }
+        }
+        "constant" => {
+            let share =
+                section.number("momentum_factor", "a share above 0 and below 1", |f| f > 0.0 && f < 1.0)?;
+            Momentum::Constant { factor: share.unwrap_or(0.9) }
+        }
+        _ => Momentum::None,
+    })
+}
+
+fn inflation(section: &Section<'_>, damped: bool, schedule: &Schedule) -> Result<Inflation, Marked> {
+    let rules: &[&str] = &["none", "prior-damping", "multiplicative", "additive"];
+    let rule = section.choice("inflation", rules)?.unwrap_or(if damped { "prior-damping" } else { "none" });
+    if rule == "prior-damping" && !damped {
+        let label = "it belongs to `eki` with `impose_prior = true`; allowed here: `none`, `multiplicative`, `additive`";
+        return Err(section.wrong("inflation", "`prior-damping` has no use here", label));
+    }
+    if !matches!(rule, "multiplicative" | "additive") {
+        belongs(section, "inflation_rate", "`inflation = \"multiplicative\"` or `\"additive\"`", rule)?;
+    }
+    if rule != "additive" {
+        belongs(section, "inflation_covariance", "`inflation = \"additive\"`", rule)?;
+    }
+    let rate = |section: &Section<'_>| -> Result<Rate, Marked> {
+        let rate = section
+            .number("inflation_rate", "a positive number", |s| s > 0.0)?
+            .ok_or_else(|| section.missing("inflation_rate", "the rate s, such as 0.01"))?;
+        // Steps that are known beforehand are refused beforehand.
+        if let Schedule::Fixed { step } | Schedule::Mutable { step } = *schedule
+            && rate * step >= 1.0
+        {
+            let label = format!(
+                "found {}, allowed with steps of {}: below {}",
+                plain(rate),
+                plain(step),
+                plain(1.0 / step)
+            );
+            return Err(section.wrong(
+                "inflation_rate",
+                "`inflation_rate` times `step` is 1 or more: the spread would be without bound",
+                label,
+            ));
+        }
+        Ok(Rate::Fixed(rate))
+    };
+    Ok(match rule {
+        "multiplicative" => Inflation::Multiplicative(rate(section)?),
+        "additive" => {
+            let of = match section.choice("inflation_covariance", &["initial", "current"])? {
+                Some("current") => Sigma::Current,
+                _ => Sigma::Initial,
+            };
+            Inflation::Additive { rate: rate(section)?, of }
+        }
+        "prior-damping" => Inflation::Multiplicative(Rate::Capped(EKI_RATE)),
+        _ => Inflation::None,
+    })
+}
