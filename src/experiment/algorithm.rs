@@ -1,11 +1,13 @@
 //! `[algorithm]`: a name becomes an algorithm.
 
+use super::localisation::{self, Named};
+use super::{groups, sparse};
 use crate::explain::Marked;
 use crate::files::human::Section;
-use crate::kalman::{FailureRule, Kalman, Momentum, OnTerminate, Process, Schedule};
+use crate::kalman::{Draws, FailureRule, Kalman, Momentum, OnTerminate, Process, Schedule};
 
 /// Methods that `[algorithm]` knows.
-pub const METHODS: &[&str] = &["etki", "eki"];
+pub const METHODS: &[&str] = &["etki", "eki", "gnki", "sparse"];
 
 /// `[algorithm]`, read.
 pub(super) struct Algorithm {
@@ -14,6 +16,8 @@ pub(super) struct Algorithm {
     pub(super) iterations: u32,
     pub(super) kalman: Kalman,
     pub(super) warnings: Vec<String>,
+    /// Names whose meaning only priors and observation tell
+    pub(super) named: Named,
 }
 
 pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
@@ -31,22 +35,42 @@ pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
         _ => Momentum::None,
     };
     let mut nugget = 0.0;
+    if method != "gnki" {
+        foreign(section, "draws", "gnki", method)?;
+    }
+    if method != "sparse" {
+        foreign(section, "sparse", "sparse", method)?;
+    }
     let process = match method {
-        "eki" => {
+        "eki" | "gnki" | "sparse" => {
             // Momentum would carry the noise of one step into all that follow.
             let perturbed = section.opt("perturb")?.unwrap_or(momentum == Momentum::None);
             nugget = section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0);
-            Process::Eki { perturbed }
+            match method {
+                "gnki" => Process::Gnki {
+                    perturbed,
+                    draws: match section.choice("draws", &["exact", "peer"])? {
+                        Some("peer") => Draws::Peer,
+                        _ => Draws::Exact,
+                    },
+                },
+                "sparse" => Process::Sparse { perturbed },
+                _ => Process::Eki { perturbed },
+            }
         }
         _ => {
             if section.keys().any(|k| k == "perturb") {
-                let label = "`etki` is deterministic; allowed with method `eki`";
+                let label = "`etki` is deterministic; allowed with methods `eki`, `gnki` and `sparse`";
                 return Err(section.wrong("perturb", "`perturb` has no use here", label));
             }
             Process::Etki
         }
     };
-    let schedule = schedule(section)?;
+    let schedule = schedule(section, method)?;
+    let mut named = Named::default();
+    let localisation = localisation::read(section, method, members, &mut named)?;
+    let groups = groups::read(section, &mut named)?;
+    let sparse = if method == "sparse" { sparse::read(section, &mut named)? } else { Default::default() };
     let failures = match section.choice("failed_members", &["redraw", "ignore"])? {
         Some("ignore") => FailureRule::Ignore,
         _ => FailureRule::Redraw,
@@ -56,15 +80,41 @@ pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
     if members < 10 {
         warnings.push(format!("{members} members are few: 10 or more give a usable covariance"));
     }
+    if matches!(process, Process::Sparse { .. }) && matches!(schedule, Schedule::Fixed { .. }) {
+        warnings.push("`sparse` with steps of fixed length: the data count once for each step of 1".into());
+    }
     if matches!(process, Process::Eki { perturbed: false }) {
         warnings.push("`eki` without perturbed observations: the spread collapses too fast, do not read it as uncertainty".into());
     }
-    let kalman = Kalman { schedule, momentum, failures, nugget, ..Kalman::new(process, members as usize) };
-    Ok(Algorithm { method: method.to_owned(), members, iterations, kalman, warnings })
+    let kalman = Kalman {
+        schedule,
+        momentum,
+        failures,
+        nugget,
+        localisation,
+        groups,
+        sparse,
+        ..Kalman::new(process, members as usize)
+    };
+    Ok(Algorithm { method: method.to_owned(), members, iterations, kalman, warnings, named })
 }
 
-fn schedule(section: &Section<'_>) -> Result<Schedule, Marked> {
-    let kind = section.choice("scheduler", &["data-misfit", "fixed"])?.unwrap_or("data-misfit");
+/// Refuse what belongs to another method.
+fn foreign(section: &Section<'_>, key: &str, of: &str, method: &str) -> Result<(), Marked> {
+    if section.keys().any(|k| k == key) {
+        let label = format!("it belongs to `method = \"{of}\"`, this is `{method}`");
+        return Err(section.wrong(key, format!("`{key}` has no use here"), label));
+    }
+    Ok(())
+}
+
+/// The scheduler of a method: Gauss and Newton take whole steps, others what the misfits allow.
+pub(super) fn scheduler(method: &str) -> &'static str {
+    if method == "gnki" { "fixed" } else { "data-misfit" }
+}
+
+fn schedule(section: &Section<'_>, method: &str) -> Result<Schedule, Marked> {
+    let kind = section.choice("scheduler", &["data-misfit", "fixed"])?.unwrap_or(scheduler(method));
     let foreign = |key: &str, of: &str| {
         section.wrong(
             key,
@@ -78,7 +128,12 @@ fn schedule(section: &Section<'_>) -> Result<Schedule, Marked> {
                 return Err(foreign(key, "data-misfit"));
             }
         }
-        let step = section.number("step", "a positive number", |x| x > 0.0)?.unwrap_or(1.0);
+        let step = if method == "gnki" {
+            section.number("step", "above 0, at most 1 with `gnki`", |x| x > 0.0 && x <= 1.0)?
+        } else {
+            section.number("step", "a positive number", |x| x > 0.0)?
+        };
+        let step = step.unwrap_or(1.0);
         return Ok(Schedule::Fixed { step });
     }
     if section.keys().any(|k| k == "step") {

@@ -85,6 +85,14 @@ impl Part {
         self.0[key].as_array().unwrap_or_else(|| panic!("no list {key}")).iter().map(matrix).collect()
     }
 
+    pub(crate) fn list(&self, key: &str) -> Vec<Self> {
+        self.0[key].as_array().unwrap_or_else(|| panic!("no list {key}")).iter().cloned().map(Self).collect()
+    }
+
+    pub(crate) fn part(&self, key: &str) -> Self {
+        Self(self.0[key].clone())
+    }
+
     pub(crate) fn words(&self, key: &str) -> Vec<String> {
         self.0[key].as_array().unwrap().iter().map(|w| w.as_str().unwrap().to_owned()).collect()
     }

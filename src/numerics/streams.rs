@@ -21,18 +21,31 @@ pub enum Purpose {
     Redraw = 3,
     /// The model's own randomness
     Model = 4,
+    /// Which covariances a random localiser keeps
+    Dropout = 20,
+    /// Draws of the prior within a step
+    PriorDraw = 21,
+    /// Noise put on parameters after a sparse step
+    Jitter = 22,
 }
 
 /// All random numbers of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Streams {
     seed: u64,
+    part: u32,
 }
 
 impl Streams {
     /// The streams of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        Self { seed, part: 0 }
+    }
+
+    /// The streams of one part of a step, such as one group of parameters: part 0 is the whole.
+    #[must_use]
+    pub fn part(&self, part: u32) -> Self {
+        Self { part, ..*self }
     }
 
     /// The generator at an address.
@@ -41,6 +54,7 @@ impl Streams {
         key[..8].copy_from_slice(&self.seed.to_le_bytes());
         key[8] = purpose as u8;
         key[9..13].copy_from_slice(&iteration.to_le_bytes());
+        key[13..17].copy_from_slice(&self.part.to_le_bytes());
         let mut stream = ChaCha12Rng::from_seed(key);
         stream.set_stream(u64::from(member));
         stream
@@ -62,10 +76,12 @@ mod tests {
     fn addresses_do_not_share_numbers_and_repeat_themselves() {
         let draw = Streams::new(42);
         let mut seen = std::collections::BTreeSet::new();
-        for purpose in [Purpose::Prior, Purpose::Perturbation, Purpose::Redraw, Purpose::Model] {
+        let purposes = [Purpose::Prior, Purpose::Perturbation, Purpose::Redraw, Purpose::Model];
+        for purpose in purposes.into_iter().chain([Purpose::Dropout, Purpose::PriorDraw, Purpose::Jitter]) {
             for iteration in 0..4 {
                 for member in 1..5 {
                     assert!(seen.insert(draw.at(purpose, iteration, member).next_u64()));
+                    assert!(seen.insert(draw.part(1).at(purpose, iteration, member).next_u64()));
                 }
             }
         }
