@@ -117,7 +117,7 @@ fn inner_defaults(document: &mut DocumentMut, method: &str) {
     if let Some(rule) = rule(document).filter(|rule| rule != "none") {
         let keys: &[(&str, &str)] = match rule.as_str() {
             "sec" => &[("alpha", "1.0"), ("cutoff", "0.0")],
-            "sec-nice" => &[("delta_ug", "1.0"), ("delta_gg", "1.0"), ("std", "\"theory\"")],
+            "sec-nice" => &[("delta_ug", "1.0"), ("delta_gg", "1.0"), ("std", "\"peer\"")],
             _ => &[],
         };
         more.push(("localisation", "form", format!("\"{}\"", super::localisation::default_form(method))));
@@ -222,7 +222,7 @@ mod tests {
         );
         let nice = copy("method = \"eki\"\n[algorithm.localisation]\nrule = \"sec-nice\"");
         assert!(
-            nice.contains("form = \"joint\"  # default") && nice.contains("std = \"theory\"  # default"),
+            nice.contains("form = \"joint\"  # default") && nice.contains("std = \"peer\"  # default"),
             "{nice}"
         );
         let inline = copy("localisation = { rule = \"delta\" }");

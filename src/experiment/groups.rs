@@ -56,10 +56,18 @@ pub(super) fn fit(groups: &[Group], places: &[Stands], problem: &Problem) -> Res
         Some((_, at)) => &stands.blocks[at],
         None => &stands.whole,
     };
-    let known: Vec<String> = match misfit.entry {
-        Some(("blocks", _)) => problem.observation.blocks().iter().map(|b| format!("`{}`", b.name)).collect(),
-        _ => problem.prior.names().iter().map(|(name, _)| format!("`{name}`")).collect(),
-    };
-    let fault = place.marked("the groups do not part the parameters", misfit.why);
-    Err(fault.hint(format!("each of these in one group: {}", known.join(", "))))
+    let list = |names: Vec<&str>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    Err(match misfit.entry {
+        Some(("blocks", _)) => {
+            let known = problem.observation.blocks().iter().map(|b| b.name.as_str()).collect();
+            place
+                .marked("this group cannot learn from these blocks", misfit.why)
+                .hint(format!("blocks are {}", list(known)))
+        }
+        _ => {
+            let known = problem.prior.names().iter().map(|(name, _)| name.as_str()).collect();
+            let fault = place.marked("the groups do not part the parameters", misfit.why);
+            fault.hint(format!("each of these in one group: {}", list(known)))
+        }
+    })
 }

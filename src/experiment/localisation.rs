@@ -22,7 +22,10 @@ impl Named {
     pub(super) fn fit(&self, problem: &Problem) -> Result<(), Marked> {
         let mut parameters: Vec<String> =
             problem.prior.names().iter().map(|(name, _)| name.clone()).collect();
-        parameters.extend(problem.prior.row_names());
+        // A parameter of one component is its own row.
+        let rows = problem.prior.row_names();
+        let more: Vec<String> = rows.into_iter().filter(|row| !parameters.contains(row)).collect();
+        parameters.extend(more);
         let blocks: Vec<String> = problem.observation.blocks().iter().map(|b| b.name.clone()).collect();
         for (names, known, what) in
             [(&self.parameters, &parameters, "parameter"), (&self.blocks, &blocks, "observation block")]
@@ -110,9 +113,9 @@ fn rule(section: &Section<'_>, word: &str, named: &mut Named) -> Result<Rule, Ma
         _ => Rule::Correction(Correction::Nice {
             delta_ug: positive("delta_ug")?.unwrap_or(1.0),
             delta_gg: positive("delta_gg")?.unwrap_or(1.0),
-            std: match section.choice("std", &["theory", "peer"])? {
-                Some("peer") => Std::Peer,
-                _ => Std::Theory,
+            std: match section.choice("std", &["peer", "theory"])? {
+                Some("theory") => Std::Theory,
+                _ => Std::Peer,
             },
         }),
     })

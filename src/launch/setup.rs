@@ -305,8 +305,12 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
     if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
         return Err(refused(format!("`{}` is a file, not a folder", file.display()), "name another folder"));
     }
-    let files: Vec<(PathBuf, String)> =
+    let mut files: Vec<(PathBuf, String)> =
         STARTER.iter().map(|(name, text)| (folder.join(name), text.replace("{{method}}", method))).collect();
+    if method == "sparse" {
+        let limit = "\n[algorithm.sparse]\nlimit = 10.0               # most that the magnitudes of the parameters may sum to\n";
+        files[0].1.push_str(limit);
+    }
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
         return Err(refused(format!("`{}` is there already", path.display()), "name another folder"));
     }

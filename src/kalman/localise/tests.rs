@@ -294,7 +294,6 @@ fn every_rule_beats_none_where_members_are_few() {
         ("rbf", joint(Rule::Rbf { length: 1.0 }), 0.28),
         ("sec 10", joint(sec(10.0, 0.0)), 0.78),
         ("sec-nice", joint(Rule::Correction(PEER)), 0.78),
-        ("sec-nice theory", joint(Rule::Correction(THEORY)), 0.78),
         ("sec 1 0.1", joint(sec(1.0, 0.1)), 12.7),
         ("sec-fisher", joint(Rule::Correction(Correction::Fisher)), 20.2),
     ] {
@@ -306,6 +305,16 @@ fn every_rule_beats_none_where_members_are_few() {
         // And no spread doubles
         assert!(all.iter().all(|(_, ratio)| *ratio < 2.0), "{name}: {all:?}");
     }
+}
+
+#[test]
+fn the_deviation_of_theory_takes_less_noise_away_but_beats_none() {
+    // Here every correlation off the diagonal is noise, so whoever takes most away is best: 0.8 with the larger
+    // deviation, 28 without correction.
+    let localisation = Some(Localisation { rule: Rule::Correction(THEORY), form: Form::Joint });
+    let one = |seed| identity(localisation.clone(), 10, seed, Process::Eki { perturbed: false }, true).0;
+    let found = median((100..111).map(one).collect());
+    assert!(found > 0.8 && found < 4.0, "{found}");
 }
 
 #[test]
