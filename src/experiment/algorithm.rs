@@ -4,15 +4,21 @@ mod ensemble;
 mod schedule;
 mod unscented;
 
+use super::localisation::Named;
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::kalman::Method;
 
+pub(super) use ensemble::scheduler;
+
 /// Methods that `[algorithm]` knows.
-pub const METHODS: &[&str] = &["etki", "eki", "eks", "aldi", "utki", "uki"];
+pub const METHODS: &[&str] = &["etki", "eki", "gnki", "sparse", "eks", "aldi", "utki", "uki"];
 
 /// Methods that place their own members.
 pub(super) const UNSCENTED: &[&str] = &["utki", "uki"];
+
+/// Methods that draw their first ensemble and optimise, or take one step to the posterior.
+const DRAWN: &[&str] = &["etki", "eki", "gnki", "sparse"];
 
 /// Whether a method says itself how many members there are.
 pub fn places_members(method: &str) -> bool {
@@ -21,15 +27,19 @@ pub fn places_members(method: &str) -> bool {
 
 /// Keys that some methods have no use for, and those that have.
 const KEYS: &[(&str, &[&str])] = &[
-    ("perturb", &["eki"]),
-    ("nugget", &["eki", "eks", "aldi", "uki"]),
+    ("perturb", &["eki", "gnki", "sparse"]),
+    ("nugget", &["eki", "gnki", "sparse", "eks", "aldi", "uki"]),
     ("impose_prior", &["etki", "eki", "utki", "uki"]),
-    ("momentum", &["etki", "eki"]),
-    ("momentum_factor", &["etki", "eki"]),
-    ("momentum_r", &["etki", "eki"]),
-    ("inflation", &["etki", "eki"]),
-    ("inflation_rate", &["etki", "eki"]),
-    ("inflation_covariance", &["etki", "eki"]),
+    ("momentum", DRAWN),
+    ("momentum_factor", DRAWN),
+    ("momentum_r", DRAWN),
+    ("inflation", DRAWN),
+    ("inflation_rate", DRAWN),
+    ("inflation_covariance", DRAWN),
+    ("localisation", DRAWN),
+    ("group", &["etki", "eki", "gnki", "sparse", "eks", "aldi"]),
+    ("draws", &["gnki"]),
+    ("sparse", &["sparse"]),
     ("sigma_points", UNSCENTED),
     ("modified_transform", UNSCENTED),
     ("alpha_reg", UNSCENTED),
@@ -45,6 +55,8 @@ pub(super) struct Algorithm {
     pub(super) iterations: u32,
     pub(super) kalman: Method,
     pub(super) warnings: Vec<String>,
+    /// Names whose meaning only priors and observation tell
+    pub(super) named: Named,
 }
 
 pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
@@ -66,20 +78,25 @@ pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
         }
     }
     let mut warnings = Vec::new();
+    let mut named = Named::default();
     let kalman = if own {
         Method::Unscented(unscented::read(section, &mut warnings)?)
     } else {
-        Method::Ensemble(ensemble::read(section, method, members, &mut warnings)?)
+        Method::Ensemble(ensemble::read(section, method, members, &mut warnings, &mut named)?)
     };
     section.finish()?;
-    Ok(Algorithm { method: method.to_owned(), members, iterations, kalman, warnings })
+    Ok(Algorithm { method: method.to_owned(), members, iterations, kalman, warnings, named })
 }
 
 fn foreign(section: &Section<'_>, key: &str, method: &str, of: &[&str]) -> Marked {
     let why = match (key, method) {
         ("perturb", "etki") => "`etki` is deterministic".to_owned(),
+        ("impose_prior", "gnki") => "`gnki` counts the prior in each step".to_owned(),
         ("impose_prior", "eks" | "aldi") => format!("`{method}` is a sampler: the prior counts always"),
         ("momentum" | "inflation", "eks" | "aldi") => format!("`{method}` samples: it would change the law"),
+        ("localisation", "eks" | "aldi" | "utki" | "uki") => {
+            format!("`{method}` has no covariance of few members to correct")
+        }
         _ => format!("`{method}` does not know it"),
     };
     let label = format!("{why}; allowed with method {}", crate::explain::one_of(of));

@@ -11,6 +11,8 @@ use super::algorithm::UNSCENTED;
 const WORDS: &[(&str, &str, &str)] = &[
     ("method", "etki", "ensemble transform: deterministic; at T = 1 the spread is the posterior's"),
     ("method", "eki", "ensemble inversion: members see their own draws of the observation"),
+    ("method", "gnki", "Gauss and Newton: the prior counts in each step, of which one may be enough"),
+    ("method", "sparse", "ensemble inversion with a limit on the sum of magnitudes"),
     ("method", "eks", "ensemble Kalman sampler: the posterior for many members as T grows"),
     ("method", "aldi", "affine-invariant sampler: the posterior as T grows, also with few members"),
     ("method", "utki", "unscented, in the space of its points: members are placed, not drawn"),
@@ -33,6 +35,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("failed_members", "redraw", "failed members are drawn anew from the Gaussian of the others"),
     ("failed_members", "reweight", "failed points are left out, the others weigh more"),
     ("failed_members", "ignore", "a missing number refuses the step"),
+    ("draws", "exact", "draws as large as the posterior needs"),
+    ("draws", "peer", "draws as large as those of EKP.jl"),
     ("sigma_points", "symmetric", "the centre, and two points for each parameter"),
     ("sigma_points", "simplex", "the centre, and the corners of a simplex"),
     ("prior_weight", "once", "the posterior is the fixed point for steps of 1"),
@@ -53,7 +57,7 @@ pub(super) fn defaults(method: &str, algorithm: &Item, members: u32) -> Vec<(&'s
         add("sigma_points", text("symmetric"));
         add("modified_transform", "true".into());
     }
-    if !sampler {
+    if matches!(method, "etki" | "eki") || own {
         add("impose_prior", "false".into());
     }
     match (own, imposed) {
@@ -79,11 +83,7 @@ pub(super) fn defaults(method: &str, algorithm: &Item, members: u32) -> Vec<(&'s
     if !matches!(method, "etki" | "utki") {
         add("nugget", "0.0".into());
     }
-    let usual = match (own, imposed, sampler) {
-        (true, true, _) => "fixed",
-        (_, _, true) => "eks-stable",
-        _ => "data-misfit",
-    };
+    let usual = if own && imposed { "fixed" } else { super::algorithm::scheduler(method) };
     add("scheduler", text(usual));
     match word("scheduler").unwrap_or(usual) {
         "fixed" | "mutable" => add("step", "1.0".into()),
@@ -94,7 +94,11 @@ pub(super) fn defaults(method: &str, algorithm: &Item, members: u32) -> Vec<(&'s
         }
     }
     add("failed_members", text(if own { "reweight" } else { "redraw" }));
-    if method == "eki" {
+    if method == "gnki" {
+        add("draws", text("exact"));
+    }
+    if matches!(method, "eki" | "gnki" | "sparse") {
+        add("localisation", "{ rule = \"none\" }".into());
         let none = matches!(word("momentum"), None | Some("none"));
         add("perturb", none.to_string());
     }
@@ -147,13 +151,15 @@ mod tests {
             ] {
                 let sampler = matches!(*method, "eks" | "aldi");
                 let own = UNSCENTED.contains(method);
-                let refused = (sampler && more.starts_with("impose"))
+                let refused = ((sampler || matches!(*method, "gnki" | "sparse"))
+                    && more.starts_with("impose"))
                     || ((sampler || own) && (more.starts_with("mom") || more.starts_with("infl")));
                 if refused {
                     continue;
                 }
                 let members = if own { "" } else { "members = 20\n" };
-                let text = format!("{HEAD}method = \"{method}\"\niterations = 3\n{members}{more}");
+                let limit = if *method == "sparse" { "sparse = { limit = 2.0 }\n" } else { "" };
+                let text = format!("{HEAD}method = \"{method}\"\niterations = 3\n{members}{limit}{more}");
                 let before = read(&text);
                 let copy = run_copy(&text, 5);
                 let after = read(&copy);

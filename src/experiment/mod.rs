@@ -7,7 +7,10 @@
 mod algorithm;
 mod choices;
 mod copy;
+mod groups;
+mod localisation;
 mod model;
+mod sparse;
 
 use std::path::{Path, PathBuf};
 
@@ -107,6 +110,8 @@ pub struct Failures {
     pub lost: Lost,
     /// Share of NaN per block that an outcome may hold
     pub nan_tolerance: f64,
+    /// Members whose misfit is larger than so many times the median count as failed
+    pub outlier_factor: Option<f64>,
 }
 
 /// A file that the experiment names.
@@ -174,6 +179,8 @@ pub struct Experiment {
     pub keep: Keep,
     /// What a person should know
     pub warnings: Vec<String>,
+    /// Names in `[algorithm]`
+    named: localisation::Named,
 }
 
 impl Experiment {
@@ -234,6 +241,14 @@ impl Experiment {
         top.finish()?;
         let mut kalman = algorithm.kalman;
         kalman.tolerate(failures.nan_tolerance);
+        if let Some(factor) = failures.outlier_factor
+            && !kalman.sets_aside_outliers(factor)
+        {
+            let label =
+                "this method, or `failed_members = \"ignore\"`, sets nobody aside; allowed with `\"redraw\"`";
+            let place = top.section("failures")?.map_or(top.place("failures"), |f| f.place("outlier_factor"));
+            return Err(place.marked("`outlier_factor` has no use here", label));
+        }
         Ok(Self {
             name,
             seed: seed.unsigned_abs(),
@@ -249,6 +264,7 @@ impl Experiment {
             first_iteration,
             keep,
             warnings: algorithm.warnings,
+            named: algorithm.named,
         })
     }
 
@@ -282,7 +298,10 @@ impl Experiment {
     /// # Errors
     /// A fault in either file, at its line.
     pub fn problem(&self, folder: &Path) -> Result<Problem, ExperimentError> {
-        Ok(Problem { prior: self.prior(folder)?, observation: self.observation(folder)? })
+        let problem = Problem { prior: self.prior(folder)?, observation: self.observation(folder)? };
+        self.named.fit(&problem)?;
+        groups::fit(self.algorithm.groups(), &self.named.groups, &problem)?;
+        Ok(problem)
     }
 
     /// The prior alone.
@@ -362,7 +381,8 @@ fn name(top: &Section<'_>) -> Result<String, Marked> {
 }
 
 fn failures(top: &Section<'_>) -> Result<Failures, Marked> {
-    let mut failures = Failures { retries: 1, quorum: 0.5, lost: Lost::Rerun, nan_tolerance: 0.0 };
+    let mut failures =
+        Failures { retries: 1, quorum: 0.5, lost: Lost::Rerun, nan_tolerance: 0.0, outlier_factor: None };
     let Some(section) = top.section("failures")? else { return Ok(failures) };
     if let Some(retries) = section.integer("retries", 0..=100)? {
         failures.retries = u32::try_from(retries).expect("at most 100");
@@ -378,6 +398,7 @@ fn failures(top: &Section<'_>) -> Result<Failures, Marked> {
     {
         failures.nan_tolerance = share;
     }
+    failures.outlier_factor = section.number("outlier_factor", "a number above 1", |x| x > 1.0)?;
     section.finish()?;
     Ok(failures)
 }

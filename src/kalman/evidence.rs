@@ -126,6 +126,18 @@ pub fn gather(rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
     (evidence, misfits)
 }
 
+/// Misfits alone: one pass over the rows, no memory but a panel.
+pub fn distances(rows: &Rows<'_>) -> Misfits {
+    let (p, n) = (rows.rows.len(), rows.members.len());
+    let mut misfits =
+        Misfits { rows: p, members: vec![0.0; n], plain_members: vec![0.0; n], ..Misfits::default() };
+    for range in rows.noise.panels(PANEL) {
+        let mut panel = Mat::zeros(range.len(), n + 1);
+        load(rows, &range, &mut panel, &mut misfits);
+    }
+    misfits
+}
+
 /// Fill a panel, in units of the noise: centred outputs in the first J columns, `y − ḡ` in the last; add up the
 /// distances r − x, which are y − gⱼ, before whitening and after.
 fn load(rows: &Rows<'_>, range: &std::ops::Range<usize>, panel: &mut Mat, misfits: &mut Misfits) {

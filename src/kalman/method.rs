@@ -3,14 +3,14 @@
 //! Belongs here: which of the algorithms it is, and what the other rooms ask of all of them.
 //! Not here: how any of them moves.
 
-use super::{Kalman, Schedule, Unscented};
+use super::{FailureRule, Group, Kalman, Schedule, Unscented};
 use crate::numerics::Streams;
 use crate::problem::{Algorithm, AlgorithmError, Ensemble, Evaluated, Prior, Problem, State, Step};
 
 /// A method with all its parts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Method {
-    /// An ensemble that is drawn and then moves: ETKI, EKI, EKS, ALDI
+    /// An ensemble that is drawn and then moves: ETKI, EKI, GNKI, sparse EKI, EKS, ALDI
     Ensemble(Kalman),
     /// A mean and covariance that place their points: UKI, UTKI
     Unscented(Unscented),
@@ -53,6 +53,26 @@ impl Method {
         match self {
             Self::Ensemble(kalman) => kalman.nan_tolerance = missing,
             Self::Unscented(unscented) => unscented.nan_tolerance = missing,
+        }
+    }
+
+    /// Let members with a misfit of more than `factor` medians count as failed; false, and nothing changed, where
+    /// failed members are not redrawn.
+    pub fn sets_aside_outliers(&mut self, factor: f64) -> bool {
+        match self {
+            Self::Ensemble(kalman) if kalman.failures == FailureRule::Redraw => {
+                kalman.outlier_factor = Some(factor);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Parameters that learn from some of the data alone.
+    pub fn groups(&self) -> &[Group] {
+        match self {
+            Self::Ensemble(kalman) => &kalman.groups,
+            Self::Unscented(_) => &[],
         }
     }
 

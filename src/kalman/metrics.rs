@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use super::evidence::{Evidence, Keep, Misfits, Rows, Spectrum, gather};
+use super::evidence::{Evidence, Keep, Misfits, Rows, Spectrum, distances, gather};
 use crate::numerics::columns;
 use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::special::erf;
 use crate::numerics::{LinalgError, Mat};
-use crate::problem::AlgorithmError;
 use crate::problem::observation::Noise;
+use crate::problem::{AlgorithmError, BlockFit, Observation};
 
 /// CRPS needs a Gram matrix of its own: with more numbers than these it would double the cost of a step.
 const CRPS_LIMIT: usize = 1_000_000;
@@ -40,6 +40,36 @@ impl Misfits {
     fn mean_root(&self, sums: &[f64]) -> f64 {
         sums.iter().map(|sum| (sum / self.rows as f64).sqrt()).sum::<f64>() / sums.len() as f64
     }
+}
+
+/// With more blocks than these nobody reads them one by one.
+const BLOCKS: usize = 100;
+
+/// How well each block is met, where there are two blocks or more, and at most a hundred; a block that was not observed
+/// is left out. The losses, weighted by their rows, sum to the whole loss.
+///
+/// # Errors
+/// `NotPositiveDefinite` does not occur but for rounding.
+pub fn blocks(rows: &Rows<'_>, observation: &Observation) -> Result<Vec<BlockFit>, LinalgError> {
+    let names = observation.blocks();
+    if names.len() < 2 || names.len() > BLOCKS {
+        return Ok(Vec::new());
+    }
+    let (mut all, mut first, mut end) = (Vec::with_capacity(names.len()), 0, 0);
+    for block in names {
+        end += block.len();
+        let own: Vec<usize> = (first..).take_while(|&k| rows.rows.get(k).is_some_and(|&i| i < end)).collect();
+        first += own.len();
+        if own.is_empty() {
+            continue;
+        }
+        let noise = rows.noise.select(&own)?;
+        let range = own[0]..own[0] + own.len();
+        let part = Rows { rows: &rows.rows[range.clone()], y: &rows.y[range], noise: &noise, ..*rows };
+        let fit = distances(&part);
+        all.push(BlockFit { name: block.name.clone(), loss: fit.loss(), avg_rmse: fit.avg_rmse() });
+    }
+    Ok(all)
 }
 
 /// `(1/(d p)) [(ḡ−y)ᵀΓ⁻¹(ḡ−y) + (ū−m)ᵀ C₀⁻¹ (ū−m)]`, both of one iteration (EKP.jl takes ū after the step).
@@ -181,6 +211,38 @@ mod tests {
                 case.assert_near(name, &[got], &[case.expected.number(name)]);
             }
         }
+    }
+
+    #[test]
+    fn blocks_share_the_loss_by_their_rows() {
+        use crate::problem::observation::{Block, Covariance};
+        let linear = crate::kalman::given::Linear::new(3, 2, 3);
+        let block = |name: &str, y: Vec<f64>, c| (Block { name: name.into(), y }, c);
+        let observation = Observation::new(vec![
+            block("a", vec![1.0, f64::NAN, 2.0], Covariance::Scalar(0.5)),
+            block("b", vec![0.0, 1.0, -1.0], Covariance::Dense(linear.gamma.clone())),
+            block("none", vec![f64::NAN], Covariance::Scalar(1.0)),
+            block("c", vec![3.0], Covariance::Scalar(2.0)),
+        ])
+        .unwrap();
+        let (g, members) = (crate::kalman::given::rough(4, 8, 5), (0..5).collect::<Vec<_>>());
+        let rows = Rows {
+            g: &g,
+            rows: observation.observed(),
+            members: &members,
+            y: observation.y(),
+            noise: observation.noise(),
+        };
+        let all = blocks(&rows, &observation).unwrap();
+        let names: Vec<&str> = all.iter().map(|b| b.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        let whole = gather(&rows, Keep::Gram).1;
+        let sum = all[0].loss * 2.0 + all[1].loss * 3.0 + all[2].loss;
+        assert!((sum / 6.0 - whole.loss()).abs() < 1e-12);
+        let one = (0..5).map(|j| (g[(7, j)] - 3.0).abs() / 2f64.sqrt()).sum::<f64>() / 5.0;
+        assert!((all[2].avg_rmse - one).abs() < 1e-14);
+        let single = crate::kalman::given::observation(vec![1.0; 8], Covariance::Scalar(1.0));
+        assert!(blocks(&rows, &single).unwrap().is_empty());
     }
 
     #[test]

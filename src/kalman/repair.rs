@@ -147,6 +147,45 @@ fn fill(sorted: &mut Sorted<'_>, observation: &Observation) {
     sorted.g = Cow::Owned(g);
 }
 
+/// Set aside survivors whose misfit is more than `factor` times that of the survivor in the middle.
+///
+/// Misfit is (gⱼ − y)ᵀ Γ⁻¹ (gⱼ − y); one that the noise explains (no more than p) is never too large. A model that
+/// went astray may return finite nonsense, and one such number would decide every covariance.
+///
+/// # Errors
+/// `TooFewMembers` below two survivors.
+pub fn outliers(
+    sorted: &mut Sorted<'_>,
+    observation: &Observation,
+    factor: f64,
+) -> Result<(), AlgorithmError> {
+    let p = observation.y().len();
+    let misfit = |&j: &usize| {
+        let off = |(&i, y): (&usize, &f64)| sorted.g[(i, j)] - y;
+        let off = observation.observed().iter().zip(observation.y()).map(off).collect();
+        let mut off = Mat::from_columns(p, 1, off);
+        observation.noise().whiten(&mut off);
+        columns::dot(off.data(), off.data())
+    };
+    let misfits: Vec<f64> = sorted.survivors.iter().map(misfit).collect();
+    let mut ordered = misfits.clone();
+    ordered.sort_by(f64::total_cmp);
+    let middle = ordered[(ordered.len() - 1) / 2].max(p as f64);
+    let mut astray = Vec::new();
+    for (&j, &misfit) in sorted.survivors.iter().zip(&misfits) {
+        let times = misfit / middle;
+        // A square beyond all numbers is too far, too.
+        if times > factor || !times.is_finite() {
+            astray
+                .push((j, format!("its misfit is {times:.1e} times the median, at most {factor:e} may be")));
+        }
+    }
+    sorted.survivors.retain(|j| astray.iter().all(|(other, _)| other != j));
+    sorted.failed.extend(astray);
+    sorted.failed.sort_by_key(|(j, _)| *j);
+    enough(&sorted.survivors, sorted.g.ncols())
+}
+
 /// All members again: the moved survivors (d × J) at their places, at the others' places draws from their Gaussian.
 ///
 /// `xi` holds one column of standard normals per failed member, in their order. The second value is that of [`redraw`].
@@ -235,6 +274,35 @@ mod tests {
         g[(0, 3)] = f64::NAN;
         let refused = sort(&g, &observation, 0.0).unwrap_err();
         assert!(matches!(refused, AlgorithmError::TooFewMembers { found: 1, total: 4 }));
+    }
+
+    #[test]
+    fn a_member_that_went_astray_is_named_and_set_aside() {
+        let observation = observation(vec![0.0; 3], Covariance::Scalar(1.0));
+        let mut g = rough(5, 3, 6);
+        g[(1, 2)] = 1e4;
+        g[(0, 4)] = 1e200; // its square is no number
+        g[(2, 0)] = f64::NAN;
+        let set_aside = |factor| {
+            let mut sorted = sort(&g, &observation, 0.0).unwrap();
+            outliers(&mut sorted, &observation, factor).unwrap();
+            sorted
+        };
+        let sorted = set_aside(1e6);
+        assert_eq!((sorted.survivors.as_slice(), sorted.failed()), (&[1, 3, 5][..], vec![0, 2, 4]));
+        assert!(sorted.failed[1].1.contains("times the median, at most 1e6 may be"), "{:?}", sorted.failed);
+        assert_eq!(set_aside(1e9).failed(), [0, 4]);
+        // What the noise explains is no outlier, however good the others are
+        let mut close = Mat::from_fn(3, 4, |_, j| 1e-9 * j as f64);
+        close[(0, 3)] = 1.0;
+        let mut sorted = sort(&close, &observation, 0.0).unwrap();
+        outliers(&mut sorted, &observation, 2.0).unwrap();
+        assert!(sorted.failed.is_empty());
+        // All may not go
+        close[(0, 3)] = 1e9;
+        let mut two = Sorted::all(&close, &observation).unwrap();
+        two.survivors = vec![0, 3];
+        assert!(outliers(&mut two, &observation, 2.0).is_err());
     }
 
     #[test]

@@ -69,6 +69,15 @@ impl Progress {
         Ok(Self { time: entry("time")?, step: entry("step")?, reached: entry("reached")? != 0.0 })
     }
 
+    /// The same where a shorter step was made than was planned: the remainder to T is still to be taken.
+    #[must_use]
+    pub fn shortened(self, before: &Self, step: f64) -> Self {
+        if step == self.step {
+            return self;
+        }
+        Self { time: before.time + step, step, reached: before.reached }
+    }
+
     /// Keep it.
     pub fn write(&self, state: &mut State) {
         let reached = f64::from(u8::from(self.reached));

@@ -310,8 +310,12 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
         // Methods that place their members say how many there are.
         if crate::experiment::places_members(method) { text.replace(MEMBERS, "") } else { text }
     };
-    let files: Vec<(PathBuf, String)> =
+    let mut files: Vec<(PathBuf, String)> =
         STARTER.iter().map(|(name, text)| (folder.join(name), filled(text))).collect();
+    if method == "sparse" {
+        let limit = "\n[algorithm.sparse]\nlimit = 10.0               # most that the magnitudes of the parameters may sum to\n";
+        files[0].1.push_str(limit);
+    }
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
         return Err(refused(format!("`{}` is there already", path.display()), "name another folder"));
     }

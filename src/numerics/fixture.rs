@@ -69,15 +69,6 @@ impl Part {
         self.0.get(key).is_some()
     }
 
-    /// Named things inside this one.
-    pub(crate) fn part(&self, key: &str) -> Option<Part> {
-        self.0.get(key).map(|inner| Part(inner.clone()))
-    }
-
-    pub(crate) fn parts(&self, key: &str) -> Vec<Part> {
-        self.0[key].as_array().unwrap_or_else(|| panic!("no list {key}")).iter().cloned().map(Part).collect()
-    }
-
     pub(crate) fn flag(&self, key: &str) -> bool {
         self.0[key].as_bool().unwrap()
     }
@@ -96,6 +87,14 @@ impl Part {
 
     pub(crate) fn matrices(&self, key: &str) -> Vec<Mat> {
         self.0[key].as_array().unwrap_or_else(|| panic!("no list {key}")).iter().map(matrix).collect()
+    }
+
+    pub(crate) fn list(&self, key: &str) -> Vec<Self> {
+        self.0[key].as_array().unwrap_or_else(|| panic!("no list {key}")).iter().cloned().map(Self).collect()
+    }
+
+    pub(crate) fn part(&self, key: &str) -> Self {
+        Self(self.0[key].clone())
     }
 
     pub(crate) fn words(&self, key: &str) -> Vec<String> {

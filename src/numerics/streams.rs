@@ -25,18 +25,31 @@ pub enum Purpose {
     Sampler = 10,
     /// Additive inflation
     Inflation = 11,
+    /// Which covariances a random localiser keeps
+    Dropout = 20,
+    /// Draws of the prior within a step
+    PriorDraw = 21,
+    /// Noise put on parameters after a sparse step
+    Jitter = 22,
 }
 
 /// All random numbers of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Streams {
     seed: u64,
+    part: u32,
 }
 
 impl Streams {
     /// The streams of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed }
+        Self { seed, part: 0 }
+    }
+
+    /// The streams of one part of a step, such as one group of parameters: part 0 is the whole.
+    #[must_use]
+    pub fn part(&self, part: u32) -> Self {
+        Self { part, ..*self }
     }
 
     /// The generator at an address.
@@ -46,7 +59,7 @@ impl Streams {
 
     /// An address, for whoever may never ask for its numbers.
     pub fn address(&self, purpose: Purpose, iteration: u32, member: u32) -> Address {
-        Address { seed: self.seed, purpose, iteration, member }
+        Address { seed: self.seed, part: self.part, purpose, iteration, member }
     }
 
     /// A seed for a model that brings its own generator: below 2⁶³, so that every language reads it.
@@ -70,6 +83,7 @@ fn mixed(x: u64) -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
     seed: u64,
+    part: u32,
     purpose: Purpose,
     iteration: u32,
     member: u32,
@@ -82,6 +96,7 @@ impl Address {
         key[..8].copy_from_slice(&self.seed.to_le_bytes());
         key[8] = self.purpose as u8;
         key[9..13].copy_from_slice(&self.iteration.to_le_bytes());
+        key[13..17].copy_from_slice(&self.part.to_le_bytes());
         let mut stream = ChaCha12Rng::from_seed(key);
         stream.set_stream(u64::from(self.member));
         stream
@@ -104,11 +119,15 @@ mod tests {
             Purpose::Model,
             Purpose::Sampler,
             Purpose::Inflation,
+            Purpose::Dropout,
+            Purpose::PriorDraw,
+            Purpose::Jitter,
         ];
         for purpose in all {
             for iteration in 0..4 {
                 for member in 1..5 {
                     assert!(seen.insert(draw.at(purpose, iteration, member).next_u64()));
+                    assert!(seen.insert(draw.part(1).at(purpose, iteration, member).next_u64()));
                 }
             }
         }

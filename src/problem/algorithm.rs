@@ -73,8 +73,21 @@ pub struct Report {
     pub imputed: usize,
     /// Further measures by name, before the step: `unweighted_loss`, `unweighted_avg_rmse`, `crps`, `bayes_loss`
     pub metrics: BTreeMap<String, f64>,
+    /// How well each block is met, before the step; empty where there is one, or more than anyone reads
+    pub blocks: Vec<BlockFit>,
     /// Things a person should know
     pub warnings: Vec<String>,
+}
+
+/// How well an ensemble meets one block of the observation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockFit {
+    /// The block
+    pub name: String,
+    /// (1/p) (ḡ − y)ᵀ Γ⁻¹ (ḡ − y) over its p observed rows
+    pub loss: f64,
+    /// Mean over members of the root of (1/p) (gⱼ − y)ᵀ Γ⁻¹ (gⱼ − y)
+    pub avg_rmse: f64,
 }
 
 /// The outcome of one step.
@@ -175,6 +188,20 @@ pub enum AlgorithmError {
         /// Of what
         what: &'static str,
     },
+    /// What was asked for by name, or by size, does not fit this problem
+    #[error("{what}: {why}")]
+    Unfit {
+        /// Which part of the method
+        what: &'static str,
+        /// In which way
+        why: String,
+    },
+    /// A localised step grows however short it is made
+    #[error("the localised step makes the misfit grow however short it is: {halvings} halvings did not help")]
+    Diverges {
+        /// How often it was made shorter
+        halvings: u32,
+    },
     /// A step after the last
     #[error("the run is over: pseudo-time {time} was reached")]
     Over {
@@ -212,6 +239,10 @@ impl Explain for AlgorithmError {
             }
             Self::Inflation { .. } => "lower `inflation_rate`, or the steps".into(),
             Self::Collapsed { .. } => "is a prior without spread, or the noise of zero size?".into(),
+            Self::Unfit { .. } => "parameters and blocks are called as in `run.toml`".into(),
+            Self::Diverges { .. } => {
+                "choose `form = \"joint\"` with a rule that corrects outputs, too (`sec-nice`), or more members".into()
+            }
             Self::Over { .. } => "raise `terminate_at`, or choose `on_terminate = \"continue\"`".into(),
             Self::State { .. } => "was the run made by another version of the tools?".into(),
         })

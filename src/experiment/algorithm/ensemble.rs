@@ -1,9 +1,13 @@
-//! `[algorithm]` of the methods whose ensemble is drawn: ETKI, EKI, EKS, ALDI.
+//! `[algorithm]` of the methods whose ensemble is drawn: ETKI, EKI, GNKI, sparse EKI, EKS, ALDI.
 
 use super::schedule::schedule;
+use crate::experiment::localisation::{self, Named};
+use crate::experiment::{groups, sparse};
 use crate::explain::{Marked, plain};
 use crate::files::human::Section;
-use crate::kalman::{FailureRule, Inflation, Kalman, Momentum, OnTerminate, Process, Rate, Schedule, Sigma};
+use crate::kalman::{
+    Draws, FailureRule, Inflation, Kalman, Momentum, OnTerminate, Process, Rate, Schedule, Sigma,
+};
 
 /// EKI with an imposed prior gives back so much spread at each step unless the file says otherwise, as EKP.jl does.
 const EKI_RATE: f64 = 1e-3;
@@ -13,18 +17,35 @@ pub(super) fn read(
     method: &str,
     members: u32,
     warnings: &mut Vec<String>,
+    named: &mut Named,
 ) -> Result<Kalman, Marked> {
     let momentum = momentum(section)?;
     let nugget = section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0);
     let impose_prior = section.opt("impose_prior")?.unwrap_or(false);
+    // Momentum would carry the noise of one step into all that follow.
+    let perturbed = section.opt("perturb")?.unwrap_or(momentum == Momentum::None);
     let process = match method {
-        // Momentum would carry the noise of one step into all that follow.
-        "eki" => Process::Eki { perturbed: section.opt("perturb")?.unwrap_or(momentum == Momentum::None) },
+        "eki" => Process::Eki { perturbed },
+        "gnki" => {
+            let peer = section.choice("draws", &["exact", "peer"])? == Some("peer");
+            Process::Gnki { perturbed, draws: if peer { Draws::Peer } else { Draws::Exact } }
+        }
+        "sparse" => Process::Sparse { perturbed },
         "eks" => Process::Eks,
         "aldi" => Process::Aldi,
         _ => Process::Etki,
     };
-    let schedule = schedule(section, if process.samples() { "eks-stable" } else { "data-misfit" })?;
+    let schedule = schedule(section, scheduler(method))?;
+    if let (Process::Gnki { .. }, Schedule::Fixed { step } | Schedule::Mutable { step }) =
+        (process, &schedule)
+        && *step > 1.0
+    {
+        let label = format!("found {}, allowed: above 0, at most 1 with `gnki`", plain(*step));
+        return Err(section.wrong("step", "`step` is out of range", label));
+    }
+    let localisation = localisation::read(section, method, members, named)?;
+    let groups = groups::read(section, named)?;
+    let sparse = if method == "sparse" { sparse::read(section, named)? } else { Default::default() };
     let inflation = inflation(section, method == "eki" && impose_prior, &schedule)?;
     let failures = match section.choice("failed_members", &["redraw", "ignore"])? {
         Some("ignore") => FailureRule::Ignore,
@@ -35,6 +56,9 @@ pub(super) fn read(
     }
     if matches!(process, Process::Eki { perturbed: false }) {
         warnings.push("`eki` without perturbed observations: the spread collapses too fast, do not read it as uncertainty".into());
+    }
+    if matches!(process, Process::Sparse { .. }) && matches!(schedule, Schedule::Fixed { .. }) {
+        warnings.push("`sparse` with steps of fixed length: the data count once for each step of 1".into());
     }
     if let Schedule::DataMisfit { terminate_at, on_terminate: OnTerminate::Stop } = schedule
         && terminate_at.is_finite()
@@ -53,8 +77,20 @@ pub(super) fn read(
         nugget,
         impose_prior,
         inflation,
+        localisation,
+        groups,
+        sparse,
         ..Kalman::new(process, members as usize)
     })
+}
+
+/// The scheduler of a method: Gauss and Newton take whole steps, samplers stable ones, others what the misfits allow.
+pub(in crate::experiment) fn scheduler(method: &str) -> &'static str {
+    match method {
+        "gnki" => "fixed",
+        "eks" | "aldi" => "eks-stable",
+        _ => "data-misfit",
+    }
 }
 
 /// A key that another key's word asks for.

@@ -189,11 +189,8 @@ fn moments(prior: &Prior) -> Result<(Vec<f64>, Mat), AlgorithmError> {
 
 /// How far the predicted observation `ḡ = g w` is from the data; each measure is the same for "members" and mean.
 fn predicted(rows: &Rows<'_>, weights: &Weights) -> Misfits {
-    let mut off = rows.y.to_vec();
-    for (&j, w) in rows.members.iter().zip(&weights.mean).filter(|(_, w)| **w != 0.0) {
-        let g = rows.g.col(j);
-        off.iter_mut().zip(rows.rows).for_each(|(off, &i)| *off -= w * g[i]);
-    }
+    let mean = predicted_outputs(rows, weights);
+    let off: Vec<f64> = rows.rows.iter().zip(rows.y).map(|(&i, y)| y - mean[(i, 0)]).collect();
     let plain = off.iter().map(|x| x * x).sum();
     let mut off = Mat::from_columns(off.len(), 1, off);
     rows.noise.whiten(&mut off);
@@ -205,6 +202,15 @@ fn predicted(rows: &Rows<'_>, weights: &Weights) -> Misfits {
         plain_members: vec![plain],
         plain_mean: plain,
     }
+}
+
+/// Outputs that the points predict, all rows × 1.
+fn predicted_outputs(rows: &Rows<'_>, weights: &Weights) -> Mat {
+    let mut mean = vec![0.0; rows.g.nrows()];
+    for (&j, w) in rows.members.iter().zip(&weights.mean).filter(|(_, w)| **w != 0.0) {
+        mean.iter_mut().zip(rows.g.col(j)).for_each(|(mean, g)| *mean += w * g);
+    }
+    Mat::from_columns(mean.len(), 1, mean)
 }
 
 impl Algorithm for Unscented {
@@ -278,6 +284,8 @@ impl Algorithm for Unscented {
 
         // 3. What people are told of the points before they move.
         let told = predicted(&rows, &weights);
+        let mean = predicted_outputs(&rows, &weights);
+        let blocks = metrics::blocks(&Rows { g: &mean, members: &[0], ..rows }, observation);
         let mut measures = metrics::plain(&told);
         let spectrum = metrics::plain_spectrum(&rows, |evidence| {
             transform::about(&evidence, &transform::basis(&weights), &weights.mean)
@@ -316,6 +324,7 @@ impl Algorithm for Unscented {
             used: sorted.survivors.len(),
             imputed: sorted.imputed,
             metrics: measures,
+            blocks: blocks.map_err(AlgorithmError::of("the observation"))?,
             warnings: self.warnings(d, &sorted),
             set_aside: sorted.failed,
         };

@@ -43,7 +43,10 @@ fn noise(inputs: &Part) -> Noise {
 fn method(inputs: &Part) -> Unscented {
     let mut method = Unscented { theta: 1.0, ..Unscented::new(Points::Symmetric) };
     method.nugget = if inputs.has("nugget") { inputs.number("nugget") } else { 0.0 };
-    let Some(options) = inputs.part("options") else { return method };
+    if !inputs.has("options") {
+        return method;
+    }
+    let options = inputs.part("options");
     if options.has("kind") && options.word("kind") == "simplex" {
         method.points = Points::Simplex;
     }
@@ -85,7 +88,7 @@ fn reference_runs_are_repeated() {
         case.assert_near("initial_points", points.data(), case.expected.matrix("initial_points").data());
         let everyone: Vec<usize> = (0..points.ncols()).collect();
         let steps = inputs.matrices("g_per_step").into_iter().zip(inputs.vector("dt_per_step"));
-        for ((g, dt), want) in steps.zip(case.expected.parts("steps")) {
+        for ((g, dt), want) in steps.zip(case.expected.list("steps")) {
             let (got, predicted) = analysis(&method, inputs, &points, &g, dt, &everyone);
             check(case, &want, &got, &predicted);
             (kept.mean, kept.covariance) = (got.mean, symmetric(&got.covariance));
