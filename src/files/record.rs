@@ -1,11 +1,11 @@
 //! Records: TOML files that tools leave for tools, with `schema` and `version` first.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use crate::files::FileError;
+use crate::files::floats::{push_array, push_float};
 
 /// A type that crosses the disk.
 pub trait Record: DeserializeOwned {
@@ -108,22 +108,10 @@ impl TomlText {
 
     /// `key = [1.0, 2.0]`, eight numbers to a line when there are more.
     pub fn floats(&mut self, key: &str, values: &[f64]) -> &mut Self {
-        let out = &mut self.0;
-        let _ = write!(out, "{} = [", bare(key));
-        let broken = values.len() > 8;
-        for (k, value) in values.iter().enumerate() {
-            if broken && k % 8 == 0 {
-                out.push_str("\n  ");
-            }
-            push_float(out, *value);
-            if k + 1 < values.len() || broken {
-                out.push(',');
-                if k % 8 != 7 && k + 1 < values.len() {
-                    out.push(' ');
-                }
-            }
-        }
-        out.push_str(if broken { "\n]\n" } else { "]\n" });
+        self.0.push_str(&bare(key));
+        self.0.push_str(" = ");
+        push_array(&mut self.0, values);
+        self.0.push('\n');
         self
     }
 
@@ -149,16 +137,6 @@ fn float(value: f64) -> String {
     let mut out = String::new();
     push_float(&mut out, value);
     out
-}
-
-fn push_float(out: &mut String, value: f64) {
-    if value.is_nan() {
-        out.push_str("nan");
-    } else if value.is_infinite() {
-        out.push_str(if value > 0.0 { "inf" } else { "-inf" });
-    } else {
-        let _ = write!(out, "{value:?}");
-    }
 }
 
 /// A TOML string with its quotes; several lines stay several lines.

@@ -14,7 +14,7 @@ use crate::machine;
 use crate::models::Cause;
 use crate::numerics::{Mat, Streams};
 use crate::problem::{Algorithm, Ensemble, Evaluated, Prior, Problem, State, Step, Stop};
-use crate::steps::outcomes::{self, Left};
+use crate::steps::outcomes::{self, Gathered, Left};
 use crate::steps::parameters::{ENSEMBLE, STATE};
 use crate::steps::record::Estimate;
 use crate::steps::timing::{Clock, Who, job_id};
@@ -70,14 +70,15 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
     let problem = run.problem()?;
     let tried: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
     let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
-    let mut left = settled(run, &problem.prior, &tried, iteration, close && published.is_none())?;
+    let mut gathered = settled(run, &problem.prior, &tried, iteration, close && published.is_none())?;
     if let Some(update) = &published {
-        as_decided(&mut left, update)?;
+        as_decided(&mut gathered.left, update)?;
     } else {
-        complete(run, &problem.prior, &tried, iteration, &mut left, close)?;
-        quorum(run, iteration, &left)?;
+        complete(run, &problem.prior, &tried, iteration, &mut gathered.left, close)?;
+        quorum(run, iteration, &gathered.left)?;
     }
-    let g = outcomes::matrix(&run.dir, &left);
+    let left = gathered.left.clone();
+    let g = gathered.matrix();
     let step = step(run, &problem, iteration, &tried, state, g)?;
     let update = match published {
         Some(update) => update,
@@ -111,13 +112,13 @@ fn settled(
     tried: &Ensemble,
     iteration: Iteration,
     wait: bool,
-) -> Result<Vec<Left>, StepError> {
+) -> Result<Gathered, StepError> {
     let until = Instant::now() + NETWORK_WAIT;
     loop {
-        let left = outcomes::gather(run, prior, tried, iteration)?;
-        let complete = !left.iter().any(|l| matches!(l, Left::Missing(_)));
+        let gathered = outcomes::gather(run, prior, tried, iteration)?;
+        let complete = !gathered.left.iter().any(|l| matches!(l, Left::Missing(_)));
         if complete || !wait || !on_network_disk(run) || Instant::now() > until {
-            return Ok(left);
+            return Ok(gathered);
         }
         std::thread::sleep(Duration::from_secs(3));
     }
