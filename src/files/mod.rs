@@ -6,6 +6,7 @@
 pub mod human;
 pub mod npy;
 
+mod column;
 mod data;
 mod digest;
 mod envelope;
@@ -18,6 +19,7 @@ mod outcome;
 mod publish;
 mod record;
 
+pub use column::Column;
 pub use data::{ARRAY, Data, Stored, data_beside, data_text, parse_data, read_data};
 pub use digest::{crc32, digest, digest_file};
 pub use envelope::{load_state, peek_state, save_state};

@@ -14,7 +14,7 @@ use crate::problem::AlgorithmError;
 use crate::problem::observation::Noise;
 
 /// CRPS needs a Gram matrix of its own: with more numbers than these it would double the cost of a step.
-const CRPS_LIMIT: usize = 1_000_000;
+pub(super) const CRPS_LIMIT: usize = 1_000_000;
 
 impl Misfits {
     /// (1/p) (ḡ − y)ᵀ Γ⁻¹ (ḡ − y).
@@ -88,21 +88,34 @@ pub fn crps(rows: &Rows<'_>) -> Result<Option<f64>, LinalgError> {
 /// # Errors
 /// `NoConvergence`.
 pub fn measure(rows: &Rows<'_>, misfits: &Misfits) -> Result<BTreeMap<String, f64>, AlgorithmError> {
-    let mut all = BTreeMap::new();
-    all.insert("unweighted_loss".to_owned(), misfits.unweighted_loss());
-    all.insert("unweighted_avg_rmse".to_owned(), misfits.unweighted_avg_rmse());
+    let mut all = sums(misfits);
     if let Some(crps) = crps(rows).map_err(AlgorithmError::of("the members' outputs"))? {
         all.insert("crps".to_owned(), crps);
     }
     Ok(all)
 }
 
+/// Those measures that are sums over rows.
+pub(super) fn sums(misfits: &Misfits) -> BTreeMap<String, f64> {
+    let all = [
+        ("unweighted_loss", misfits.unweighted_loss()),
+        ("unweighted_avg_rmse", misfits.unweighted_avg_rmse()),
+    ];
+    all.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// Survivors (places among them) next to each other in the order of their misfits.
+pub(super) fn neighbours(misfits: &Misfits) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..misfits.members.len()).collect();
+    order.sort_by(|&a, &b| misfits.members[a].total_cmp(&misfits.members[b]));
+    order.windows(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
 /// Two members (columns of g) with the same outputs to the last bit: a model that does not see its parameters.
 pub fn twins(rows: &Rows<'_>, misfits: &Misfits) -> Option<(usize, usize)> {
     // Equal outputs have equal misfits: only neighbours in that order are compared row by row.
-    let mut order: Vec<usize> = (0..rows.members.len()).collect();
-    order.sort_by(|&a, &b| misfits.members[a].total_cmp(&misfits.members[b]));
-    order.windows(2).map(|pair| (rows.members[pair[0]], rows.members[pair[1]])).find(|&(a, b)| {
+    let mut pairs = neighbours(misfits).into_iter().map(|(a, b)| (rows.members[a], rows.members[b]));
+    pairs.find(|&(a, b)| {
         let (a, b) = (rows.g.col(a), rows.g.col(b));
         rows.rows.iter().all(|&i| a[i] == b[i])
     })

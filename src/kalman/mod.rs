@@ -12,6 +12,7 @@ mod given;
 pub mod metrics;
 pub mod repair;
 pub mod schedule;
+pub mod streamed;
 mod survivors;
 
 pub use accelerate::Momentum;
@@ -20,7 +21,7 @@ pub use schedule::{OnTerminate, Schedule};
 
 use crate::numerics::{Mat, Purpose, Streams, standard_normals};
 use crate::problem::{Algorithm, AlgorithmError, Ensemble, Evaluated, Problem, Report, State, Step, Stop};
-use evidence::{Misfits, Rows};
+use evidence::Rows;
 use repair::Sorted;
 use schedule::Progress;
 use survivors::Survivors;
@@ -158,7 +159,7 @@ impl Algorithm for Kalman {
             used: sorted.survivors.len(),
             imputed: sorted.imputed,
             metrics,
-            warnings: self.warnings(&before, u.nrows(), &rows, &misfits, &sorted, singular),
+            warnings: self.warnings(&before, u.nrows(), metrics::twins(&rows, &misfits), &sorted, singular),
             set_aside: sorted.failed,
         };
         after.write(&mut state);
@@ -172,8 +173,7 @@ impl Kalman {
         &self,
         before: &Progress,
         parameters: usize,
-        rows: &Rows<'_>,
-        misfits: &Misfits,
+        twins: Option<(usize, usize)>,
         sorted: &Sorted<'_>,
         singular: bool,
     ) -> Vec<String> {
@@ -185,7 +185,7 @@ impl Kalman {
         if singular {
             said.push("the survivors span too little: redrawn members lie almost within their span".into());
         }
-        if let Some((a, b)) = metrics::twins(rows, misfits) {
+        if let Some((a, b)) = twins {
             said.push(format!("members {} and {} have the same outputs", number(a), number(b)));
         }
         if before.time == 0.0 && used <= parameters {

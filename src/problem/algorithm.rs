@@ -151,6 +151,12 @@ pub enum AlgorithmError {
         /// In the words of the prior
         why: String,
     },
+    /// Outputs that come piece by piece cannot be read
+    #[error("{why}")]
+    Outputs {
+        /// Which, and why
+        why: String,
+    },
     /// A step after the last
     #[error("the run is over: pseudo-time {time} was reached")]
     Over {
@@ -182,6 +188,7 @@ impl Explain for AlgorithmError {
             Self::NotPositiveDefinite { .. } => "look for a zero variance, or add a diagonal".into(),
             Self::Shape { .. } | Self::NoConvergence { .. } => "look at the members' `data.toml`".into(),
             Self::NotFinite => "are outputs or variances out of scale by many orders of magnitude?".into(),
+            Self::Outputs { .. } => "the same command again reads all outcomes anew".into(),
             Self::Prior { .. } => "give each prior a finite mean and variance, or do not impose it".into(),
             Self::Over { .. } => "raise `terminate_at`, or choose `on_terminate = \"continue\"`".into(),
             Self::State { .. } => "was the run made by another version of the tools?".into(),

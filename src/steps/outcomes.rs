@@ -1,6 +1,7 @@
 //! The outcomes of an iteration: what each member left, judged by content, not by presence.
 
 use crate::files::{Defect, Found, Iteration, Member, Stored, digest, load_state};
+use crate::kalman::streamed::Verdict;
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::member::set_aside;
@@ -44,8 +45,11 @@ impl Left {
 pub struct Gathered {
     /// Member by member
     pub left: Vec<Left>,
-    /// Outputs, p × J: all blocks one after the other; members without data are columns of NaN
+    /// Outputs, p × J: all blocks one after the other; members without data are columns of NaN. Empty when the
+    /// outputs are to be read block by block
     pub g: Mat,
+    /// In place of the outputs what they are, member by member
+    pub verdicts: Vec<Verdict>,
 }
 
 impl Gathered {
@@ -83,7 +87,7 @@ pub fn gather(
             g.col_mut(j).fill(f64::NAN);
         }
     }
-    Ok(Gathered { left, g })
+    Ok(Gathered { left, g, verdicts: Vec::new() })
 }
 
 /// Looks at one member after the other.

@@ -282,7 +282,7 @@ pub(super) fn gather(
             }
         }
     }
-    Ok(Gathered { g: Mat::from_columns(rows, all.len(), data), left: all })
+    Ok(Gathered { g: Mat::from_columns(rows, all.len(), data), left: all, verdicts: Vec::new() })
 }
 
 /// Move what is no outcome out of the way of these members, and give their packs back the parameters of the

@@ -18,10 +18,13 @@ use crate::steps::outcomes::{self, Gathered, Left};
 use crate::steps::parameters::{ENSEMBLE, STATE};
 use crate::steps::record::Estimate;
 use crate::steps::timing::{Clock, Who, job_id};
-use crate::steps::{Run, StepError, Stopped, Update, due, ensemble, member, pack, reopen};
+use crate::steps::{Run, StepError, Stopped, Update, due, ensemble, member, pack, reopen, stream};
 
 /// How long a new file may stay unseen on a network disk.
 const NETWORK_WAIT: Duration = Duration::from_secs(60);
+
+/// Outputs that take more than so many MiB are read block by block.
+pub const MEMORY_MIB: u32 = 512;
 
 /// How an update ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +44,14 @@ pub enum Outcome {
 /// # Errors
 /// Outcomes are missing (exit 3), too many failed (exit 4), cancelled (exit 5), the disk, the mathematics.
 pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, StepError> {
+    run_within(run, iteration, close, MEMORY_MIB)
+}
+
+/// As [`run`], with outputs of all members together in memory only up to `mib` MiB. The bytes are the same either way.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_within(run: &Run, iteration: Iteration, close: bool, mib: u32) -> Result<Outcome, StepError> {
     let clock = Clock::start();
     let first = run.experiment.first_iteration;
     if iteration < first {
@@ -70,7 +81,12 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
     let problem = run.problem()?;
     let tried: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
     let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
-    let mut gathered = settled(run, &problem.prior, &tried, iteration, close && published.is_none())?;
+    let by_blocks = stream::is_due(run, &problem, mib);
+    let wait = close && published.is_none();
+    let mut gathered = settled(run, wait, || match by_blocks {
+        true => stream::survey(run, &problem, &tried, iteration),
+        false => outcomes::gather(run, &problem.prior, &tried, iteration),
+    })?;
     if let Some(update) = &published {
         as_decided(&mut gathered.left, update)?;
     } else {
@@ -78,14 +94,34 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
         quorum(run, iteration, &gathered.left)?;
     }
     let left = gathered.left.clone();
-    let g = gathered.matrix();
-    let step = step(run, &problem, iteration, &tried, state, g)?;
+    let streamed = match by_blocks {
+        true => stream::step(
+            run,
+            &problem,
+            iteration,
+            &tried,
+            &state,
+            &left,
+            std::mem::take(&mut gathered.verdicts),
+        )?,
+        false => None,
+    };
+    let step = match streamed {
+        Some(step) => step,
+        None => {
+            let g = match by_blocks {
+                true => stream::all(run, &problem, iteration, &tried, &left)?,
+                false => gathered.matrix(),
+            };
+            step(run, &problem, iteration, &tried, state, g)?
+        }
+    };
     let update = match published {
         Some(update) => update,
         None => match decide(run, iteration, &left, &step)? {
             Some(update) => update,
             // Another process was first, perhaps with other outcomes: its decision counts.
-            None => return self::run(run, iteration, close),
+            None => return self::run_within(run, iteration, close, mib),
         },
     };
     ensemble::write_iteration(&run.dir, &problem.prior, iteration + 1, &step.ensemble, &step.state)?;
@@ -108,14 +144,12 @@ fn published(run: &Run, iteration: Iteration) -> Result<Option<Update>, StepErro
 /// The outcomes; on a network disk a missing one is looked for again for a while before it counts.
 fn settled(
     run: &Run,
-    prior: &Prior,
-    tried: &Ensemble,
-    iteration: Iteration,
     wait: bool,
+    look: impl Fn() -> Result<Gathered, StepError>,
 ) -> Result<Gathered, StepError> {
     let until = Instant::now() + NETWORK_WAIT;
     loop {
-        let gathered = outcomes::gather(run, prior, tried, iteration)?;
+        let gathered = look()?;
         let complete = !gathered.left.iter().any(|l| matches!(l, Left::Missing(_)));
         if complete || !wait || !on_network_disk(run) || Instant::now() > until {
             return Ok(gathered);
