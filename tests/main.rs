@@ -24,5 +24,6 @@ mod slurm;
 mod statistics;
 mod status;
 mod storm;
+mod streams;
 mod support;
 mod timings;

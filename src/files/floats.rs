@@ -78,6 +78,123 @@ pub(crate) fn blank(text: &[u8], mut at: usize) -> usize {
 /// A number and the place behind it; none when it is odd.
 #[inline]
 pub(crate) fn number(text: &[u8], at: usize) -> Option<(f64, usize)> {
+    quick(text, at).or_else(|| every(text, at))
+}
+
+/// Most numbers: some digits, a point, some digits, at most 19 together, and a separator; far from the end of text.
+#[inline]
+fn quick(text: &[u8], at: usize) -> Option<(f64, usize)> {
+    let negative = *text.get(at)? == b'-';
+    let from = at + usize::from(negative);
+    // 40 bytes at hand: no load below leaves the text.
+    let window: &[u8; 40] = text.get(from..from + 40)?.first_chunk()?;
+    let (whole, n) = digits(window, 0);
+    if n == 0 || n == 8 || window[n] != b'.' || (window[0] == b'0' && n > 1) {
+        return None;
+    }
+    let (mut mantissa, mut length, mut places) = (whole, n + 1, 0);
+    loop {
+        let (part, n) = digits(window, length);
+        mantissa = mantissa.wrapping_mul(TEN[n]).wrapping_add(part);
+        length += n;
+        places += n;
+        if n < 8 {
+            break;
+        }
+        if places == 24 {
+            return None;
+        }
+    }
+    // 19 digits fit into 64 bits
+    let separated = matches!(window[length], b',' | b']' | b' ' | b'\n');
+    if places == 0 || places + n > 19 || !separated {
+        return None;
+    }
+    let value = decimal(mantissa, places)?;
+    Some((if negative { -value } else { value }, from + length))
+}
+
+/// Powers of ten up to the number of digits in a load.
+const TEN: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The digits from `at` on, eight at most: their value, and how many there are.
+#[inline(always)]
+fn digits(window: &[u8; 40], at: usize) -> (u64, usize) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let bytes: [u8; 8] = window[at..at + 8].try_into().expect("eight bytes");
+    let load = u64::from_le_bytes(bytes) ^ (0x30 * ONES);
+    // Now digits are 0 to 9; a byte above 9 raises its highest bit here, or has it.
+    let other = (load.wrapping_add(0x76 * ONES) | load) & (0x80 * ONES);
+    let n = (other.trailing_zeros() / 8) as usize;
+    // The first digit is in the lowest byte: shifted up, zeros stand in front of the number. A carry of the sum above
+    // goes to higher bytes only, behind the first that is no digit.
+    let load = if n == 0 { 0 } else { load << (64 - 8 * n) };
+    let pairs = (load.wrapping_mul(10) + (load >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let value = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
+    (value, n)
+}
+
+/// 2ᵏ / 5^q cut to 64 bits with the highest one set, and k − 63, for q from 0 to 27.
+const FIFTHS: [(u64, i32); 28] = {
+    let mut table = [(0, 0); 28];
+    let (mut q, mut five) = (0, 1_u128);
+    while q < 28 {
+        // Long division in base two: 5^q is below 2^63, so that no remainder overflows.
+        let (mut rest, mut quotient, mut k) = (1_u128, 0_u64, 0);
+        while quotient >> 63 == 0 {
+            quotient = (quotient << 1) | (rest >= five) as u64;
+            rest = (if rest >= five { rest - five } else { rest }) << 1;
+            k += 1;
+        }
+        table[q] = (quotient, k - 1 - 63);
+        five *= 5;
+        q += 1;
+    }
+    table
+};
+
+/// The double next to mantissa · 10^−places; none where 64 bits of 1/5^places do not decide.
+///
+/// # Source
+/// After Lemire (2021), Software: Practice and Experience 51, 1700–1727, doi:10.1002/spe.2984, with one product and
+/// a way out in place of the second.
+#[inline(always)]
+fn decimal(mantissa: u64, places: usize) -> Option<f64> {
+    if mantissa == 0 {
+        return Some(0.0);
+    }
+    if mantissa < 1 << 53 && places <= 22 {
+        // Both are doubles, and a quotient of doubles is rounded once.
+        return Some(mantissa as f64 / EXACT[places]);
+    }
+    let (fifth, k) = *FIFTHS.get(places)?;
+    let shift = mantissa.leading_zeros();
+    // The cut table makes the product too small, by less than 2^64 in 2^128.
+    let product = u128::from(mantissa << shift) * u128::from(fifth);
+    let top = (product >> 64) as u64;
+    let high = (top >> 63) as u32;
+    // 54 bits, the last of which decides on rounding; below them stand 9 or 10.
+    let below = 9 + high;
+    let rest = top & ((1 << below) - 1);
+    if rest == 0 || rest == (1 << below) - 1 {
+        return None;
+    }
+    let bits = top >> below;
+    let rounded = (bits >> 1) + (bits & 1);
+    // value = mantissa · 2^−places / 5^places, far from the smallest and the largest doubles
+    let power = 64 + below as i32 + 1 - shift as i32 - k - 63 - places as i32;
+    Some(rounded as f64 * f64::from_bits(((1023 + power) as u64) << 52))
+}
+
+/// 10ᵏ as doubles, exact.
+const EXACT: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
+/// Any plain number.
+fn every(text: &[u8], at: usize) -> Option<(f64, usize)> {
     let rest = &text[at..];
     let sign = usize::from(rest.first() == Some(&b'-'));
     let digits = &rest[sign..];
@@ -246,6 +363,30 @@ mod tests {
                 }
                 agree(&text);
             }
+        }
+
+        #[test]
+        fn quick_texts_have_the_general_parsers_bits(text in "-?(0|[1-9][0-9]{0,8})\\.[0-9]{1,21}", tail in "[,\n .e_1]") {
+            agree(&text);
+            let padded = format!("{text}, {}", "1.0, ".repeat(10));
+            agree(&padded);
+            agree(&format!("{text}{tail}{}", "1.0, ".repeat(10)));
+            prop_assert_eq!(number(padded.as_bytes(), 0), every(padded.as_bytes(), 0));
+        }
+
+        #[test]
+        fn doubles_and_the_halves_between_them_are_rounded_right(x in 1e-9..1e7f64, more: bool) {
+            let half = f64::from_bits(x.to_bits() + 1) - x;
+            for places in [3, 9, 14, 16, 18] {
+                for y in [x, x + half] {
+                    let text = format!("{y:.places$}{}, {}", if more { "5" } else { "" }, "1.0, ".repeat(10));
+                    prop_assert_eq!(number(text.as_bytes(), 0), every(text.as_bytes(), 0), "{}", text);
+                }
+            }
+            // The exact middle between two doubles below 2^53 with a short decimal
+            let odd = (x * 1e3) as u64;
+            let text = format!("{}.5, {}", odd + (1 << 52), "1.0, ".repeat(10));
+            prop_assert_eq!(number(text.as_bytes(), 0), every(text.as_bytes(), 0), "{}", text);
         }
 
         #[test]
