@@ -26,5 +26,6 @@ mod slurm;
 mod statistics;
 mod status;
 mod storm;
+mod streams;
 mod support;
 mod timings;

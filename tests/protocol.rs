@@ -138,7 +138,11 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
         .set("model.version_command", words(&["echo", "model 1.0"]));
     let external = own.init("external");
     external.launch(&["--workers", "2"]);
-    (vec![plain, pooled, cancelled, forked, packed, external], vec![small, many, own])
+
+    let beside = Study::sinusoid("protocol-npy").members(4).iterations(1).set("files.outputs", "npy");
+    let arrays = beside.init("arrays");
+    arrays.launch(&["--workers", "1"]);
+    (vec![plain, pooled, cancelled, forked, packed, external, arrays], vec![small, many, own, beside])
 }
 
 #[test]

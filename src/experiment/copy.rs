@@ -17,6 +17,7 @@ const DEFAULTS: &[(&str, &str, &str, Option<&str>)] = &[
     ("failures", "nan_tolerance", "0.0", None),
     ("layout", "first_iteration", "0", None),
     ("files", "keep", "\"failed\"", None),
+    ("files", "outputs", "\"auto\"", None),
 ];
 
 /// The text with `key.path=value` settings applied; comments and order stay.

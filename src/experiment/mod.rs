@@ -99,6 +99,28 @@ pub enum Keep {
     Last,
 }
 
+/// Where the numbers of an outcome stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    /// In TOML up to a hundred thousand of them, beside it when there are more
+    Auto,
+    /// In `data.toml`
+    Toml,
+    /// In `data.npy` beside it
+    Npy,
+}
+
+impl Outputs {
+    /// Whether `count` numbers stand in an array beside the record.
+    pub fn beside(self, count: usize) -> bool {
+        match self {
+            Self::Auto => count > 100_000,
+            Self::Toml => false,
+            Self::Npy => true,
+        }
+    }
+}
+
 /// `[failures]`
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Failures {
@@ -177,6 +199,8 @@ pub struct Experiment {
     pub first_iteration: u32,
     /// `[files] keep`
     pub keep: Keep,
+    /// `[files] outputs`
+    pub outputs: Outputs,
     /// What a person should know
     pub warnings: Vec<String>,
     /// Names in `[algorithm]`
@@ -218,18 +242,20 @@ impl Experiment {
             }
             None => 0,
         };
-        let keep = match top.section("files")? {
-            Some(files) => {
-                let keep = files.choice("keep", &["all", "failed", "last"])?;
-                files.finish()?;
-                match keep {
-                    Some("all") => Keep::All,
-                    Some("last") => Keep::Last,
-                    _ => Keep::Failed,
-                }
-            }
-            None => Keep::Failed,
-        };
+        let (mut keep, mut outputs) = (Keep::Failed, Outputs::Auto);
+        if let Some(files) = top.section("files")? {
+            keep = match files.choice("keep", &["all", "failed", "last"])? {
+                Some("all") => Keep::All,
+                Some("last") => Keep::Last,
+                _ => Keep::Failed,
+            };
+            outputs = match files.choice("outputs", &["auto", "toml", "npy"])? {
+                Some("toml") => Outputs::Toml,
+                Some("npy") => Outputs::Npy,
+                _ => Outputs::Auto,
+            };
+            files.finish()?;
+        }
         for (table, method) in [("score", "dds"), ("inputs", "forward"), ("axis", "grid"), ("stage", "grid")]
         {
             if top.keys().any(|k| k == table) {
@@ -263,6 +289,7 @@ impl Experiment {
             failures,
             first_iteration,
             keep,
+            outputs,
             warnings: algorithm.warnings,
             named: algorithm.named,
         })

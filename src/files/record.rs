@@ -1,11 +1,11 @@
 //! Records: TOML files that tools leave for tools, with `schema` and `version` first.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use crate::files::FileError;
+use crate::files::floats::{push_array, push_float};
 
 /// A type that crosses the disk.
 pub trait Record: DeserializeOwned {
@@ -125,29 +125,16 @@ impl TomlText {
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) -> &mut Self {
-        let _ = self.0.write_fmt(line);
+        let _ = std::fmt::Write::write_fmt(&mut self.0, line);
         self.raw("")
     }
 
     /// `key = [1.0, 2.0]`, eight numbers to a line when there are more.
     pub fn floats(&mut self, key: &str, values: &[f64]) -> &mut Self {
-        let out = &mut self.0;
-        out.push_str(&bare(key));
-        out.push_str(" = [");
-        let broken = values.len() > 8;
-        for (k, value) in values.iter().enumerate() {
-            if broken && k % 8 == 0 {
-                out.push_str("\n  ");
-            }
-            push_float(out, *value);
-            if k + 1 < values.len() || broken {
-                out.push(',');
-                if k % 8 != 7 && k + 1 < values.len() {
-                    out.push(' ');
-                }
-            }
-        }
-        out.push_str(if broken { "\n]\n" } else { "]\n" });
+        self.0.push_str(&bare(key));
+        self.0.push_str(" = ");
+        push_array(&mut self.0, values);
+        self.0.push('\n');
         self
     }
 
@@ -166,16 +153,6 @@ impl TomlText {
     /// All of it.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.0)
-    }
-}
-
-fn push_float(out: &mut String, value: f64) {
-    if value.is_nan() {
-        out.push_str("nan");
-    } else if value.is_infinite() {
-        out.push_str(if value > 0.0 { "inf" } else { "-inf" });
-    } else {
-        let _ = write!(out, "{value:?}");
     }
 }
 

@@ -68,6 +68,14 @@ impl Method {
         }
     }
 
+    /// A method whose ensemble was drawn.
+    pub fn drawn(&self) -> Option<&Kalman> {
+        match self {
+            Self::Ensemble(kalman) => Some(kalman),
+            Self::Unscented(_) => None,
+        }
+    }
+
     /// Parameters that learn from some of the data alone.
     pub fn groups(&self) -> &[Group] {
         match self {

@@ -14,7 +14,7 @@ use crate::problem::observation::Noise;
 use crate::problem::{AlgorithmError, BlockFit, Observation};
 
 /// CRPS needs a Gram matrix of its own: with more numbers than these it would double the cost of a step.
-const CRPS_LIMIT: usize = 1_000_000;
+pub(super) const CRPS_LIMIT: usize = 1_000_000;
 
 impl Misfits {
     /// (1/p) (ḡ − y)ᵀ Γ⁻¹ (ḡ − y).
@@ -45,14 +45,16 @@ impl Misfits {
 /// With more blocks than these nobody reads them one by one.
 const BLOCKS: usize = 100;
 
-/// How well each block is met, where there are two blocks or more, and at most a hundred; a block that was not observed
+/// How well each block is met, where there are two blocks or more, and at most a hundred, and at most a million
+/// numbers; a block that was not observed
 /// is left out. The losses, weighted by their rows, sum to the whole loss.
 ///
 /// # Errors
 /// `NotPositiveDefinite` does not occur but for rounding.
 pub fn blocks(rows: &Rows<'_>, observation: &Observation) -> Result<Vec<BlockFit>, LinalgError> {
     let names = observation.blocks();
-    if names.len() < 2 || names.len() > BLOCKS {
+    // With very many numbers a pass of their own would double the cost of a step.
+    if names.len() < 2 || names.len() > BLOCKS || rows.rows.len() * rows.members.len() > CRPS_LIMIT {
         return Ok(Vec::new());
     }
     let (mut all, mut first, mut end) = (Vec::with_capacity(names.len()), 0, 0);
@@ -160,12 +162,18 @@ pub fn plain(misfits: &Misfits) -> BTreeMap<String, f64> {
     ])
 }
 
+/// Survivors (places among them) next to each other in the order of their misfits.
+pub(super) fn neighbours(misfits: &Misfits) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..misfits.members.len()).collect();
+    order.sort_by(|&a, &b| misfits.members[a].total_cmp(&misfits.members[b]));
+    order.windows(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
 /// Two members (columns of g) with the same outputs to the last bit: a model that does not see its parameters.
 pub fn twins(rows: &Rows<'_>, misfits: &Misfits) -> Option<(usize, usize)> {
     // Equal outputs have equal misfits: only neighbours in that order are compared row by row.
-    let mut order: Vec<usize> = (0..rows.members.len()).collect();
-    order.sort_by(|&a, &b| misfits.members[a].total_cmp(&misfits.members[b]));
-    order.windows(2).map(|pair| (rows.members[pair[0]], rows.members[pair[1]])).find(|&(a, b)| {
+    let mut pairs = neighbours(misfits).into_iter().map(|(a, b)| (rows.members[a], rows.members[b]));
+    pairs.find(|&(a, b)| {
         let (a, b) = (rows.g.col(a), rows.g.col(b));
         rows.rows.iter().all(|&i| a[i] == b[i])
     })

@@ -21,6 +21,7 @@ pub mod sampler;
 pub mod schedule;
 pub mod sparse;
 pub mod spread;
+pub mod streamed;
 mod survivors;
 pub mod unscented;
 
@@ -37,7 +38,7 @@ pub use unscented::{Points, Unscented};
 
 use crate::numerics::{Mat, Purpose, Streams, standard_normals};
 use crate::problem::{Algorithm, AlgorithmError, Ensemble, Evaluated, Problem, Report, State, Step, Stop};
-use evidence::{Misfits, Rows};
+use evidence::Rows;
 use repair::Sorted;
 use schedule::Progress;
 use survivors::Survivors;
@@ -217,7 +218,7 @@ impl Algorithm for Kalman {
         if let Some(loss) = survivors.bayes_loss(&misfits)? {
             metrics.insert("bayes_loss".into(), loss);
         }
-        let mut warnings = self.warnings(&before, u.nrows(), &rows, &misfits, &sorted, singular);
+        let mut warnings = self.warnings(&before, u.nrows(), metrics::twins(&rows, &misfits), &sorted, singular);
         if step < planned && !matches!(self.process, Process::Gnki { .. }) {
             warnings.push(format!(
                 "the localised step of {planned:.3e} would have made the misfit grow: {step:.3e} was taken"
@@ -247,8 +248,7 @@ impl Kalman {
         &self,
         before: &Progress,
         parameters: usize,
-        rows: &Rows<'_>,
-        misfits: &Misfits,
+        twins: Option<(usize, usize)>,
         sorted: &Sorted<'_>,
         singular: bool,
     ) -> Vec<String> {
@@ -260,7 +260,7 @@ impl Kalman {
         if singular {
             said.push("the survivors span too little: redrawn members lie almost within their span".into());
         }
-        if let Some((a, b)) = metrics::twins(rows, misfits) {
+        if let Some((a, b)) = twins {
             said.push(format!("members {} and {} have the same outputs", number(a), number(b)));
         }
         // Localisation and groups leave the span; Gauss and Newton add draws of the prior.

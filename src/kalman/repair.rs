@@ -56,7 +56,7 @@ fn check(g: &Mat, observation: &Observation) -> Result<(), AlgorithmError> {
     if found == expected { Ok(()) } else { Err(AlgorithmError::Shape { what: "g", found, expected }) }
 }
 
-fn enough(survivors: &[usize], total: usize) -> Result<(), AlgorithmError> {
+pub(super) fn enough(survivors: &[usize], total: usize) -> Result<(), AlgorithmError> {
     let found = survivors.len();
     if found >= 2 { Ok(()) } else { Err(AlgorithmError::TooFewMembers { found, total }) }
 }
@@ -100,7 +100,7 @@ pub fn sort<'a>(
 }
 
 /// Why this member has failed, if it has.
-fn judge(column: &[f64], observation: &Observation, nan_tolerance: f64) -> Option<String> {
+pub(super) fn judge(column: &[f64], observation: &Observation, nan_tolerance: f64) -> Option<String> {
     let mut observed = observation.observed().iter().peekable();
     let mut end = 0;
     for block in observation.blocks() {

@@ -202,6 +202,12 @@ pub enum AlgorithmError {
         /// How often it was made shorter
         halvings: u32,
     },
+    /// Outputs that come piece by piece cannot be read
+    #[error("{why}")]
+    Outputs {
+        /// Which, and why
+        why: String,
+    },
     /// A step after the last
     #[error("the run is over: pseudo-time {time} was reached")]
     Over {
@@ -237,6 +243,7 @@ impl Explain for AlgorithmError {
                 "give each prior a finite mean and variance, or choose `etki` or `eki` without `impose_prior`"
                     .into()
             }
+            Self::Outputs { .. } => "the same command again reads all outcomes anew".into(),
             Self::Inflation { .. } => "lower `inflation_rate`, or the steps".into(),
             Self::Collapsed { .. } => "is a prior without spread, or the noise of zero size?".into(),
             Self::Unfit { .. } => "parameters and blocks are called as in `run.toml`".into(),

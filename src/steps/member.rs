@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::experiment::{Keep, Model};
 use crate::files::{
-    Failed, FileError, Found, Iteration, Member, Members, data_text, next_try, publish, publish_new,
+    ARRAY, Failed, FileError, Found, Iteration, Member, Members, data_beside, data_text, next_try, publish,
+    publish_new,
 };
 use crate::models::{Cause, ModelError, Output, Place, ThetaRef, Want};
 use crate::numerics::{Mat, Purpose, Streams};
@@ -156,24 +157,37 @@ pub fn one(run: &Run, iteration: Iteration, member: Member, options: &Options) -
     }
     let finished = attempts(run, iteration, member, &loaded, options)?;
     publish(&folder.join("timing.toml"), finished.timing.as_bytes())?;
-    let (name, text, outcome) = match finished.result {
-        Ok(text) => ("data.toml", text, Outcome::Done { seconds: finished.seconds }),
+    let (name, text, beside, outcome) = match finished.result {
+        Ok(Written { text, beside }) => {
+            ("data.toml", text, beside, Outcome::Done { seconds: finished.seconds })
+        }
         Err(failed) => {
             let comments = format!("ekp failed: member {member} of iteration {iteration} has no data.");
-            ("failed.toml", failed.text(&comments), Outcome::Failed { reason: failed.message })
+            ("failed.toml", failed.text(&comments), None, Outcome::Failed { reason: failed.message })
         }
     };
+    // The array comes before the record that names it. Where two processes run one member and their arrays differ,
+    // one record names an array that is gone: it is no outcome, and the member gets another.
+    let array = || match &beside {
+        Some(bytes) => publish(&folder.join(ARRAY), bytes),
+        None => Ok(()),
+    };
+    array()?;
     if options.again {
         // Asked for by a person: the new outcome takes the place of the old one.
         publish(&folder.join(name), text.as_bytes())?;
         let other = if name == "data.toml" { "failed.toml" } else { "data.toml" };
         remove(&folder.join(other))?;
+        if beside.is_none() {
+            remove(&folder.join(ARRAY))?;
+        }
     } else if !publish_new(&folder.join(name), text.as_bytes())? {
         // Another try was first; its outcome counts if it is one. (A link to nowhere is there, and is none.)
         match Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
             Found::Data(_) | Found::Failed(_) => {}
             Found::Defective { .. } | Found::Missing => {
                 set_aside(&folder, &[name])?;
+                array()?;
                 publish_new(&folder.join(name), text.as_bytes())?;
             }
         }
@@ -182,9 +196,17 @@ pub fn one(run: &Run, iteration: Iteration, member: Member, options: &Options) -
     Ok(outcome)
 }
 
+/// A member's outcome, ready for the disk.
+struct Written {
+    /// `data.toml`
+    text: String,
+    /// `data.npy`
+    beside: Option<Vec<u8>>,
+}
+
 /// What all tries of a member gave.
 struct Finished {
-    result: Result<String, Failed>,
+    result: Result<Written, Failed>,
     timing: String,
     seconds: f64,
     /// Folder of each try and whether it succeeded
@@ -239,8 +261,8 @@ fn attempts(
         let seconds = usage.wall_s;
         match result {
             Ok(output) => {
-                let text = data(run, iteration, member, loaded, &output);
-                return Ok(Finished { result: Ok(text), timing, seconds, tries });
+                let written = data(run, iteration, member, loaded, &output);
+                return Ok(Finished { result: Ok(written), timing, seconds, tries });
             }
             Err(error) if round == allowed => {
                 let failed = failed(iteration, member, error, round);
@@ -357,7 +379,7 @@ pub(super) fn judged_as(want: &Want, nan_tolerance: f64, output: Output) -> Resu
     Ok(output)
 }
 
-fn data(run: &Run, iteration: Iteration, member: Member, loaded: &Loaded, output: &Output) -> String {
+fn data(run: &Run, iteration: Iteration, member: Member, loaded: &Loaded, output: &Output) -> Written {
     let comments = format!(
         "ekp data: member {member} of iteration {iteration}.\n\
          Written last, by `ekp-run-member`: its presence closes the member.\n\
@@ -365,7 +387,11 @@ fn data(run: &Run, iteration: Iteration, member: Member, loaded: &Loaded, output
     );
     let names = run.dir.identity.blocks.iter().map(String::as_str);
     let blocks: Vec<(&str, &[f64])> = names.zip(output.blocks.iter().map(Vec::as_slice)).collect();
-    data_text(&comments, &loaded.digest, &blocks)
+    if run.experiment.outputs.beside(run.dir.identity.lengths.iter().sum()) {
+        let (text, bytes) = data_beside(&comments, &loaded.digest, &blocks);
+        return Written { text, beside: Some(bytes) };
+    }
+    Written { text: data_text(&comments, &loaded.digest, &blocks), beside: None }
 }
 
 fn failed(iteration: Iteration, member: Member, error: ModelError, tries: u32) -> Failed {

@@ -14,6 +14,7 @@ pub mod parameters;
 pub mod platform;
 pub mod record;
 pub mod reopen;
+mod stream;
 pub mod timing;
 pub mod trial;
 pub mod update;
