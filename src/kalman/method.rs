@@ -64,6 +64,11 @@ impl Method {
         }
     }
 
+    /// Whether members become a sample of the posterior as pseudo-time goes on.
+    pub fn samples(&self) -> bool {
+        matches!(self, Self::Ensemble(kalman) if kalman.process.samples())
+    }
+
     /// Is there what the method needs of a prior?
     ///
     /// # Errors
