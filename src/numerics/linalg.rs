@@ -10,8 +10,8 @@ use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::triangular_solve as faer_solve;
 use faer::{Accum, MatMut, MatRef, Par, Side};
 
-use crate::numerics::Mat;
 use crate::numerics::columns::{add_scaled, dot, is_finite};
+use crate::numerics::{Mat, gram};
 
 /// Why a factorisation cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +103,9 @@ pub fn weighted_gram(a: &Mat, w: &[f64]) -> Mat {
 /// Panels of a few hundred rows stay in the second-level cache while they are centred, scaled and multiplied;
 /// [`mirror`] completes S after the last.
 pub fn add_gram(s: &mut Mat, panel: &[f64], rows: usize) {
+    if gram::add(s, panel, rows) {
+        return;
+    }
     let n = s.ncols();
     let p = MatRef::from_column_major_slice(panel, rows, n);
     triangular::matmul(

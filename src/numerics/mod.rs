@@ -6,6 +6,7 @@
 pub mod columns;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod gram;
 pub mod linalg;
 mod mat;
 mod normals;
@@ -15,4 +16,4 @@ mod streams;
 pub use linalg::LinalgError;
 pub use mat::Mat;
 pub use normals::standard_normals;
-pub use streams::{Purpose, Stream, Streams};
+pub use streams::{Address, Purpose, Stream, Streams};

@@ -4,6 +4,7 @@
 //! Side files (timing) come first, the outcome last: its presence vouches for the rest.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -177,7 +178,7 @@ pub fn one(run: &Run, iteration: Iteration, member: Member, options: &Options) -
             }
         }
     }
-    tidy(run.experiment.keep, &finished.tries)?;
+    tidy(run, &finished.tries);
     Ok(outcome)
 }
 
@@ -253,12 +254,15 @@ fn attempts(
 
 /// Make the folder of the next try. Another process may make one at the same time: then the one after.
 fn new_try(folder: &Path) -> Result<(u32, PathBuf), FileError> {
+    // A folder with two links has no folder in it, so this is the first try and nobody needs to list it.
+    // Where a file system does not count, the name is taken, or the folder listed.
+    let untried = fs::metadata(folder).is_ok_and(|folder| folder.nlink() == 2);
+    let mut attempt = if untried { 1 } else { next_try(folder)? };
     loop {
-        let attempt = next_try(folder)?;
         let place = folder.join(format!("try_{attempt}"));
         match fs::create_dir(&place) {
             Ok(()) => return Ok((attempt, place)),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => attempt = next_try(folder)?,
             Err(e) => return Err(FileError::io("make", &place)(e)),
         }
     }
@@ -306,7 +310,7 @@ pub(super) fn place(
         member,
         attempt,
         seed: draw.model_seed(index, member),
-        stream: draw.at(Purpose::Model, index, member),
+        stream: draw.address(Purpose::Model, index, member),
         parameters: run.dir.parameters(iteration, member),
         folder: folder.to_owned(),
         threads: options.threads,
@@ -448,16 +452,22 @@ fn remove(path: &Path) -> Result<(), FileError> {
 
 /// Remove working folders that nobody asked to keep. The outcome is on disk already: a folder that
 /// cannot be removed (a file still open on NFS) stays and hurts nobody.
-fn tidy(keep: Keep, tries: &[(PathBuf, bool)]) -> Result<(), FileError> {
+fn tidy(run: &Run, tries: &[(PathBuf, bool)]) {
     for (k, (folder, succeeded)) in tries.iter().enumerate() {
-        let stays = match keep {
+        let stays = match run.experiment.keep {
             Keep::All => true,
             Keep::Failed => !succeeded,
             Keep::Last => k + 1 == tries.len(),
         };
-        if !stays {
+        if stays {
+            continue;
+        }
+        // Most hold the log and the output and nothing else: no need to list them.
+        for name in run.experiment.model.external.iter().flat_map(|model| model.files()) {
+            let _ = fs::remove_file(folder.join(name));
+        }
+        if fs::remove_dir(folder).is_err() {
             let _ = fs::remove_dir_all(folder);
         }
     }
-    Ok(())
 }
