@@ -77,7 +77,7 @@ fn place(draw: &Streams, iteration: u32, member: u32) -> Place {
         member,
         attempt: 1,
         seed: draw.model_seed(iteration, member),
-        stream: draw.at(Purpose::Model, iteration, member),
+        stream: draw.address(Purpose::Model, iteration, member),
         parameters: PathBuf::new(),
         folder: PathBuf::new(),
         threads: 1,
