@@ -313,6 +313,12 @@ impl Experiment {
             }
             self.members = places;
         }
+        if self.algorithm.samples() && self.members as usize <= prior.dim() + 1 {
+            let (members, d) = (self.members, prior.dim());
+            self.warnings.push(format!(
+                "a sampler does not reach all of the posterior with {members} members for {d} parameters: more than {} do", d + 1
+            ));
+        }
         self.algorithm.check(prior).map_err(|error| {
             let title = format!("`{}` cannot begin from this prior", self.method);
             let fault = section.wrong("method", title, error.to_string());

@@ -3,7 +3,7 @@
 //! Belongs here: which of the algorithms it is, and what the other rooms ask of all of them.
 //! Not here: how any of them moves.
 
-use super::{FailureRule, Group, Kalman, Schedule, Unscented};
+use super::{FailureRule, Group, Kalman, OnTerminate, Schedule, Unscented};
 use crate::numerics::Streams;
 use crate::problem::{Algorithm, AlgorithmError, Ensemble, Evaluated, Prior, Problem, State, Step};
 
@@ -31,6 +31,11 @@ impl Method {
             Schedule::DataMisfit { terminate_at, .. } => Some(*terminate_at),
             _ => None,
         }
+    }
+
+    /// Whether the misfit controller ends the run when its pseudo-time is used up.
+    pub fn stops(&self) -> bool {
+        matches!(self.schedule(), Schedule::DataMisfit { on_terminate: OnTerminate::Stop, .. })
     }
 
     /// Set the length of the steps to come; false, and nothing changed, where the rule does not allow it.
@@ -90,6 +95,11 @@ impl Method {
             Self::Ensemble(_) => None,
             Self::Unscented(unscented) => Some(unscented.points.count(d)),
         }
+    }
+
+    /// Whether members become a sample of the posterior as pseudo-time goes on.
+    pub fn samples(&self) -> bool {
+        matches!(self, Self::Ensemble(kalman) if kalman.process.samples())
     }
 
     /// Is there what the method needs of a prior?

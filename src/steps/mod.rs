@@ -215,6 +215,11 @@ fn only_iterations(differences: &[String]) -> bool {
     matches!(differences, [only] if only.starts_with("experiment.toml: algorithm.iterations:"))
 }
 
+/// True when a run and an experiment differ in the length of steps alone.
+fn only_step(differences: &[String]) -> bool {
+    matches!(differences, [only] if only.starts_with("experiment.toml: algorithm.step:"))
+}
+
 impl Explain for StepError {
     fn hint(&self) -> Option<String> {
         match self {
@@ -225,6 +230,9 @@ impl Explain for StepError {
             Self::Changed { differences, .. } if only_iterations(differences) => {
                 Some("for more iterations of the same run: `ekp-init --extend iterations=N RUN`".into())
             }
+            Self::Changed { differences, .. } if only_step(differences) => Some(
+                "for other steps of the same run, where its scheduler is `mutable`: `ekp-init --extend step=X RUN`".into(),
+            ),
             Self::Changed { .. } => {
                 Some("give the new experiment a folder of its own: `ekp-init experiment.toml OTHER_RUN`".into())
             }

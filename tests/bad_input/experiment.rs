@@ -114,6 +114,12 @@ pub(super) fn cases() -> Vec<Case> {
         method("inflation_with_eks", "eks", "inflation = \"additive\"\ninflation_rate = 0.1"),
         method("impose_prior_with_aldi", "aldi", "impose_prior = true"),
         method("members_with_utki", "utki", ""),
+        method("aldi_with_cauchy", "aldi", "").edited(
+            "priors.toml",
+            PRIORS,
+            "Parameterized(Normal(0, 5))",
+            "Parameterized(Cauchy(0, 5))",
+        ),
         method("redraw_with_utki", "utki", "failed_members = \"redraw\""),
         method("nugget_with_utki", "utki", "nugget = 1e-8"),
         method("alpha_with_imposed_prior", "uki", "impose_prior = true\nalpha_reg = 0.5"),

@@ -64,10 +64,14 @@ pub(super) fn read(
         && terminate_at.is_finite()
         && (impose_prior || process.samples())
     {
-        let what = if impose_prior { "with `impose_prior` the posterior's maximum" } else { "the posterior" };
-        let (reached, t) = (if impose_prior { "its" } else { "a sampler's" }, plain(terminate_at));
+        let what = if impose_prior {
+            "with `impose_prior` the mean tends to the posterior's maximum"
+        } else {
+            "a sampler tends to the posterior"
+        };
         warnings.push(format!(
-            "{what} is {reached} limit for long pseudo-times, this run stops at T = {t}; `on_terminate = \"continue\"` goes on"
+            "{what} for long pseudo-times, but this run stops at T = {}: `on_terminate = \"continue\"` goes on",
+            plain(terminate_at)
         ));
     }
     Ok(Kalman {
