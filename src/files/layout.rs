@@ -250,6 +250,11 @@ impl RunDir {
         self.root.join("start.bin")
     }
 
+    /// The observation with its factors, where they are large.
+    pub fn factored(&self) -> PathBuf {
+        self.root.join("observation.bin")
+    }
+
     /// A submission, from 1.
     pub fn job(&self, number: u32) -> PathBuf {
         self.jobs().join(format!("{number:04}.toml"))

@@ -289,6 +289,9 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
         for (name, text) in machine {
             write(name, text.as_bytes())?;
         }
+        if let Some(bytes) = prepared.problem.observation.record(prepared.texts[2].1.as_bytes())? {
+            write("observation.bin", &bytes)?;
+        }
         if let Some(start) = &prepared.start {
             lasting("start.bin", &save_state(ENSEMBLE.0, ENSEMBLE.1, start)?)?;
         }

@@ -3,15 +3,24 @@
 //! Belongs here: y, which of its rows count, Γ, and reading `observation.toml`.
 //! Not here: what a model does to be compared with it, how an algorithm uses it.
 
+mod covariance;
+mod factors;
+mod forms;
+mod given;
+mod kept;
 mod noise;
 mod read;
+mod samples;
 mod table;
 pub mod text;
 
-pub use noise::{Covariance, CovarianceError, Noise};
+use serde::{Deserialize, Serialize};
+
+pub use covariance::{Covariance, CovarianceError};
+pub use noise::Noise;
 
 /// One named part of the observation: what a model returns under that name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Block {
     /// Name, unique in the observation
     pub name: String,
@@ -32,7 +41,7 @@ impl Block {
 }
 
 /// The observation y and the covariance Γ of its noise.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Observation {
     blocks: Vec<Block>,
     observed: Vec<usize>,

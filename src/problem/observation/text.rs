@@ -61,12 +61,20 @@ fn block_in_place(block: &mut dyn TableLike, folder: &Path) -> Result<(), String
     let Some(covariance) = block.get_mut("covariance").and_then(Item::as_table_like_mut) else {
         return Ok(());
     };
-    for (form, item) in covariance.iter_mut() {
+    inside(covariance, folder)
+}
+
+/// Each `{ file = "…" }` in a table gives way to its numbers, however deep it stands.
+fn inside(table: &mut dyn TableLike, folder: &Path) -> Result<(), String> {
+    for (form, item) in table.iter_mut() {
         let Some(inner) = item.as_table_like_mut() else { continue };
-        let Some((table, _)) = taken(inner, folder)? else { continue };
+        let Some((table, _)) = taken(inner, folder)? else {
+            inside(inner, folder)?;
+            continue;
+        };
         let value = match form.get() {
             "scalar" => number(table.data.first().copied().unwrap_or(f64::NAN)),
-            "diagonal" => array(&table.data, ""),
+            "diagonal" | "s" => array(&table.data, ""),
             _ => rows(&table),
         };
         *item = Item::Value(value);
