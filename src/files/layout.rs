@@ -52,6 +52,9 @@ pub struct Identity {
     pub blocks: Vec<String>,
     /// Lengths of the blocks, as the model puts them out
     pub lengths: Vec<usize>,
+    /// Names of the observations of a series; none without one
+    #[serde(default)]
+    pub observations: Vec<String>,
     /// Folder of the experiment file, where the model's files are
     pub base: PathBuf,
     /// The same seen from the run folder, for trees that move as a whole
@@ -218,6 +221,11 @@ impl RunDir {
     /// The algorithm's state at the start of an iteration.
     pub fn state(&self, iteration: Iteration) -> PathBuf {
         self.iteration(iteration).join("state.bin")
+    }
+
+    /// Which observations of a series the iteration sees.
+    pub fn batch(&self, iteration: Iteration) -> PathBuf {
+        self.iteration(iteration).join("batch.toml")
     }
 
     /// The decision that closes an iteration.

@@ -6,6 +6,7 @@
 pub mod human;
 pub mod npy;
 
+mod batch;
 mod digest;
 mod envelope;
 mod error;
@@ -16,6 +17,7 @@ mod outcome;
 mod publish;
 mod record;
 
+pub use batch::{Asked, BatchRecord};
 pub use digest::{crc32, digest, digest_file};
 pub use envelope::{load_state, peek_state, save_state};
 pub use error::FileError;

@@ -85,6 +85,13 @@ impl Kalman {
     }
 }
 
+impl Kalman {
+    /// Whether the misfit controller ends the run when its pseudo-time is used up.
+    pub fn stops(&self) -> bool {
+        matches!(self.schedule, Schedule::DataMisfit { on_terminate: OnTerminate::Stop, .. })
+    }
+}
+
 impl Algorithm for Kalman {
     fn first(&self, problem: &Problem, draw: &Streams) -> (Ensemble, State) {
         let mut u = Mat::zeros(problem.prior.dim(), self.members);

@@ -204,7 +204,7 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
     let good = trial.result.is_ok();
     match &trial.result {
         Ok(output) => {
-            let names = prepared.identity.blocks.iter().zip(&prepared.identity.lengths).zip(&output.blocks);
+            let names = trial.want.blocks.iter().zip(&output.blocks);
             for ((name, expected), values) in names {
                 let odd = values.iter().filter(|x| !x.is_finite()).count();
                 text.push_str(&format!(

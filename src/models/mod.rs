@@ -95,6 +95,8 @@ pub struct Place {
     pub worker: u32,
     /// Set by a signal: an external member then ends early as `lost`, which is no outcome
     pub stop: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
+    /// Observations of a series that this iteration asks for, names joined by commas; empty without a series
+    pub batch: String,
 }
 
 /// What one run of a model cost.
@@ -330,5 +332,6 @@ fn test_place(member: u32) -> Place {
         threads: 1,
         worker: 1,
         stop: None,
+        batch: String::new(),
     }
 }

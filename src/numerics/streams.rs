@@ -21,6 +21,8 @@ pub enum Purpose {
     Redraw = 3,
     /// The model's own randomness
     Model = 4,
+    /// Batches of a series, an address for each epoch
+    Minibatch = 20,
 }
 
 /// All random numbers of a run.
@@ -62,7 +64,9 @@ mod tests {
     fn addresses_do_not_share_numbers_and_repeat_themselves() {
         let draw = Streams::new(42);
         let mut seen = std::collections::BTreeSet::new();
-        for purpose in [Purpose::Prior, Purpose::Perturbation, Purpose::Redraw, Purpose::Model] {
+        for purpose in
+            [Purpose::Prior, Purpose::Perturbation, Purpose::Redraw, Purpose::Model, Purpose::Minibatch]
+        {
             for iteration in 0..4 {
                 for member in 1..5 {
                     assert!(seen.insert(draw.at(purpose, iteration, member).next_u64()));

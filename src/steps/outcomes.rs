@@ -1,6 +1,6 @@
 //! The outcomes of an iteration: what each member left, judged by content, not by presence.
 
-use crate::files::{Data, Defect, Found, Iteration, Member, RunDir, digest, load_state};
+use crate::files::{Asked, Data, Defect, Found, Iteration, Member, digest, load_state};
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::member::set_aside;
@@ -53,10 +53,11 @@ pub fn gather(
         return pack::gather(run, prior, ensemble, iteration);
     }
     let writer = Writer::new(&run.dir, prior);
+    let asked = run.asked(iteration)?;
     (1..=run.dir.identity.members)
         .map(|member| {
             let text = writer.text(ensemble, iteration, member)?;
-            Ok(match look(run, &writer, ensemble, iteration, member, &text)? {
+            Ok(match look(run, &asked, &writer, ensemble, iteration, member, &text)? {
                 Found::Data(data) => Left::Data { values: flat(&data), digest: data.digest },
                 Found::Failed(f) => Left::Failed { cause: f.cause, message: f.message },
                 Found::Missing => Left::Missing("no `data.toml` and no `failed.toml`".into()),
@@ -71,20 +72,21 @@ pub fn gather(
 /// What a member left, whose parameters are `text` on this host.
 fn look(
     run: &Run,
+    asked: &Asked<'_>,
     writer: &Writer<'_>,
     ensemble: &Ensemble,
     iteration: Iteration,
     member: Member,
     text: &str,
 ) -> Result<Found, StepError> {
-    let (id, folder) = (&run.dir.identity, run.dir.member(iteration, member));
-    let found = Found::look(&folder, &digest(text.as_bytes()), &id.blocks, &id.lengths)?;
+    let folder = run.dir.member(iteration, member);
+    let found = Found::look(&folder, &digest(text.as_bytes()), &asked.blocks, &asked.lengths)?;
     if let Found::Defective { defect: Defect::Foreign { .. }, .. } = found
         && let Some(own) = own_digest(&run.dir, iteration, member, &writer.theta(ensemble, member))
     {
         // Another host may round the last digit of a bound's exponential otherwise: the outcome answers the
         // file that was written there.
-        return Ok(Found::look(&folder, &own, &id.blocks, &id.lengths)?);
+        return Ok(Found::look(&folder, &own, &asked.blocks, &asked.lengths)?);
     }
     Ok(found)
 }
@@ -105,13 +107,14 @@ pub(super) fn put_aside(
         return pack::put_aside(run, prior, ensemble, iteration, members);
     }
     let writer = Writer::new(&run.dir, prior);
+    let asked = run.asked(iteration)?;
     for member in members {
         let text = writer.text(ensemble, iteration, member)?;
         if own_digest(&run.dir, iteration, member, &writer.theta(ensemble, member)).is_none() {
             restore(run, iteration, member, &text)?;
         }
         // Looked at once more: by now another process may have put a good one there.
-        if let Found::Defective { .. } = look(run, &writer, ensemble, iteration, member, &text)? {
+        if let Found::Defective { .. } = look(run, &asked, &writer, ensemble, iteration, member, &text)? {
             set_aside(&run.dir.member(iteration, member), &["data.toml", "failed.toml"])?;
         }
     }
@@ -123,8 +126,8 @@ fn flat(data: &Data) -> Vec<f64> {
 }
 
 /// Outputs as a matrix p × J; members without data are columns of NaN.
-pub fn matrix(dir: &RunDir, left: &[Left]) -> Mat {
-    let rows = dir.identity.lengths.iter().sum();
+pub fn matrix(asked: &Asked<'_>, left: &[Left]) -> Mat {
+    let rows = asked.total();
     let mut g = Mat::zeros(rows, left.len());
     for (j, outcome) in left.iter().enumerate() {
         match outcome {

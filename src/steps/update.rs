@@ -67,7 +67,8 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
         finish(run, iteration, update)?;
         return Ok(Outcome::AlreadyClosed);
     }
-    let problem = run.problem()?;
+    let whole = run.problem()?;
+    let problem = run.problem_of(&whole, iteration)?;
     let tried: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
     let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
     let mut left = settled(run, &problem.prior, &tried, iteration, close && published.is_none())?;
@@ -77,7 +78,7 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
         complete(run, &problem.prior, &tried, iteration, &mut left, close)?;
         quorum(run, iteration, &left)?;
     }
-    let g = outcomes::matrix(&run.dir, &left);
+    let g = outcomes::matrix(&run.asked(iteration)?, &left);
     let step = step(run, &problem, iteration, &tried, state, g)?;
     let update = match published {
         Some(update) => update,
@@ -87,7 +88,7 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
             None => return self::run(run, iteration, close),
         },
     };
-    ensemble::write_iteration(&run.dir, &problem.prior, iteration + 1, &step.ensemble, &step.state)?;
+    ensemble::write_iteration(&run.dir, &whole, iteration + 1, &step.ensemble, &step.state)?;
     let who = Who { job: job_id(), worker: 1, threads: 1, attempt: 1, ..Who::default() };
     publish(&run.dir.update_timing(iteration), clock.stop(clock.own_usage(), &who).text().as_bytes())?;
     let over = finish(run, iteration, &update)?;

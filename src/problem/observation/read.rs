@@ -12,6 +12,7 @@
 
 use std::path::Path;
 
+use super::batches;
 use super::forms::{covariance, rule};
 use super::given::{from_file, list};
 use super::{Block, Covariance, Observation, ObservationError};
@@ -27,13 +28,42 @@ impl Observation {
         let top = document.section();
         top.schema("ekp.observation", 1)?;
         let sections = top.sections("block")?;
+        let observations = top.sections("observation")?;
+        if !observations.is_empty() {
+            if !sections.is_empty() {
+                let label =
+                    "found both, allowed: `[[block]]` for one observation, `[[observation]]` for a series";
+                return Err(top.wrong(
+                    "observation",
+                    "`[[block]]` and `[[observation]]` exclude each other",
+                    label,
+                ));
+            }
+            let whole = batches::series(&top, &observations, folder)?;
+            top.finish()?;
+            return Ok(whole);
+        }
+        if top.node("minibatch").is_some() {
+            let label = "it cuts the tables `[[observation]]` into batches, there are none";
+            return Err(top.wrong("minibatch", "`[minibatch]` needs a series", label));
+        }
         top.finish()?;
         if sections.is_empty() {
             return Err(top.missing("block", "at least one `[[block]]` with `y` and `covariance`"));
         }
-        let parts = parts(&sections, folder)?;
+        joined(&top, &sections, parts(&sections, folder)?)
+    }
+}
+
+/// One observation of its blocks; `above` is the table they stand in.
+pub(super) fn joined(
+    above: &Section<'_>,
+    sections: &[Section<'_>],
+    parts: Vec<(Block, Covariance)>,
+) -> Result<Observation, Marked> {
+    {
         let names: Vec<String> = parts.iter().map(|(block, _)| block.name.clone()).collect();
-        Self::new(parts).map_err(|error| match &error {
+        Observation::new(parts).map_err(|error| match &error {
             ObservationError::Covariance { name, error: fault } => {
                 let k = names.iter().position(|other| other == name).unwrap_or(0);
                 let label = format!("allowed: {}", rule(fault, 0));
@@ -41,13 +71,13 @@ impl Observation {
                     .wrong("covariance", error.to_string(), label)
                     .hint("a covariance estimated from fewer samples than rows is singular: add a diagonal")
             }
-            other => top.wrong("block", other.to_string(), "nothing to compare a model with"),
+            other => above.wrong("block", other.to_string(), "nothing to compare a model with"),
         })
     }
 }
 
 /// Each block with its covariance.
-fn parts(sections: &[Section<'_>], folder: &Path) -> Result<Vec<(Block, Covariance)>, Marked> {
+pub(super) fn parts(sections: &[Section<'_>], folder: &Path) -> Result<Vec<(Block, Covariance)>, Marked> {
     let mut parts: Vec<(Block, Covariance)> = Vec::with_capacity(sections.len());
     for (k, section) in sections.iter().enumerate() {
         let taken: Vec<&str> = parts.iter().map(|(block, _)| block.name.as_str()).collect();

@@ -138,8 +138,12 @@ mod tests {
             let order: Vec<usize> = inputs.vector("permutation").iter().map(|&k| k as usize).collect();
             let size = inputs.number("batch_size") as usize;
             let batches = cut(&order, size, inputs.word("method") == "trim");
-            let want: Vec<Vec<usize>> =
-                case.expected.vectors("batches").iter().map(|b| b.iter().map(|&k| k as usize).collect()).collect();
+            let want: Vec<Vec<usize>> = case
+                .expected
+                .vectors("batches")
+                .iter()
+                .map(|b| b.iter().map(|&k| k as usize).collect())
+                .collect();
             assert_eq!(batches, want, "{}", case.name);
             let parts: Vec<Observation> = inputs
                 .vectors("observations")
@@ -191,13 +195,17 @@ mod tests {
 
     #[test]
     fn parts_of_unequal_length_and_with_gaps_are_stacked_in_the_order_of_the_batch() {
-        let parts = vec![part("a", vec![1.0, f64::NAN, 3.0]), part("b", vec![4.0]), part("c", vec![5.0, 6.0])];
+        let parts =
+            vec![part("a", vec![1.0, f64::NAN, 3.0]), part("b", vec![4.0]), part("c", vec![5.0, 6.0])];
         let names = ["a", "b", "c"].map(String::from).to_vec();
         let minibatch = Minibatch::Fixed { batches: vec![vec![2, 0], vec![1]], shuffled: false };
         let series = Series { names, parts, minibatch };
         let (batch, first) = series.at(0, &Streams::new(1));
         assert_eq!(series.names_of(&batch), ["c", "a"]);
-        assert_eq!((first.y(), first.observed(), first.len()), (&[5.0, 6.0, 1.0, 3.0][..], &[0, 1, 2, 4][..], 5));
+        assert_eq!(
+            (first.y(), first.observed(), first.len()),
+            (&[5.0, 6.0, 1.0, 3.0][..], &[0, 1, 2, 4][..], 5)
+        );
         assert_eq!((first.noise().len(), first.shape()[1].clone()), (4, ("a".to_owned(), 3)));
         assert_eq!(series.at(3, &Streams::new(1)).1.y(), [4.0]);
     }
