@@ -198,7 +198,7 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
     let trial = trial::at_centre(prepared, &folder, threads)?;
     let prior = &prepared.problem.prior;
     let mut text = String::from("one member at the centre of the prior:\n");
-    for (name, value) in prior.row_names().iter().zip(prior.constrain(&prior.centre())) {
+    for (name, value) in prior.row_names().iter().zip(prior.physical(&prior.centre())) {
         text.push_str(&format!("  {name} = {value}\n"));
     }
     let good = trial.result.is_ok();

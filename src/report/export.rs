@@ -109,7 +109,7 @@ pub fn table(run: &Run) -> Result<Table, ReportError> {
             let (state, outputs) = state(left.get(j), used.map(String::as_str));
             let outputs = outputs.map(|values| spread(&values, &places, table.outputs.len()));
             gone += usize::from(state == "ok" && outputs.is_none());
-            let parameters = prior.constrain(ensemble.u.col(j));
+            let parameters = prior.physical(ensemble.u.col(j));
             table.rows.push(Row { iteration, member, state, parameters, outputs });
         }
         if gone > 0 {

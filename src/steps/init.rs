@@ -206,7 +206,10 @@ fn fork(
         .cloned()
         .zip(parent.dir.identity.components.iter().copied())
         .collect();
-    if theirs != problem.prior.names() || ensemble.u.ncols() != experiment.members as usize {
+    if theirs != problem.prior.names()
+        || ensemble.u.nrows() != problem.prior.dim()
+        || ensemble.u.ncols() != experiment.members as usize
+    {
         let list = |names: &[(String, usize)]| {
             let words: Vec<String> = names
                 .iter()
@@ -321,6 +324,9 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
         }
         if let Some(bytes) = prepared.problem.observation.record(prepared.texts[2].1.as_bytes())? {
             write("observation.bin", &bytes)?;
+        }
+        if let Some(bytes) = prepared.problem.prior.fields()? {
+            lasting("fields.bin", &bytes)?;
         }
         if let Some(start) = &prepared.start {
             lasting("start.bin", &save_state(ENSEMBLE.0, ENSEMBLE.1, start)?)?;

@@ -67,11 +67,11 @@ pub(super) fn write_parameters(
 fn parameters(dir: &RunDir, prior: &Prior, ensemble: &Ensemble, chunk: u32) -> Vec<u8> {
     let members = dir.chunk_members(chunk);
     let columns = members.clone().count();
-    let mut data = Vec::with_capacity(ensemble.u.nrows() * columns);
+    let mut data = Vec::with_capacity(prior.values() * columns);
     for member in members {
         data.extend(prior.constrain(ensemble.u.col(member as usize - 1)));
     }
-    npy::write(&[columns, ensemble.u.nrows()], &data)
+    npy::write(&[columns, prior.values()], &data)
 }
 
 /// Run the packs that hold `members`.

@@ -282,10 +282,9 @@ fn estimates(run: &Run, prior: &Prior, last: Iteration) -> Result<Vec<Estimate>,
         .collect())
 }
 
-/// Mean and standard deviation (divisor J − 1) of each parameter in physical units.
+/// Mean and standard deviation (divisor J − 1) of each parameter in physical units; of fields of their coefficients.
 pub fn physical_moments(prior: &Prior, ensemble: &Ensemble) -> Vec<(f64, f64)> {
-    let columns: Vec<Vec<f64>> =
-        (0..ensemble.u.ncols()).map(|j| prior.constrain(ensemble.u.col(j))).collect();
+    let columns: Vec<Vec<f64>> = (0..ensemble.u.ncols()).map(|j| prior.physical(ensemble.u.col(j))).collect();
     let n = columns.len() as f64;
     (0..ensemble.u.nrows())
         .map(|i| {
