@@ -19,6 +19,7 @@ mod metadata;
 mod packs;
 mod protocol;
 mod races;
+mod series;
 mod signals;
 mod slurm;
 mod statistics;

@@ -138,7 +138,17 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
         .set("model.version_command", words(&["echo", "model 1.0"]));
     let external = own.init("external");
     external.launch(&["--workers", "2"]);
-    (vec![plain, pooled, cancelled, forked, packed, external], vec![small, many, own])
+    let years = Study::example("protocol-series", "minibatch").members(4).iterations(2);
+    let series = years.init("series");
+    series.launch(&["--workers", "2"]);
+
+    let flow = Study::example("protocol-field", "darcy").members(4).iterations(1);
+    let field = flow.init("field");
+    field.launch(&["--workers", "2"]);
+    (
+        vec![plain, pooled, cancelled, forked, packed, external, series, field],
+        vec![small, many, own, years, flow],
+    )
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Belongs here: turning constrained parameters into outputs.
 //! Not here: observation noise, ensembles, anything of one algorithm.
 
+pub mod darcy;
 pub mod external;
 pub mod lorenz96;
 pub mod sinusoid;

@@ -3,6 +3,7 @@
 //! Belongs here: matrices, factorisations, square roots, addressed random numbers.
 //! Not here: words of the domain (member, prior, model), files.
 
+pub mod banded;
 pub mod bessel;
 pub mod columns;
 #[cfg(test)]
