@@ -43,7 +43,7 @@ pub fn largest(n: usize, q: usize, mut apply: impl FnMut(&[f64], &mut [f64])) ->
             orthonormal(&mut next, &basis);
         }
         let steps = basis.len();
-        if steps == n || (steps >= q + 8 && steps % 16 == 0) {
+        if steps == n || (steps >= q + 8 && steps.is_multiple_of(16)) {
             let small = tridiagonal(&alpha, &beta)?;
             let most = small.values[steps - 1].abs().max(f64::MIN_POSITIVE);
             // Below rounding of the largest nothing is known, and nothing is waited for.

@@ -14,7 +14,7 @@
 use std::path::Path;
 
 use super::given::{Given, numbers};
-use super::{Covariance, CovarianceError, samples};
+use super::{Covariance, CovarianceError, noise, samples};
 use crate::explain::{Marked, nearest, one_of, plain};
 use crate::files::human::{Section, Value};
 use crate::numerics::{Mat, linalg};
@@ -189,7 +189,12 @@ fn with_diagonal(
         Some(d) if !full => Ok(Covariance::Spiked { d, v }),
         None if pseudo => Ok(Covariance::Span(v)),
         None if !full => {
-            let label = format!("found {} patterns for {rows} values", v.ncols());
+            let label = match form {
+                "samples" => {
+                    format!("found {} patterns for {rows} values; one goes with the mean", v.ncols())
+                }
+                _ => format!("found {} patterns for {rows} values", v.ncols()),
+            };
             Err(table.wrong(form, "a covariance of low rank has no inverse", label).hint(
                 "add the noise of each value by itself: `plus = { scalar = … }`; `pseudo_inverse = true` gives residuals outside the patterns no weight at all",
             ))
@@ -217,7 +222,12 @@ fn precision(table: &Section<'_>, folder: &Path, rows: usize) -> Result<Covarian
     height(&inner, "tall", &tall, rows)?;
     finite(&inner, &tall)?;
     inner.finish()?;
-    Ok(Covariance::Precision { d: values, r: tall.matrix() })
+    let r = tall.matrix();
+    if noise::inverse(&values, &r).is_err() {
+        let label = "allowed: all eigenvalues of Rᵀ D⁻¹ R below 1, so that D − R Rᵀ is positive definite";
+        return Err(inner.wrong("tall", "the precision is not positive definite", label));
+    }
+    Ok(Covariance::Precision { d: values, r })
 }
 
 fn inside<'a>(table: &Section<'a>, key: &str, allowed: &str) -> Result<Section<'a>, Marked> {

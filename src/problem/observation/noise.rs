@@ -261,7 +261,7 @@ fn select_rows(v: &Mat, rows: &[usize]) -> Mat {
 }
 
 /// `(D − R Rᵀ)⁻¹ = D⁻¹ + V Vᵀ` with `V = D⁻¹ R L⁻ᵀ`, `L Lᵀ = I − Rᵀ D⁻¹ R` (Sherman, Morrison, Woodbury).
-fn inverse(d: &[f64], r: &Mat) -> Result<(Vec<f64>, Mat), LinalgError> {
+pub(super) fn inverse(d: &[f64], r: &Mat) -> Result<(Vec<f64>, Mat), LinalgError> {
     let mut scaled = r.clone();
     scale_rows(&mut scaled, &d.iter().map(|d| 1.0 / d).collect::<Vec<_>>());
     let mut inner = linalg::matmul_tn(r, &scaled);

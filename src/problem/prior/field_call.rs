@@ -16,7 +16,7 @@ pub(super) fn spec(call: &FieldCall) -> Result<Spec, Fault> {
         let label = "allowed: `Matern(smoothness, length)` first";
         return Err(Fault::new(call.at.clone(), "a random field needs a covariance", label).hint(FORM));
     };
-    let [nu, length] = &numbers(kernel, "Matern", "smoothness, correlation length", 2)?[..] else {
+    let [nu, length] = numbers(kernel, "Matern", "smoothness, correlation length", 2)? else {
         unreachable!("two numbers were asked for")
     };
     within(nu, "smoothness", 0.05, 100.0)?;
