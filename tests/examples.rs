@@ -99,6 +99,53 @@ fn the_sinusoid_demo_makes_its_run_folder_beside_the_experiment() {
 }
 
 #[test]
+fn the_series_in_minibatches_gives_the_numbers_of_its_page() {
+    let study = Study::example("minibatch", "minibatch");
+    let (run, ended) = launched(&study, "experiment.toml", &["--workers", "2"]);
+    readme_shows(&study, &ended);
+    near(&run, &[("level_c", 8.0), ("swing_c", 11.0), ("warmest", 6.8)], 2.0);
+    assert_eq!(run.toml("stop.toml")["final"].as_integer(), Some(5));
+}
+
+#[test]
+fn the_permeability_is_found_from_the_pressures() {
+    let study = Study::example("darcy", "darcy");
+    let (run, _) = launched(&study, "experiment.toml", &["--on", "threads"]);
+    let truth: Vec<f64> = fs::read_to_string(study.folder.path().join("truth.csv"))
+        .unwrap()
+        .lines()
+        .skip(1)
+        .map(|line| line.parse::<f64>().unwrap().ln())
+        .collect();
+    let last = run.toml("stop.toml")["final"].as_integer().unwrap();
+    let off = |iteration: i64| {
+        let mut mean = vec![0.0; truth.len()];
+        for member in 1..=50 {
+            let file = run.toml(&format!("iteration_{iteration:03}/member_{member:03}/parameters.toml"));
+            let values = file["permeability"]["value"].as_array().unwrap().clone();
+            assert_eq!(values.len(), truth.len());
+            mean.iter_mut().zip(values).for_each(|(m, v)| *m += v.as_float().unwrap().ln() / 50.0);
+        }
+        let square: f64 = mean.iter().zip(&truth).map(|(m, t)| (m - t).powi(2)).sum();
+        (square / truth.len() as f64).sqrt()
+    };
+    // The page says 7 iterations, 1.06 and 0.35
+    assert_eq!(last, 7);
+    assert!((off(0) - 1.06).abs() < 0.005 && (off(last) - 0.35).abs() < 0.005, "{} {}", off(0), off(last));
+    let misfit = |n: i64| run.toml(&format!("iteration_{n:03}/update.toml"))["misfit"].as_float().unwrap();
+    assert!((misfit(0) - 511.0).abs() < 1.0 && (misfit(6) - 2.3).abs() < 0.1);
+    // The functions come out of the record: without it the same, worked out anew
+    let kept = fs::read(run.path.join("fields.bin")).unwrap();
+    assert!(kept.len() > 50 * 37 * 37 * 8);
+    fs::remove_file(run.path.join("fields.bin")).unwrap();
+    let before = run.snapshot();
+    fs::remove_file(run.path.join("iteration_003/member_005/parameters.toml")).unwrap();
+    run.tool("ekp-run-member").args([".", "-i", "3", "-m", "5", "--scratch", "scratch"]).succeeds();
+    let name = "iteration_003/member_005/parameters.toml";
+    assert_eq!(fs::read(run.path.join(name)).unwrap(), before[name]);
+}
+
+#[test]
 fn the_file_interface_by_hand_gives_what_the_launcher_gives() {
     let study = Study::example("by_hand", "sinusoid_interface");
     program("./run.sh", study.folder.path()).succeeds();

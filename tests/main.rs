@@ -21,6 +21,7 @@ mod methods;
 mod packs;
 mod protocol;
 mod races;
+mod series;
 mod signals;
 mod slurm;
 mod statistics;

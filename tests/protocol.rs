@@ -159,8 +159,17 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     let beside = Study::sinusoid("protocol-npy").members(4).iterations(1).set("files.outputs", "npy");
     let arrays = beside.init("arrays");
     arrays.launch(&["--workers", "1"]);
-    let runs = [vec![plain, pooled, cancelled, forked, packed, external, arrays], optional].concat();
-    let studies = [vec![small, many, own, beside], others];
+
+    let years = Study::example("protocol-series", "minibatch").members(4).iterations(2);
+    let series = years.init("series");
+    series.launch(&["--workers", "2"]);
+
+    let flow = Study::example("protocol-field", "darcy").members(4).iterations(1);
+    let field = flow.init("field");
+    field.launch(&["--workers", "2"]);
+    let runs =
+        [vec![plain, pooled, cancelled, forked, packed, external, arrays, series, field], optional].concat();
+    let studies = [vec![small, many, own, beside, years, flow], others];
     (runs, studies.into_iter().flatten().collect())
 }
 

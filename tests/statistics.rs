@@ -83,6 +83,7 @@ fn place(draw: &Streams, iteration: u32, member: u32) -> Place {
         threads: 1,
         worker: 1,
         stop: None,
+        batch: String::new(),
     }
 }
 

@@ -155,9 +155,7 @@ fn scratch(
         let trial = trial::scratch(run, args.iteration, m, &folder, options)?;
         match &trial.result {
             Ok(output) => {
-                for ((name, _), values) in
-                    run.dir.identity.blocks.iter().zip(&run.dir.identity.lengths).zip(&output.blocks)
-                {
+                for (name, values) in run.asked(args.iteration)?.blocks.iter().zip(&output.blocks) {
                     cli::out(&format!("{name} = {values:?}\n"));
                 }
                 args.voice.say(&format!(

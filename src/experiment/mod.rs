@@ -337,13 +337,13 @@ impl Experiment {
         Ok(problem)
     }
 
-    /// The prior alone.
+    /// The prior alone; the functions of its random fields out of `fields.bin` beside it, where that has them.
     ///
     /// # Errors
     /// A fault in its file.
     pub fn prior(&self, folder: &Path) -> Result<Prior, ExperimentError> {
         let document = self.prior_file.load(folder)?;
-        Ok(Prior::read(&document, self.prior_names.as_ref())?)
+        Ok(Prior::read_with(&document, self.prior_names.as_ref(), &folder.join("fields.bin"))?)
     }
 
     /// The observation alone.

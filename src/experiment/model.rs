@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use crate::explain::{Marked, nearest, one_of};
 use crate::files::human::Section;
+use crate::models::darcy::Darcy;
 use crate::models::external::External;
 use crate::models::lorenz96::Lorenz96;
 use crate::models::sinusoid::Sinusoid;
 use crate::models::{Forward, Want};
 
 /// Names that `builtin` may have.
-const BUILTIN: &[&str] = &["sinusoid", "lorenz96"];
+const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy"];
 
 /// The forward model of an experiment.
 #[derive(Clone)]
@@ -50,6 +51,7 @@ impl Model {
                 let forward: Arc<dyn Forward> = match name.as_str() {
                     "sinusoid" => Arc::new(Sinusoid::read(options.as_ref())?),
                     "lorenz96" => Arc::new(Lorenz96::read(options.as_ref())?),
+                    "darcy" => Arc::new(Darcy::read(options.as_ref())?),
                     _ => return Err(unknown(section, &name)),
                 };
                 Self { forward, external: None, title: name, pack }

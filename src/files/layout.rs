@@ -52,6 +52,9 @@ pub struct Identity {
     pub blocks: Vec<String>,
     /// Lengths of the blocks, as the model puts them out
     pub lengths: Vec<usize>,
+    /// Names of the observations of a series; none without one
+    #[serde(default)]
+    pub observations: Vec<String>,
     /// Folder of the experiment file, where the model's files are
     pub base: PathBuf,
     /// The same seen from the run folder, for trees that move as a whole
@@ -235,6 +238,11 @@ impl RunDir {
         self.iteration(iteration).join("state.bin")
     }
 
+    /// Which observations of a series the iteration sees.
+    pub fn batch(&self, iteration: Iteration) -> PathBuf {
+        self.iteration(iteration).join("batch.toml")
+    }
+
     /// The decision that closes an iteration.
     pub fn update(&self, iteration: Iteration) -> PathBuf {
         self.iteration(iteration).join("update.toml")
@@ -263,6 +271,11 @@ impl RunDir {
     /// The ensemble that a forked run starts from.
     pub fn fork(&self) -> PathBuf {
         self.root.join("start.bin")
+    }
+
+    /// The observation with its factors, where they are large.
+    pub fn factored(&self) -> PathBuf {
+        self.root.join("observation.bin")
     }
 
     /// A submission, from 1.

@@ -6,6 +6,7 @@
 pub mod human;
 pub mod npy;
 
+mod batch;
 mod column;
 mod data;
 mod digest;
@@ -19,6 +20,7 @@ mod outcome;
 mod publish;
 mod record;
 
+pub use batch::{Asked, BatchRecord};
 pub use column::Column;
 pub use data::{ARRAY, Data, Stored, data_beside, data_text, parse_data, read_data};
 pub use digest::{crc32, digest, digest_file};

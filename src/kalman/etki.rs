@@ -74,10 +74,8 @@ mod tests {
                 (inputs.matrix("u"), inputs.matrix("g"), inputs.vector("y"), inputs.number("dt"));
             let noise = if inputs.has("svd_u") {
                 let (basis, s) = (inputs.matrix("svd_u"), inputs.vector("svd_s"));
-                let scaled = Mat::from_fn(y.len(), s.len(), |i, j| basis[(i, j)] * s[j]);
-                let mut gamma = linalg::matmul_nt(&scaled, &basis);
-                inputs.vector("diag").iter().enumerate().for_each(|(i, d)| gamma[(i, i)] += d);
-                noise(&[(Covariance::Dense(gamma), y.len())])
+                let v = Mat::from_fn(y.len(), s.len(), |i, j| basis[(i, j)] * s[j].sqrt());
+                noise(&[(Covariance::Spiked { d: inputs.vector("diag"), v }, y.len())])
             } else if inputs.has("block_1") {
                 let blocks = ["block_1", "block_2"].map(|b| inputs.matrix(b));
                 noise(&blocks.map(|b| (Covariance::Dense(b.clone()), b.nrows())))

@@ -137,6 +137,13 @@ impl Kalman {
     }
 }
 
+impl Kalman {
+    /// Whether the misfit controller ends the run when its pseudo-time is used up.
+    pub fn stops(&self) -> bool {
+        matches!(self.schedule, Schedule::DataMisfit { on_terminate: OnTerminate::Stop, .. })
+    }
+}
+
 impl Algorithm for Kalman {
     fn first(&self, problem: &Problem, draw: &Streams) -> (Ensemble, State) {
         let mut u = Mat::zeros(problem.prior.dim(), self.members);
@@ -218,7 +225,8 @@ impl Algorithm for Kalman {
         if let Some(loss) = survivors.bayes_loss(&misfits)? {
             metrics.insert("bayes_loss".into(), loss);
         }
-        let mut warnings = self.warnings(&before, u.nrows(), metrics::twins(&rows, &misfits), &sorted, singular);
+        let mut warnings =
+            self.warnings(&before, u.nrows(), metrics::twins(&rows, &misfits), &sorted, singular);
         if step < planned && !matches!(self.process, Process::Gnki { .. }) {
             warnings.push(format!(
                 "the localised step of {planned:.3e} would have made the misfit grow: {step:.3e} was taken"

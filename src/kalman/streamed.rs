@@ -62,7 +62,8 @@ impl Kalman {
         let plain = localisation.is_none() && groups.is_empty() && outlier_factor.is_none();
         let by_products = by_products && plain && *inflation == Inflation::None;
         // A step that a person may change is decided elsewhere.
-        let by_products = by_products && matches!(schedule, Schedule::Fixed { .. } | Schedule::DataMisfit { .. });
+        let by_products =
+            by_products && matches!(schedule, Schedule::Fixed { .. } | Schedule::DataMisfit { .. });
         // Below, the outputs themselves are used, or the score of metrics needs sums of its own.
         let many = problem.observation.observed().len();
         let many = many >= *members && many * members > metrics::CRPS_LIMIT;

@@ -198,13 +198,13 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
     let trial = trial::at_centre(prepared, &folder, threads)?;
     let prior = &prepared.problem.prior;
     let mut text = String::from("one member at the centre of the prior:\n");
-    for (name, value) in prior.row_names().iter().zip(prior.constrain(&prior.centre())) {
+    for (name, value) in prior.row_names().iter().zip(prior.physical(&prior.centre())) {
         text.push_str(&format!("  {name} = {value}\n"));
     }
     let good = trial.result.is_ok();
     match &trial.result {
         Ok(output) => {
-            let names = prepared.identity.blocks.iter().zip(&prepared.identity.lengths).zip(&output.blocks);
+            let names = trial.want.blocks.iter().zip(&output.blocks);
             for ((name, expected), values) in names {
                 let odd = values.iter().filter(|x| !x.is_finite()).count();
                 text.push_str(&format!(

@@ -3,6 +3,7 @@
 //! Belongs here: turning constrained parameters into outputs.
 //! Not here: observation noise, ensembles, anything of one algorithm.
 
+pub mod darcy;
 pub mod external;
 pub mod lorenz96;
 pub mod sinusoid;
@@ -95,6 +96,8 @@ pub struct Place {
     pub worker: u32,
     /// Set by a signal: an external member then ends early as `lost`, which is no outcome
     pub stop: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
+    /// Observations of a series that this iteration asks for, names joined by commas; empty without a series
+    pub batch: String,
 }
 
 /// What one run of a model cost.
@@ -330,5 +333,6 @@ fn test_place(member: u32) -> Place {
         threads: 1,
         worker: 1,
         stop: None,
+        batch: String::new(),
     }
 }

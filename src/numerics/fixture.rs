@@ -97,6 +97,11 @@ impl Part {
         Self(self.0[key].clone())
     }
 
+    pub(crate) fn vectors(&self, key: &str) -> Vec<Vec<f64>> {
+        let list = |v: &Value| v.as_array().unwrap().iter().map(number).collect();
+        self.0[key].as_array().unwrap_or_else(|| panic!("no list {key}")).iter().map(list).collect()
+    }
+
     pub(crate) fn words(&self, key: &str) -> Vec<String> {
         self.0[key].as_array().unwrap().iter().map(|w| w.as_str().unwrap().to_owned()).collect()
     }

@@ -151,7 +151,7 @@ pub fn covariance(a: &Mat, divisor: f64) -> Mat {
 }
 
 /// A = L Lᵀ.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Cholesky {
     l: Mat,
 }

@@ -3,10 +3,13 @@
 //! Belongs here: matrices, factorisations, square roots, addressed random numbers.
 //! Not here: words of the domain (member, prior, model), files.
 
+pub mod banded;
+pub mod bessel;
 pub mod columns;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod gram;
+pub mod lanczos;
 pub mod linalg;
 mod mat;
 mod normals;

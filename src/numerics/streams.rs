@@ -31,6 +31,8 @@ pub enum Purpose {
     PriorDraw = 21,
     /// Noise put on parameters after a sparse step
     Jitter = 22,
+    /// Batches of a series, an address for each epoch
+    Minibatch = 30,
 }
 
 /// All random numbers of a run.
@@ -122,6 +124,7 @@ mod tests {
             Purpose::Dropout,
             Purpose::PriorDraw,
             Purpose::Jitter,
+            Purpose::Minibatch,
         ];
         for purpose in all {
             for iteration in 0..4 {

@@ -101,14 +101,16 @@ pub fn table(run: &Run) -> Result<Table, ReportError> {
         };
         let gathered =
             if iteration == end { None } else { Some(outcomes::gather(run, &prior, &ensemble, iteration)?) };
+        let places = if gathered.is_some() { places(run, iteration)? } else { Vec::new() };
         let mut gone = 0;
         for member in 1..=u32::try_from(ensemble.u.ncols()).unwrap_or(u32::MAX) {
             let j = member as usize - 1;
             let used = update.as_ref().and_then(|u| u.outcomes.get(j));
             let left = gathered.as_ref().map(|g| (&g.left[j], g.g.col(j)));
             let (state, outputs) = state(left, used.map(String::as_str));
+            let outputs = outputs.map(|values| spread(&values, &places, table.outputs.len()));
             gone += usize::from(state == "ok" && outputs.is_none());
-            let parameters = prior.constrain(ensemble.u.col(j));
+            let parameters = prior.physical(ensemble.u.col(j));
             table.rows.push(Row { iteration, member, state, parameters, outputs });
         }
         if gone > 0 {
@@ -119,6 +121,33 @@ pub fn table(run: &Run) -> Result<Table, ReportError> {
         iteration += 1;
     }
     Ok(table)
+}
+
+/// The column of each number that the members of an iteration give; of a series they give a batch.
+fn places(run: &Run, iteration: Iteration) -> Result<Vec<usize>, ReportError> {
+    let (id, asked) = (&run.dir.identity, run.asked(iteration)?);
+    let mut first = std::collections::BTreeMap::new();
+    let mut column = 0;
+    for (name, n) in id.blocks.iter().zip(&id.lengths) {
+        first.insert(name, column);
+        column += n;
+    }
+    let block = |(name, &n): (&String, &usize)| {
+        let from = first.get(name).copied().unwrap_or(column);
+        from..from + n
+    };
+    Ok(asked.blocks.iter().zip(asked.lengths.iter()).flat_map(block).collect())
+}
+
+/// What was not asked for is NaN.
+fn spread(values: &[f64], places: &[usize], columns: usize) -> Vec<f64> {
+    let mut row = vec![f64::NAN; columns];
+    for (&value, &column) in values.iter().zip(places) {
+        if let Some(cell) = row.get_mut(column) {
+            *cell = value;
+        }
+    }
+    row
 }
 
 /// State and outputs of a member; where the update has decided, its word counts.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use crate::files::{FileError, Iteration, RunDir, load_state, save_state, whole_folder};
 use crate::numerics::Streams;
-use crate::problem::{Algorithm, Ensemble, Prior, State};
+use crate::problem::{Algorithm, Ensemble, Problem, State};
 use crate::steps::parameters::{ENSEMBLE, STATE, Writer};
-use crate::steps::{Run, StepError, pack};
+use crate::steps::{Run, StepError, batch, pack};
 
 /// Make the first iteration; false when it was there already.
 ///
@@ -24,21 +24,25 @@ pub fn run(run: &Run) -> Result<bool, StepError> {
     if run.dir.fork().exists() {
         ensemble = load_state(&run.dir.fork(), ENSEMBLE.0, ENSEMBLE.1)?;
     }
-    write_iteration(&run.dir, &problem.prior, first, &ensemble, &state)
+    write_iteration(&run.dir, &problem, first, &ensemble, &state)
 }
 
-/// Write an iteration's folder, whole; false when another was first.
+/// Write an iteration's folder, whole; false when another was first. `problem` is the run's, with all of a series.
 ///
 /// # Errors
 /// A parameter is not finite, the disk.
 pub fn write_iteration(
     dir: &RunDir,
-    prior: &Prior,
+    problem: &Problem,
     iteration: Iteration,
     ensemble: &Ensemble,
     state: &State,
 ) -> Result<bool, StepError> {
+    let prior = &problem.prior;
     whole_folder(&dir.iteration(iteration), |hidden| {
+        if let Some(batch) = batch::record(&dir.identity, &problem.observation, iteration) {
+            durable(&hidden.join("batch.toml"), batch.text().as_bytes())?;
+        }
         durable(&hidden.join("ensemble.bin"), &save_state(ENSEMBLE.0, ENSEMBLE.1, ensemble)?)?;
         durable(&hidden.join("state.bin"), &save_state(STATE.0, STATE.1, state)?)?;
         if dir.packed() {

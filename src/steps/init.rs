@@ -11,6 +11,7 @@ use crate::files::{
     save_state, whole_folder,
 };
 use crate::kalman::Schedule;
+use crate::numerics::Streams;
 use crate::problem::{Ensemble, Problem};
 use crate::steps::due::open_iteration;
 use crate::steps::ensemble::durable;
@@ -85,6 +86,7 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
     warnings.extend(problem.prior.warnings.iter().cloned());
     let names: Vec<(String, usize)> = problem.prior.names().to_vec();
     fits(&experiment, &document, &names, &problem, &mut warnings)?;
+    warnings.extend(of_series(&experiment, &problem));
     let dimension = problem.prior.dim();
     if experiment.members as usize <= dimension {
         warnings.push(format!(
@@ -127,6 +129,19 @@ fn named(request: &Request) -> PathBuf {
     name.into()
 }
 
+/// Minibatches use up the pseudo-time of the misfit controller before all data were seen as often as they should.
+fn of_series(experiment: &Experiment, problem: &Problem) -> Option<String> {
+    let series = problem.observation.series()?;
+    let batches = series.minibatch.length(series.parts.len());
+    let time = experiment.algorithm.terminate_at()?;
+    (batches > 1 && time.is_finite() && time != batches as f64 && experiment.algorithm.stops()).then(|| {
+        format!(
+            "{batches} batches share a pseudo-time of {time:?}: `terminate_at = {:?}` gives each observation its weight once in one pass; or `on_terminate = \"continue\"` with so many `iterations` as you want batches",
+            batches as f64
+        )
+    })
+}
+
 /// Does the model fit parameters and observation?
 fn fits(
     experiment: &Experiment,
@@ -143,12 +158,26 @@ fn fits(
             None => marked,
         })
     };
-    let want = crate::models::Want { blocks: problem.observation.shape() };
-    let more = experiment.model.forward.fits(names, &want).map_err(|e| match e.marked() {
-        Some(marked) => ExperimentError::from(Marked::clone(marked)),
-        None => at_model(e.to_string(), e.hint()),
-    })?;
-    warnings.extend(more);
+    let whole = crate::models::Want { blocks: problem.observation.shape() };
+    let wants = match problem.observation.series() {
+        // A program may name a column for each block; a model of ours is asked for one batch at a time.
+        Some(series) if experiment.model.external.is_none() => {
+            (0..series.minibatch.length(series.parts.len()))
+                .map(|n| {
+                    let n = u32::try_from(n).unwrap_or(u32::MAX);
+                    crate::models::Want { blocks: series.at(n, &Streams::new(experiment.seed)).1.shape() }
+                })
+                .collect()
+        }
+        _ => vec![whole],
+    };
+    for want in wants {
+        let more = experiment.model.forward.fits(names, &want).map_err(|e| match e.marked() {
+            Some(marked) => ExperimentError::from(Marked::clone(marked)),
+            None => at_model(e.to_string(), e.hint()),
+        })?;
+        warnings.extend(more.into_iter().filter(|new| !warnings.contains(new)).collect::<Vec<_>>());
+    }
     Ok(())
 }
 
@@ -185,7 +214,10 @@ fn fork(
         .cloned()
         .zip(parent.dir.identity.components.iter().copied())
         .collect();
-    if theirs != problem.prior.names() || ensemble.u.ncols() != experiment.members as usize {
+    if theirs != problem.prior.names()
+        || ensemble.u.nrows() != problem.prior.dim()
+        || ensemble.u.ncols() != experiment.members as usize
+    {
         let list = |names: &[(String, usize)]| {
             let words: Vec<String> = names
                 .iter()
@@ -243,6 +275,7 @@ fn identity(
         components,
         blocks,
         lengths,
+        observations: problem.observation.series().map_or_else(Vec::new, |series| series.names.clone()),
         base: base.to_owned(),
         base_relative: relative(root, base),
         experiment: experiment_digest,
@@ -296,6 +329,12 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
         }
         for (name, text) in machine {
             write(name, text.as_bytes())?;
+        }
+        if let Some(bytes) = prepared.problem.observation.record(prepared.texts[2].1.as_bytes())? {
+            write("observation.bin", &bytes)?;
+        }
+        if let Some(bytes) = prepared.problem.prior.fields()? {
+            lasting("fields.bin", &bytes)?;
         }
         if let Some(start) = &prepared.start {
             lasting("start.bin", &save_state(ENSEMBLE.0, ENSEMBLE.1, start)?)?;
@@ -373,8 +412,8 @@ fn run_record(prepared: &Prepared) -> String {
     }
     let comments = comments.as_str();
     let lengths = |n: &[usize]| n.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect::<Vec<u32>>();
-    TomlText::record::<Identity>(comments)
-        .text("name", &id.name)
+    let mut text = TomlText::record::<Identity>(comments);
+    text.text("name", &id.name)
         .text("id", &id.id)
         .text("tools", &id.tools)
         .number("seed", id.seed)
@@ -388,8 +427,11 @@ fn run_record(prepared: &Prepared) -> String {
         .texts("parameters", &id.parameters)
         .numbers("components", &lengths(&id.components))
         .texts("blocks", &id.blocks)
-        .numbers("lengths", &lengths(&id.lengths))
-        .text("base", &id.base.to_string_lossy())
+        .numbers("lengths", &lengths(&id.lengths));
+    if !id.observations.is_empty() {
+        text.texts("observations", &id.observations);
+    }
+    text.text("base", &id.base.to_string_lossy())
         .text("base_relative", &id.base_relative.to_string_lossy())
         .text("experiment", &id.experiment)
         .text("priors", &id.priors)

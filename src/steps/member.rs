@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::experiment::{Keep, Model};
+use crate::experiment::Keep;
 use crate::files::{
-    ARRAY, Failed, FileError, Found, Iteration, Member, Members, data_beside, data_text, next_try, publish,
-    publish_new,
+    ARRAY, Asked, Failed, FileError, Found, Iteration, Member, Members, data_beside, data_text, next_try,
+    publish, publish_new,
 };
 use crate::models::{Cause, ModelError, Output, Place, ThetaRef, Want};
 use crate::numerics::{Mat, Purpose, Streams};
 use crate::problem::MemberFile;
 use crate::steps::parameters::{self, Loaded};
 use crate::steps::timing::{Clock, Who, job_id};
-use crate::steps::{Run, StepError, due, pack, platform};
+use crate::steps::{Run, StepError, batch, due, pack, platform};
 
 /// How members are to be run.
 #[derive(Debug, Clone)]
@@ -144,18 +144,19 @@ pub(super) fn in_lanes<T: Sync>(
 /// # Errors
 /// As [`run`].
 pub fn one(run: &Run, iteration: Iteration, member: Member, options: &Options) -> Result<Outcome, StepError> {
-    let id = &run.dir.identity;
+    let asked = run.asked(iteration)?;
     let folder = run.dir.member(iteration, member);
     let loaded = parameters::load(run, iteration, member)?;
+    run.restore_batch(iteration)?;
     if !options.again {
-        match Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
+        match Found::look(&folder, &loaded.digest, &asked.blocks, &asked.lengths)? {
             Found::Data(_) => return Ok(Outcome::AlreadyDone),
             Found::Failed(_) => return Ok(Outcome::AlreadyFailed),
             Found::Missing => {}
             Found::Defective { .. } => set_aside(&folder, &["data.toml", "failed.toml"])?,
         }
     }
-    let finished = attempts(run, iteration, member, &loaded, options)?;
+    let finished = attempts(run, &asked, iteration, member, &loaded, options)?;
     publish(&folder.join("timing.toml"), finished.timing.as_bytes())?;
     let (name, text, beside, outcome) = match finished.result {
         Ok(Written { text, beside }) => {
@@ -183,7 +184,7 @@ pub fn one(run: &Run, iteration: Iteration, member: Member, options: &Options) -
         }
     } else if !publish_new(&folder.join(name), text.as_bytes())? {
         // Another try was first; its outcome counts if it is one. (A link to nowhere is there, and is none.)
-        match Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
+        match Found::look(&folder, &loaded.digest, &asked.blocks, &asked.lengths)? {
             Found::Data(_) | Found::Failed(_) => {}
             Found::Defective { .. } | Found::Missing => {
                 set_aside(&folder, &[name])?;
@@ -215,6 +216,7 @@ struct Finished {
 
 fn attempts(
     run: &Run,
+    asked: &Asked<'_>,
     iteration: Iteration,
     member: Member,
     loaded: &Loaded,
@@ -232,8 +234,8 @@ fn attempts(
             _ => (1, folder.clone()),
         };
         let clock = Clock::start();
-        let result = call(run, iteration, member, loaded, attempt, &place, options)
-            .and_then(|output| judged(run, output));
+        let result = call(run, asked, iteration, member, loaded, attempt, &place, options)
+            .and_then(|output| judged(run, asked, output));
         if options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)) && result.is_err() {
             // The model was ended by our own stop, that is no failure of its own.
             return Err(StepError::Interrupted);
@@ -261,7 +263,7 @@ fn attempts(
         let seconds = usage.wall_s;
         match result {
             Ok(output) => {
-                let written = data(run, iteration, member, loaded, &output);
+                let written = data(run, asked, iteration, member, loaded, &output);
                 return Ok(Finished { result: Ok(written), timing, seconds, tries });
             }
             Err(error) if round == allowed => {
@@ -290,8 +292,10 @@ fn new_try(folder: &Path) -> Result<(u32, PathBuf), FileError> {
     }
 }
 
+#[allow(clippy::too_many_arguments)] // a member, its place and what is asked of it
 fn call(
     run: &Run,
+    asked: &Asked<'_>,
     iteration: Iteration,
     member: Member,
     loaded: &Loaded,
@@ -305,8 +309,8 @@ fn call(
     let theta = MemberFile::read(&loaded.text, &names)
         .map_err(|e| ModelError::new(Cause::Output, format!("`parameters.toml` cannot be read: {e}")))?;
     let values = Mat::from_columns(theta.len(), 1, theta);
-    let place = place(run, iteration, member, attempt, folder, options);
-    let want = Model::want(&id.blocks, &id.lengths);
+    let place = place(run, asked, iteration, member, attempt, folder, options);
+    let want = batch::want(asked);
     let forward = &run.experiment.model.forward;
     forward
         .run(ThetaRef { names: &names, values: &values }, &want, &mut [place])
@@ -317,6 +321,7 @@ fn call(
 /// Where and as whom a member runs.
 pub(super) fn place(
     run: &Run,
+    asked: &Asked<'_>,
     iteration: Iteration,
     member: Member,
     attempt: u32,
@@ -338,13 +343,13 @@ pub(super) fn place(
         threads: options.threads,
         worker: options.worker,
         stop: options.stop.clone(),
+        batch: asked.observations.join(","),
     }
 }
 
 /// Is this output an outcome? Lengths, infinities, NaN against the tolerance.
-pub(super) fn judged(run: &Run, output: Output) -> Result<Output, ModelError> {
-    let id = &run.dir.identity;
-    judged_as(&Model::want(&id.blocks, &id.lengths), run.experiment.failures.nan_tolerance, output)
+pub(super) fn judged(run: &Run, asked: &Asked<'_>, output: Output) -> Result<Output, ModelError> {
+    judged_as(&batch::want(asked), run.experiment.failures.nan_tolerance, output)
 }
 
 /// The same before there is a run.
@@ -379,15 +384,22 @@ pub(super) fn judged_as(want: &Want, nan_tolerance: f64, output: Output) -> Resu
     Ok(output)
 }
 
-fn data(run: &Run, iteration: Iteration, member: Member, loaded: &Loaded, output: &Output) -> Written {
+fn data(
+    run: &Run,
+    asked: &Asked<'_>,
+    iteration: Iteration,
+    member: Member,
+    loaded: &Loaded,
+    output: &Output,
+) -> Written {
     let comments = format!(
         "ekp data: member {member} of iteration {iteration}.\n\
          Written last, by `ekp-run-member`: its presence closes the member.\n\
          By hand:  ekp-run-member . -i {iteration} -m {member} --again"
     );
-    let names = run.dir.identity.blocks.iter().map(String::as_str);
+    let names = asked.blocks.iter().map(String::as_str);
     let blocks: Vec<(&str, &[f64])> = names.zip(output.blocks.iter().map(Vec::as_slice)).collect();
-    if run.experiment.outputs.beside(run.dir.identity.lengths.iter().sum()) {
+    if run.experiment.outputs.beside(asked.total()) {
         let (text, bytes) = data_beside(&comments, &loaded.digest, &blocks);
         return Written { text, beside: Some(bytes) };
     }
@@ -418,12 +430,12 @@ pub fn mark_failed(
     reason: &str,
 ) -> Result<bool, StepError> {
     let loaded = parameters::load(run, iteration, member)?;
-    let id = &run.dir.identity;
+    let asked = run.asked(iteration)?;
     let folder = run.dir.member(iteration, member);
     let path = folder.join("failed.toml");
     let failed = failed(iteration, member, ModelError::new(cause, reason), 0);
     let text = failed.text(&format!("ekp failed: member {member} of iteration {iteration} has no data."));
-    match Found::look(&folder, &loaded.digest, &id.blocks, &id.lengths)? {
+    match Found::look(&folder, &loaded.digest, &asked.blocks, &asked.lengths)? {
         Found::Data(_) => return Ok(false),
         // A person's word takes the place of an earlier one.
         Found::Failed(_) if cause == Cause::User => publish(&path, text.as_bytes())?,

@@ -3,6 +3,7 @@
 //! Belongs here: one file per tool call, each safe to repeat. Not here: formulas, and how or where
 //! a step is started.
 
+mod batch;
 pub mod cancel;
 pub mod due;
 pub mod ensemble;
@@ -24,9 +25,9 @@ use std::path::Path;
 
 use crate::experiment::{Experiment, ExperimentError, load};
 use crate::explain::{Exit, Explain, Marked};
-use crate::files::{FileError, RunDir, load_record};
+use crate::files::{FileError, RunDir, load_record, publish};
 use crate::problem::PriorError;
-use crate::problem::{AlgorithmError, Prior, Problem};
+use crate::problem::{AlgorithmError, Observation, Prior, Problem};
 
 pub use record::{Stopped, Update};
 
@@ -53,12 +54,26 @@ impl Run {
         Ok(Self { dir, experiment })
     }
 
-    /// Prior and observation.
+    /// Prior and observation, for those who make steps. A large covariance comes with its factors out of
+    /// `observation.bin`; where that is gone or damaged it is made again.
     ///
     /// # Errors
     /// A fault in either file.
     pub fn problem(&self) -> Result<Problem, StepError> {
-        Ok(self.experiment.problem(self.dir.root())?)
+        let (path, kept) = (self.dir.top("observation.toml"), self.dir.factored());
+        let text = std::fs::read(&path).map_err(FileError::io("read", &path))?;
+        let observation = match Observation::kept(&kept, &text) {
+            Some(observation) => observation,
+            None => {
+                let observation = self.experiment.observation(self.dir.root())?;
+                if let Some(bytes) = observation.record(&text)? {
+                    // It only saves time: a full disk is told by those who write results.
+                    let _ = publish(&kept, &bytes);
+                }
+                observation
+            }
+        };
+        Ok(Problem { prior: self.prior()?, observation })
     }
 
     /// The prior alone.

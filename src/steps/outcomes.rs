@@ -1,6 +1,6 @@
 //! The outcomes of an iteration: what each member left, judged by content, not by presence.
 
-use crate::files::{Defect, Found, Iteration, Member, Stored, digest, load_state};
+use crate::files::{Asked, Defect, Found, Iteration, Member, Stored, digest, load_state};
 use crate::kalman::streamed::Verdict;
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
@@ -78,8 +78,8 @@ pub fn gather(
         return pack::gather(run, prior, ensemble, iteration);
     }
     let members = run.dir.identity.members as usize;
-    let mut g = Mat::zeros(run.dir.identity.lengths.iter().sum(), members);
-    let mut look = Looker::new(run, prior, ensemble, iteration);
+    let mut look = Looker::new(run, prior, ensemble, iteration)?;
+    let mut g = Mat::zeros(look.asked.total(), members);
     let mut left = Vec::with_capacity(members);
     for (member, j) in (1..).zip(0..members) {
         left.push(look.at(member, g.col_mut(j))?);
@@ -93,6 +93,8 @@ pub fn gather(
 /// Looks at one member after the other.
 pub(super) struct Looker<'a> {
     run: &'a Run,
+    /// What the iteration's members were to give
+    asked: Asked<'a>,
     writer: Writer<'a>,
     ensemble: &'a Ensemble,
     iteration: Iteration,
@@ -101,8 +103,16 @@ pub(super) struct Looker<'a> {
 }
 
 impl<'a> Looker<'a> {
-    pub(super) fn new(run: &'a Run, prior: &'a Prior, ensemble: &'a Ensemble, iteration: Iteration) -> Self {
-        Self { run, writer: Writer::new(&run.dir, prior), ensemble, iteration, text: Vec::new() }
+    /// # Errors
+    /// What the iteration asks for cannot be read.
+    pub(super) fn new(
+        run: &'a Run,
+        prior: &'a Prior,
+        ensemble: &'a Ensemble,
+        iteration: Iteration,
+    ) -> Result<Self, StepError> {
+        let (asked, writer) = (run.asked(iteration)?, Writer::new(&run.dir, prior));
+        Ok(Self { run, asked, writer, ensemble, iteration, text: Vec::new() })
     }
 
     /// What a member left; its numbers go to `out`, which holds rubbish when it has none.
@@ -123,16 +133,16 @@ impl<'a> Looker<'a> {
 
     /// What a member left, whose parameters are `text` on this host.
     fn found(&mut self, member: Member, text: &str, out: &mut [f64]) -> Result<Found, StepError> {
-        let (id, folder) = (&self.run.dir.identity, self.run.dir.member(self.iteration, member));
+        let (asked, folder) = (&self.asked, self.run.dir.member(self.iteration, member));
         let expected = digest(text.as_bytes());
-        let found = Found::read(&folder, &expected, &id.blocks, &id.lengths, out, &mut self.text)?;
+        let found = Found::read(&folder, &expected, &asked.blocks, &asked.lengths, out, &mut self.text)?;
         if let Found::Defective { defect: Defect::Foreign { .. }, .. } = found
             && let Some(own) =
                 own_digest(&self.run.dir, self.iteration, member, &self.writer.theta(self.ensemble, member))
         {
             // Another host may round the last digit of a bound's exponential otherwise: the outcome answers the
             // file that was written there.
-            return Ok(Found::read(&folder, &own, &id.blocks, &id.lengths, out, &mut self.text)?);
+            return Ok(Found::read(&folder, &own, &asked.blocks, &asked.lengths, out, &mut self.text)?);
         }
         Ok(found)
     }
@@ -153,8 +163,8 @@ pub(super) fn put_aside(
     if run.dir.packed() {
         return pack::put_aside(run, prior, ensemble, iteration, members);
     }
-    let mut look = Looker::new(run, prior, ensemble, iteration);
-    let mut values = vec![0.0; run.dir.identity.lengths.iter().sum()];
+    let mut look = Looker::new(run, prior, ensemble, iteration)?;
+    let mut values = vec![0.0; look.asked.total()];
     for member in members {
         let text = look.writer.text(ensemble, iteration, member)?;
         if own_digest(&run.dir, iteration, member, &look.writer.theta(ensemble, member)).is_none() {

@@ -25,7 +25,7 @@ use crate::steps::member::{Options, Outcome, in_lanes, judged, place, set_aside}
 use crate::steps::outcomes::{Gathered, Left};
 use crate::steps::parameters::{ENSEMBLE, near};
 use crate::steps::timing::{Clock, Who, job_id};
-use crate::steps::{Run, StepError};
+use crate::steps::{Run, StepError, batch};
 
 /// `chunk_NNNNNN/data.toml`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -67,11 +67,11 @@ pub(super) fn write_parameters(
 fn parameters(dir: &RunDir, prior: &Prior, ensemble: &Ensemble, chunk: u32) -> Vec<u8> {
     let members = dir.chunk_members(chunk);
     let columns = members.clone().count();
-    let mut data = Vec::with_capacity(ensemble.u.nrows() * columns);
+    let mut data = Vec::with_capacity(prior.values() * columns);
     for member in members {
         data.extend(prior.constrain(ensemble.u.col(member as usize - 1)));
     }
-    npy::write(&[columns, ensemble.u.nrows()], &data)
+    npy::write(&[columns, prior.values()], &data)
 }
 
 /// Run the packs that hold `members`.
@@ -120,10 +120,11 @@ fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result
     let folder = run.dir.chunk(iteration, chunk);
     let path = folder.join("parameters.npy");
     let bytes = load(run, iteration, chunk)?;
+    let asked = run.asked(iteration)?;
     let expected = digest(&bytes);
     let members: Vec<u32> = run.dir.chunk_members(chunk).collect();
     if !options.again
-        && let Ok((left, _)) = look(run, &folder, &expected, members.len())
+        && let Ok((left, _)) = look(run, asked.total(), &folder, &expected, members.len())
     {
         let outcome = |l: &Left| match l {
             Left::Failed { .. } => Outcome::AlreadyFailed,
@@ -142,12 +143,14 @@ fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result
     let values = Mat::from_columns(d, members.len(), theta.data);
     let names: Vec<(String, usize)> =
         id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
-    let mut places: Vec<_> = members.iter().map(|&m| place(run, iteration, m, 1, &folder, options)).collect();
-    let want = crate::experiment::Model::want(&id.blocks, &id.lengths);
+    let mut places: Vec<_> =
+        members.iter().map(|&m| place(run, &asked, iteration, m, 1, &folder, options)).collect();
+    let want = batch::want(&asked);
     let clock = Clock::start();
     let results =
         run.experiment.model.forward.run(ThetaRef { names: &names, values: &values }, &want, &mut places);
-    let results: Vec<_> = results.into_iter().map(|r| r.and_then(|output| judged(run, output))).collect();
+    let results: Vec<_> =
+        results.into_iter().map(|r| r.and_then(|output| judged(run, &asked, output))).collect();
     let who = Who { job: job_id(), element: options.element, worker: options.worker, threads: 1, attempt: 1 };
     publish(&folder.join("timing.toml"), clock.stop(clock.own_usage(), &who).text().as_bytes())?;
     publish_chunk(run, iteration, chunk, &folder, &expected, &results, options.again)?;
@@ -170,7 +173,7 @@ fn publish_chunk(
     results: &[Result<crate::models::Output, ModelError>],
     again: bool,
 ) -> Result<(), StepError> {
-    let rows: usize = run.dir.identity.lengths.iter().sum();
+    let rows = run.asked(iteration)?.total();
     let mut data = Vec::with_capacity(rows * results.len());
     let (mut failed, mut causes, mut messages) = (Vec::new(), Vec::new(), Vec::new());
     for (member, result) in run.dir.chunk_members(chunk).zip(results) {
@@ -205,7 +208,9 @@ fn publish_chunk(
     let path = folder.join("data.toml");
     if again {
         publish(&path, text.as_bytes())?;
-    } else if !publish_new(&path, text.as_bytes())? && look(run, folder, parameters, results.len()).is_err() {
+    } else if !publish_new(&path, text.as_bytes())?
+        && look(run, rows, folder, parameters, results.len()).is_err()
+    {
         set_aside(folder, &["data.toml"])?;
         publish_new(&path, text.as_bytes())?;
     }
@@ -213,7 +218,13 @@ fn publish_chunk(
 }
 
 /// The outcomes in a pack's folder, or in which way it has none.
-fn look(run: &Run, folder: &Path, parameters: &str, members: usize) -> Result<(Vec<Left>, Vec<f64>), String> {
+fn look(
+    run: &Run,
+    rows: usize,
+    folder: &Path,
+    parameters: &str,
+    members: usize,
+) -> Result<(Vec<Left>, Vec<f64>), String> {
     let path = folder.join("data.toml");
     let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
         ErrorKind::NotFound => "no `data.toml`".to_owned(),
@@ -231,7 +242,6 @@ fn look(run: &Run, folder: &Path, parameters: &str, members: usize) -> Result<(V
     if digest(&bytes) != record.data {
         return Err("`data.npy` is not the file that `data.toml` names".into());
     }
-    let rows: usize = run.dir.identity.lengths.iter().sum();
     let array = npy::read(&bytes).map_err(|e| e.to_string())?;
     if array.shape != [members, rows] {
         return Err(format!("`data.npy` has shape {:?}, not {members} × {rows}", array.shape));
@@ -318,9 +328,14 @@ fn look_here(
 ) -> Result<(Vec<Left>, Vec<f64>), String> {
     let folder = run.dir.chunk(iteration, chunk);
     let members = run.dir.chunk_members(chunk).count();
-    look(run, &folder, &digest(bytes), members).or_else(|why| match fs::read(folder.join("parameters.npy")) {
-        Ok(found) if found != bytes && same(&found, bytes) => look(run, &folder, &digest(&found), members),
-        _ => Err(why),
+    let rows = run.asked(iteration).map_err(|e| e.to_string())?.total();
+    look(run, rows, &folder, &digest(bytes), members).or_else(|why| {
+        match fs::read(folder.join("parameters.npy")) {
+            Ok(found) if found != bytes && same(&found, bytes) => {
+                look(run, rows, &folder, &digest(&found), members)
+            }
+            _ => Err(why),
+        }
     })
 }
 
@@ -366,7 +381,7 @@ pub(super) fn mark_failed(
     let folder = run.dir.chunk(iteration, chunk);
     let expected = digest(&load(run, iteration, chunk)?);
     let members = run.dir.chunk_members(chunk).count();
-    if look(run, &folder, &expected, members).is_ok() {
+    if look(run, run.asked(iteration)?.total(), &folder, &expected, members).is_ok() {
         return Ok(());
     }
     let results: Vec<_> = (0..members).map(|_| Err(ModelError::new(cause, reason))).collect();

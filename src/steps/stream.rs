@@ -37,7 +37,7 @@ pub(super) fn survey(
     iteration: Iteration,
 ) -> Result<Gathered, StepError> {
     let mut column = vec![0.0; problem.observation.len()];
-    let mut look = Looker::new(run, &problem.prior, tried, iteration);
+    let mut look = Looker::new(run, &problem.prior, tried, iteration)?;
     let (mut left, mut verdicts) = (Vec::new(), Vec::new());
     for member in 1..=run.dir.identity.members {
         let found = look.at(member, &mut column)?;
@@ -66,6 +66,7 @@ pub(super) fn step(
     mut verdicts: Vec<Verdict>,
 ) -> Result<Option<Step>, StepError> {
     let size = (PIECES / left.len()).clamp(4096, 1 << 16);
+    let asked = run.asked(iteration)?;
     let mut columns = Vec::with_capacity(left.len());
     let mut nothing = None;
     for ((member, left), verdict) in (1..).zip(left).zip(&mut verdicts) {
@@ -77,7 +78,7 @@ pub(super) fn step(
             continue;
         };
         let folder = run.dir.member(iteration, member);
-        let Some(column) = Column::new(&folder, form, &run.dir.identity.lengths, size)? else {
+        let Some(column) = Column::new(&folder, form, &asked.lengths, size)? else {
             return Ok(None);
         };
         columns.push(Some(column));

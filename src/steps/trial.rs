@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::experiment::Model;
 use crate::files::{FileError, Iteration, Member};
-use crate::models::{ModelError, Output, Place, ThetaRef, Usage};
+use crate::models::{ModelError, Output, Place, ThetaRef, Usage, Want};
 use crate::numerics::{Mat, Purpose, Streams};
 use crate::problem::MemberFile;
 use crate::steps::init::Prepared;
 use crate::steps::member::{Options, judged, judged_as, place};
 use crate::steps::timing::Clock;
-use crate::steps::{Run, StepError, parameters};
+use crate::steps::{Run, StepError, batch, parameters};
 
 /// What a trial gave.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Trial {
     pub usage: Usage,
     /// Bytes that it left in its folder
     pub disk: u64,
+    /// What it was asked for
+    pub want: Want,
     /// Where it worked
     pub folder: PathBuf,
 }
@@ -48,13 +50,14 @@ pub fn scratch(
             text
         }
     };
-    let mut place = place(run, iteration, member, 1, &folder, options);
+    let asked = run.asked(iteration)?;
+    let mut place = place(run, &asked, iteration, member, 1, &folder, options);
     place.parameters = copy;
     let id = &run.dir.identity;
     let names: Vec<(String, usize)> =
         id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
-    let mut trial = call(&run.experiment.model, &names, &id.blocks, &id.lengths, &text, place, folder)?;
-    trial.result = trial.result.and_then(|output| judged(run, output));
+    let mut trial = call(&run.experiment.model, &names, &batch::want(&asked), &text, place, folder)?;
+    trial.result = trial.result.and_then(|output| judged(run, &asked, output));
     Ok(trial)
 }
 
@@ -71,6 +74,18 @@ pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<T
     let path = folder.join("parameters.toml");
     fs::write(&path, &text).map_err(FileError::io("write", &path))?;
     let draw = Streams::new(prepared.experiment.seed);
+    let first =
+        batch::record(&prepared.identity, &prepared.problem.observation, prepared.identity.first_iteration);
+    let (want, observations) = match first {
+        Some(first) => {
+            // A model may look for it where the members of a run find it.
+            let path = folder.join("batch.toml");
+            fs::write(&path, first.text()).map_err(FileError::io("write", &path))?;
+            let asked = first.asked();
+            (batch::want(&asked), asked.observations.join(","))
+        }
+        None => (Want { blocks: prepared.problem.observation.shape() }, String::new()),
+    };
     let place = Place {
         run: folder.to_owned(),
         iteration: prepared.experiment.first_iteration,
@@ -83,11 +98,10 @@ pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<T
         threads,
         worker: 1,
         stop: None,
+        batch: observations,
     };
-    let id = &prepared.identity;
     let (model, folder) = (&prepared.experiment.model, folder.join("try_1"));
-    let mut trial = call(model, prior.names(), &id.blocks, &id.lengths, &text, place, folder)?;
-    let want = Model::want(&id.blocks, &id.lengths);
+    let mut trial = call(model, prior.names(), &want, &text, place, folder)?;
     let tolerance = prepared.experiment.failures.nan_tolerance;
     trial.result = trial.result.and_then(|output| judged_as(&want, tolerance, output));
     Ok(trial)
@@ -96,17 +110,15 @@ pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<T
 fn call(
     model: &Model,
     names: &[(String, usize)],
-    blocks: &[String],
-    lengths: &[usize],
+    want: &Want,
     text: &str,
     place: Place,
     folder: PathBuf,
 ) -> Result<Trial, StepError> {
     let theta = MemberFile::read(text, names)?;
     let values = Mat::from_columns(theta.len(), 1, theta);
-    let want = Model::want(blocks, lengths);
     let clock = Clock::start();
-    let result = model.forward.run(ThetaRef { names, values: &values }, &want, &mut [place]).pop();
+    let result = model.forward.run(ThetaRef { names, values: &values }, want, &mut [place]).pop();
     let result = result
         .unwrap_or_else(|| Err(ModelError::new(crate::models::Cause::Output, "the model gave nothing back")));
     let usage = match &result {
@@ -120,7 +132,7 @@ fn call(
         .filter(fs::Metadata::is_file)
         .map(|m| m.len())
         .sum();
-    Ok(Trial { result, usage, disk, folder })
+    Ok(Trial { result, usage, disk, want: want.clone(), folder })
 }
 
 /// What a member does, as text to paste into a shell.
@@ -140,6 +152,8 @@ pub fn printable(
     };
     let folder = run.dir.member(iteration, member);
     let attempt = crate::files::next_try(&folder)?;
-    let place = place(run, iteration, member, attempt, &folder.join(format!("try_{attempt}")), options);
+    let asked = run.asked(iteration)?;
+    let place =
+        place(run, &asked, iteration, member, attempt, &folder.join(format!("try_{attempt}")), options);
     Ok(external.printable(&place))
 }

@@ -78,7 +78,8 @@ pub fn run_within(run: &Run, iteration: Iteration, close: bool, mib: u32) -> Res
         finish(run, iteration, update)?;
         return Ok(Outcome::AlreadyClosed);
     }
-    let problem = run.problem()?;
+    let whole = run.problem()?;
+    let problem = run.problem_of(&whole, iteration)?;
     let tried: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
     let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
     let by_blocks = stream::due(run, &problem, mib);
@@ -126,7 +127,7 @@ pub fn run_within(run: &Run, iteration: Iteration, close: bool, mib: u32) -> Res
             None => return self::run_within(run, iteration, close, mib),
         },
     };
-    ensemble::write_iteration(&run.dir, &problem.prior, iteration + 1, &step.ensemble, &step.state)?;
+    ensemble::write_iteration(&run.dir, &whole, iteration + 1, &step.ensemble, &step.state)?;
     let who = Who { job: job_id(), worker: 1, threads: 1, attempt: 1, ..Who::default() };
     publish(&run.dir.update_timing(iteration), clock.stop(clock.own_usage(), &who).text().as_bytes())?;
     let over = finish(run, iteration, &update)?;
@@ -329,10 +330,9 @@ fn estimates(run: &Run, prior: &Prior, last: Iteration) -> Result<Vec<Estimate>,
         .collect())
 }
 
-/// Mean and standard deviation (divisor J − 1) of each parameter in physical units.
+/// Mean and standard deviation (divisor J − 1) of each parameter in physical units; of fields of their coefficients.
 pub fn physical_moments(prior: &Prior, ensemble: &Ensemble) -> Vec<(f64, f64)> {
-    let columns: Vec<Vec<f64>> =
-        (0..ensemble.u.ncols()).map(|j| prior.constrain(ensemble.u.col(j))).collect();
+    let columns: Vec<Vec<f64>> = (0..ensemble.u.ncols()).map(|j| prior.physical(ensemble.u.col(j))).collect();
     let n = columns.len() as f64;
     (0..ensemble.u.nrows())
         .map(|i| {

@@ -30,6 +30,24 @@ pub(super) fn cases() -> Vec<Case> {
         observation("y_length", "[3.0, 7.0]", "[3.0, 7.0, 1.0]"),
         observation("y_and_file", "y = [3.0, 7.0]", "y = [3.0, 7.0]\nfile = \"q.csv\""),
         observation("column_without_file", "y = [3.0, 7.0]", "y = [3.0, 7.0]\ncolumn = \"q\""),
+        // Series
+        observation("series_and_block", "[[block]]", "[[observation]]\nname = \"a\"\n\n[[block]]"),
+        observation(
+            "series_without_block",
+            "[[block]]\nname = \"y\"\ny = [3.0, 7.0]\ncovariance = { scalar = 0.1 }\n",
+            "[[observation]]\nname = \"a\"\n",
+        ),
+        observation("minibatch_without_series", "[[block]]", "[minibatch]\nsize = 2\n\n[[block]]"),
+        observation(
+            "minibatch_size",
+            "[[block]]",
+            "[minibatch]\nsize = 2\n\n[[observation]]\n[[observation.block]]",
+        ),
+        observation(
+            "minibatch_unknown_name",
+            "[[block]]",
+            "[minibatch]\nbatches = [[\"first\"]]\n\n[[observation]]\nname = \"frist\"\n[[observation.block]]",
+        ),
         // Files
         file("y_file_not_there", "file = \"q.csv\"", None),
         file("y_file_ending", "file = \"q.dat\"", Some(("q.dat", b"1\n2\n"))),
@@ -69,6 +87,22 @@ pub(super) fn cases() -> Vec<Case> {
         covariance("covariance_flat", "{ dense = [1.0, 0.0, 0.0, 1.0] }"),
         covariance("covariance_asymmetric", "{ dense = [[1.0, 0.5], [0.4, 1.0]] }"),
         covariance("covariance_not_positive", "{ dense = [[1.0, 2.0], [2.0, 1.0]] }"),
+        covariance("covariance_low_rank_alone", "{ low_rank = { u = [[0.6], [0.8]], s = [4.0] } }"),
+        covariance(
+            "covariance_low_rank_shape",
+            "{ low_rank = { u = [[0.6, 0.8]], s = [4.0] }, plus = { scalar = 0.1 } }",
+        ),
+        covariance("covariance_plus_number", "{ low_rank = { u = [[0.6], [0.8]], s = [4.0] }, plus = 0.1 }"),
+        covariance("covariance_samples_few", "{ samples = [[3.0, 7.0], [2.0, 6.0]] }"),
+        covariance(
+            "covariance_samples_turned",
+            "{ samples = [[3.0, 7.0, 1.0], [2.0, 6.0, 2.0]], plus = { scalar = 0.1 } }",
+        ),
+        covariance("covariance_rank_without_samples", "{ dense = [[1.0, 0.0], [0.0, 1.0]], rank = 1 }"),
+        covariance(
+            "covariance_precision_negative",
+            "{ precision = { diagonal = [1.0, 1.0], tall = [[2.0], [0.0]] } }",
+        ),
         covariance("covariance_file_zero", "{ diagonal = { file = \"v.csv\" } }")
             .file("v.csv", "v\n0.1\n0.0\n"),
     ]

@@ -56,6 +56,12 @@ pub(super) fn cases() -> Vec<Case> {
         free("outer_not_closed", "Parameterized(Normal(0, 5)"),
         free("outer_two", "Parameterized(Normal(0, 5)) + 1"),
         free("outer_fixed_upper", "Fixed"),
+        // Random fields
+        free("field_without_terms", "gaussian_random_field(Matern(1, 0.25), grid(0, 1, 20), grid(0, 1, 20))"),
+        free("field_terms_many", "gaussian_random_field(Matern(1, 0.25), grid(0, 1, 20); terms = 50)"),
+        free("field_kernel_unknown", "gaussian_random_field(Gauss(0.25), grid(0, 1, 20); terms = 5)"),
+        free("field_axis_reversed", "gaussian_random_field(Matern(1, 0.25), grid(1, 0, 20); terms = 5)"),
+        free("field_keyword", "gaussian_random_field(Matern(1, 0.25), grid(0, 1, 20); trems = 5)"),
         // Distributions
         free("law_misspelt", "Parameterized(Nomral(0, 5))"),
         free("law_unknown", "Parameterized(VonMises(0, 5))"),

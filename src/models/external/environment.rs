@@ -25,6 +25,9 @@ pub(crate) fn variables(place: &Place, data: &Path, mpi: Option<&Mpi>) -> Vec<(O
         ("EKP_THREADS".into(), threads.clone()),
         ("OMP_NUM_THREADS".into(), threads),
     ];
+    if !place.batch.is_empty() {
+        all.push(("EKP_BATCH".into(), place.batch.clone().into()));
+    }
     let launcher = mpi.map(Mpi::variables).unwrap_or_default();
     all.extend(launcher.into_iter().map(|(name, value)| (name.into(), value.into())));
     all

@@ -3,15 +3,27 @@
 //! Belongs here: y, which of its rows count, Γ, and reading `observation.toml`.
 //! Not here: what a model does to be compared with it, how an algorithm uses it.
 
+mod batches;
+mod covariance;
+mod factors;
+mod forms;
+mod given;
+mod kept;
 mod noise;
 mod read;
+mod samples;
+mod series;
 mod table;
 pub mod text;
 
-pub use noise::{Covariance, CovarianceError, Noise};
+use serde::{Deserialize, Serialize};
+
+pub use covariance::{Covariance, CovarianceError};
+pub use noise::Noise;
+pub use series::{Batch, Minibatch, Series};
 
 /// One named part of the observation: what a model returns under that name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Block {
     /// Name, unique in the observation
     pub name: String,
@@ -32,12 +44,13 @@ impl Block {
 }
 
 /// The observation y and the covariance Γ of its noise.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Observation {
     blocks: Vec<Block>,
     observed: Vec<usize>,
     y: Vec<f64>,
     noise: Noise,
+    series: Option<Box<Series>>,
 }
 
 /// Why blocks make no observation.
@@ -84,8 +97,13 @@ impl Observation {
     /// # Errors
     /// Nothing observed, infinite values, names used twice, a covariance that is none.
     pub fn new(parts: Vec<(Block, Covariance)>) -> Result<Self, ObservationError> {
-        let mut all =
-            Self { blocks: Vec::new(), observed: Vec::new(), y: Vec::new(), noise: Noise::default() };
+        let mut all = Self {
+            blocks: Vec::new(),
+            observed: Vec::new(),
+            y: Vec::new(),
+            noise: Noise::default(),
+            series: None,
+        };
         let mut from = 0;
         for (block, covariance) in parts {
             let name = || block.name.clone();
@@ -108,6 +126,35 @@ impl Observation {
             all.blocks.push(block);
         }
         if all.y.is_empty() { Err(ObservationError::Nothing) } else { Ok(all) }
+    }
+
+    /// One after the other; names of blocks must differ.
+    pub fn join<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = Self {
+            blocks: Vec::new(),
+            observed: Vec::new(),
+            y: Vec::new(),
+            noise: Noise::default(),
+            series: None,
+        };
+        for part in parts {
+            let from = all.len();
+            all.blocks.extend_from_slice(&part.blocks);
+            all.observed.extend(part.observed.iter().map(|i| from + i));
+            all.y.extend_from_slice(&part.y);
+            all.noise.join(&part.noise);
+        }
+        all
+    }
+
+    /// All observations of a series, one after the other.
+    pub fn of_series(series: Series) -> Self {
+        Self { series: Some(Box::new(series.clone())), ..Self::join(series.parts.iter()) }
+    }
+
+    /// The series that this is the whole of.
+    pub fn series(&self) -> Option<&Series> {
+        self.series.as_deref()
     }
 
     /// Its blocks, in the order of the file.

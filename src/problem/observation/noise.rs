@@ -3,160 +3,39 @@
 //! Belongs here: applying Γ⁻¹ and square roots of Γ to columns. Not here: reading it from a file.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use crate::explain::plain;
-use crate::numerics::linalg::{self, Cholesky};
+use serde::{Deserialize, Serialize};
+
+use super::factors::{Dense, Span, Spiked, scale_rows, shared};
+use super::{Covariance, CovarianceError};
+use crate::numerics::linalg;
 use crate::numerics::{LinalgError, Mat};
 
-/// Covariance of one block of the observation, (unit of the observation)².
-#[derive(Debug, Clone, PartialEq)]
-pub enum Covariance {
-    /// The same variance for every row
-    Scalar(f64),
-    /// A variance for each row
-    Diagonal(Vec<f64>),
-    /// All of it
-    Dense(Mat),
-}
-
-/// Why a block's covariance cannot be one.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum CovarianceError {
-    /// Not as long as `y`
-    #[error("`y` has {expected} values, the covariance {found}")]
-    Length {
-        /// Rows of the covariance
-        found: usize,
-        /// Rows of y
-        expected: usize,
-    },
-    /// Not as wide as high
-    #[error("the covariance is {rows} × {cols}, not square")]
-    NotSquare {
-        /// Rows
-        rows: usize,
-        /// Columns
-        cols: usize,
-    },
-    /// NaN, infinity, or a variance that is not positive
-    #[error("{} of row {row} is {}", if row == col { "the variance".to_owned() } else { format!("covariance {col}") }, plain(*found))]
-    Entry {
-        /// From 1
-        row: usize,
-        /// From 1
-        col: usize,
-        /// What stands there
-        found: f64,
-    },
-    /// Two halves that differ
-    #[error("the covariance is not symmetric: [{row}, {col}] is {found}, [{col}, {row}] is {other}")]
-    Asymmetric {
-        /// From 1
-        row: usize,
-        /// From 1
-        col: usize,
-        /// Entry at (row, col)
-        found: f64,
-        /// Entry at (col, row)
-        other: f64,
-    },
-    /// No Cholesky factor, or one that rounding decides
-    #[error("the covariance is not positive definite")]
-    NotPositiveDefinite,
-}
-
-impl Covariance {
-    /// Whether this can be the covariance of `rows` numbers; positive definiteness shows when it is factored.
-    ///
-    /// # Errors
-    /// The first fault.
-    pub fn check(&self, rows: usize) -> Result<(), CovarianceError> {
-        let variance = |row: usize, found: f64| {
-            let good = found.is_finite() && found > 0.0;
-            if good { Ok(()) } else { Err(CovarianceError::Entry { row: row + 1, col: row + 1, found }) }
-        };
-        match self {
-            Self::Scalar(s) => variance(0, *s),
-            Self::Diagonal(d) if d.len() != rows => {
-                Err(CovarianceError::Length { found: d.len(), expected: rows })
-            }
-            Self::Diagonal(d) => d.iter().enumerate().try_for_each(|(i, &s)| variance(i, s)),
-            Self::Dense(c) if c.nrows() != c.ncols() => {
-                Err(CovarianceError::NotSquare { rows: c.nrows(), cols: c.ncols() })
-            }
-            Self::Dense(c) if c.nrows() != rows => {
-                Err(CovarianceError::Length { found: c.nrows(), expected: rows })
-            }
-            Self::Dense(c) => {
-                (0..rows).try_for_each(|i| variance(i, c[(i, i)]))?;
-                for j in 0..rows {
-                    for i in 0..rows {
-                        let (found, other) = (c[(i, j)], c[(j, i)]);
-                        let (row, col) = (i + 1, j + 1);
-                        if !found.is_finite() {
-                            return Err(CovarianceError::Entry { row, col, found });
-                        }
-                        // Files with ten digits are symmetric to that; a wrong entry is further off.
-                        if (found - other).abs() > 1e-10 * (c[(i, i)] * c[(j, j)]).sqrt() {
-                            return Err(CovarianceError::Asymmetric { row, col, found, other });
-                        }
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
 /// Γ over the rows that were observed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Noise {
     rows: usize,
     pieces: Vec<Piece>,
 }
 
 /// Rows whose noise is independent of all other rows'.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Piece {
     rows: Range<usize>,
     form: Form,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Form {
     /// Standard deviation of each row
     Diagonal(Vec<f64>),
     /// All of it, with its factors
-    Dense(Arc<Dense>),
-}
-
-#[derive(Debug)]
-struct Dense {
-    matrix: Mat,
-    factor: Cholesky,
-    /// Principal root, made when first asked for
-    root: OnceLock<Mat>,
-}
-
-impl Dense {
-    fn new(matrix: Mat) -> Result<Self, LinalgError> {
-        let factor = Cholesky::new(&matrix)?;
-        // A pivot of the size of rounding would be pure rounding: 10 n eps.
-        let least = 10.0 * f64::EPSILON * matrix.nrows() as f64;
-        if factor.least_pivot() <= least {
-            return Err(LinalgError::NotPositiveDefinite);
-        }
-        Ok(Self { matrix, factor, root: OnceLock::new() })
-    }
-
-    fn root(&self) -> Result<&Mat, LinalgError> {
-        if let Some(root) = self.root.get() {
-            return Ok(root);
-        }
-        let root = linalg::symmetric_root(&self.matrix)?;
-        Ok(self.root.get_or_init(|| root))
-    }
+    Dense(#[serde(with = "shared")] Arc<Dense>),
+    /// D + V Vᵀ
+    Spiked(#[serde(with = "shared")] Arc<Spiked>),
+    /// V Vᵀ with its pseudo-inverse
+    Span(#[serde(with = "shared")] Arc<Span>),
 }
 
 impl Noise {
@@ -165,18 +44,50 @@ impl Noise {
     /// # Errors
     /// `NotPositiveDefinite` when those rows of a dense covariance have no factor.
     pub fn push(&mut self, covariance: &Covariance, rows: &[usize]) -> Result<(), CovarianceError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let singular = |_| CovarianceError::NotPositiveDefinite;
         let form = match covariance {
             Covariance::Scalar(s) => Form::Diagonal(vec![s.sqrt(); rows.len()]),
             Covariance::Diagonal(d) => Form::Diagonal(rows.iter().map(|&i| d[i].sqrt()).collect()),
             Covariance::Dense(c) => {
                 let even = |a: usize, b: usize| 0.5 * (c[(a, b)] + c[(b, a)]);
                 let part = Mat::from_fn(rows.len(), rows.len(), |i, j| even(rows[i], rows[j]));
-                let dense = Dense::new(part).map_err(|_| CovarianceError::NotPositiveDefinite)?;
-                Form::Dense(Arc::new(dense))
+                Form::Dense(Arc::new(Dense::new(part).map_err(singular)?))
+            }
+            // A part of these matrices is made of the same rows of their factors.
+            Covariance::Spiked { d, v } => {
+                let d = rows.iter().map(|&i| d[i]).collect();
+                Form::Spiked(Arc::new(Spiked::new(d, select_rows(v, rows)).map_err(singular)?))
+            }
+            Covariance::Span(v) => Form::Span(Arc::new(Span::new(select_rows(v, rows)).map_err(singular)?)),
+            // The part of Γ is wanted, not that of its inverse.
+            Covariance::Precision { d, r } => {
+                let (d, v) = inverse(d, r).map_err(singular)?;
+                return self.push(&Covariance::Spiked { d, v }, rows);
             }
         };
         self.append(form, rows.len());
         Ok(())
+    }
+
+    /// Rows of `other` below: independent of these.
+    pub fn join(&mut self, other: &Self) {
+        for Piece { rows, form } in &other.pieces {
+            self.append(form.clone(), rows.len());
+        }
+    }
+
+    /// Numbers that all factors hold.
+    pub fn size(&self) -> usize {
+        let one = |piece: &Piece| match &piece.form {
+            Form::Diagonal(sd) => sd.len(),
+            Form::Dense(_) => piece.rows.len() * piece.rows.len(),
+            Form::Spiked(spiked) => spiked.size(),
+            Form::Span(span) => span.size(),
+        };
+        self.pieces.iter().map(one).sum()
     }
 
     /// Independent rows of variance 1.
@@ -212,7 +123,7 @@ impl Noise {
         self.rows == 0
     }
 
-    /// Rows cut into ranges that [`Noise::whiten_rows`] takes: at most `limit` rows each, but a dense block is whole.
+    /// Rows cut into ranges that [`Noise::whiten_rows`] takes: at most `limit` rows each, but a dense or low-rank block is whole.
     pub fn panels(&self, limit: usize) -> Vec<Range<usize>> {
         let mut panels = Vec::new();
         for Piece { rows, form } in &self.pieces {
@@ -230,14 +141,16 @@ impl Noise {
                 let at = panel.start - piece.rows.start;
                 Some(sd[at..at + panel.len()].iter().map(|sd| 1.0 / sd).collect())
             }
-            Form::Dense(_) => None,
+            Form::Dense(_) | Form::Spiked(_) | Form::Span(_) => None,
         }
     }
 
     /// X ← W X for the rows of one panel, WᵀW = Γ⁻¹: in these units the noise is N(0, I).
     pub fn whiten_rows(&self, panel: &Range<usize>, x: &mut Mat) {
         match (&self.piece(panel).form, self.weights(panel)) {
-            (Form::Dense(dense), _) => dense.factor.half_solve(x),
+            (Form::Dense(dense), _) => dense.half_solve(x),
+            (Form::Spiked(spiked), _) => spiked.whiten(x),
+            (Form::Span(span), _) => span.whiten(x),
             (Form::Diagonal(_), weights) => scale_rows(x, &weights.unwrap_or_default()),
         }
     }
@@ -247,7 +160,8 @@ impl Noise {
         self.pieces.iter().find(holds).expect("a panel lies within one piece")
     }
 
-    /// X ← W X, WᵀW = Γ⁻¹ (diagonal: one over the standard deviation; dense: L⁻¹ of Γ = L Lᵀ). X is p × n.
+    /// X ← W X, WᵀW = Γ⁻¹ (diagonal: one over the standard deviation; dense: L⁻¹ of Γ = L Lᵀ; low rank: see
+    /// [`Spiked`], [`Span`]). X is p × n.
     pub fn whiten(&self, x: &mut Mat) {
         self.each_piece(x, |piece, part| self.whiten_rows(&piece.rows, part));
     }
@@ -258,11 +172,14 @@ impl Noise {
             Form::Diagonal(sd) => {
                 scale_rows(part, &sd.iter().map(|sd| 1.0 / (sd * sd)).collect::<Vec<f64>>())
             }
-            Form::Dense(dense) => dense.factor.solve(part),
+            Form::Dense(dense) => dense.solve(part),
+            Form::Spiked(spiked) => spiked.solve(part),
+            Form::Span(span) => span.solve(part),
         });
     }
 
-    /// Ξ ← Γ^½ Ξ with the principal (symmetric) root: standard normals become noise.
+    /// Ξ ← Γ^½ Ξ: standard normals become noise. The root is the principal (symmetric) one, but for D + V Vᵀ
+    /// with unequal D, where it is `D^½ (I + B Bᵀ)^½`: the same law, linear in p.
     ///
     /// # Errors
     /// `NoConvergence` of the eigendecomposition of a dense block.
@@ -274,6 +191,8 @@ impl Noise {
                 Ok(root) => *part = linalg::matmul(root, part),
                 Err(error) => result = Err(error),
             },
+            Form::Spiked(spiked) => spiked.root(part),
+            Form::Span(span) => span.root(part),
         });
         result
     }
@@ -288,10 +207,13 @@ impl Noise {
             let form = match form {
                 Form::Diagonal(sd) => Form::Diagonal(sd.iter().map(|sd| (sd * sd + c).sqrt()).collect()),
                 Form::Dense(dense) => {
-                    let mut matrix = dense.matrix.clone();
+                    let mut matrix = dense.matrix().clone();
                     (0..rows.len()).for_each(|i| matrix[(i, i)] += c);
                     Form::Dense(Arc::new(Dense::new(matrix)?))
                 }
+                Form::Spiked(spiked) => Form::Spiked(Arc::new(spiked.plus(c)?)),
+                Form::Span(span) if c == 0.0 => Form::Span(Arc::clone(span)),
+                Form::Span(span) => Form::Spiked(Arc::new(span.plus(c)?)),
             };
             sum.append(form, rows.len());
         }
@@ -317,9 +239,11 @@ impl Noise {
                 Form::Diagonal(sd) => Form::Diagonal(own.iter().map(|&i| sd[i]).collect()),
                 Form::Dense(dense) if own.len() == rows.len() => Form::Dense(Arc::clone(dense)),
                 Form::Dense(dense) => {
-                    let entry = |i: usize, j: usize| dense.matrix[(own[i], own[j])];
+                    let entry = |i: usize, j: usize| dense.matrix()[(own[i], own[j])];
                     Form::Dense(Arc::new(Dense::new(Mat::from_fn(own.len(), own.len(), entry))?))
                 }
+                Form::Spiked(spiked) => Form::Spiked(Arc::new(spiked.select(&own)?)),
+                Form::Span(span) => Form::Span(Arc::new(span.select(&own)?)),
             };
             part.append(form, own.len());
         }
@@ -331,7 +255,7 @@ impl Noise {
     #[must_use]
     pub fn then(&self, other: &Self) -> Self {
         let mut both = self.clone();
-        other.pieces.iter().for_each(|piece| both.append(piece.form.clone(), piece.rows.len()));
+        both.join(other);
         both
     }
 
@@ -339,14 +263,16 @@ impl Noise {
     pub fn to_dense(&self) -> Mat {
         let mut gamma = Mat::zeros(self.rows, self.rows);
         for Piece { rows, form } in &self.pieces {
-            for (j, col) in rows.clone().enumerate() {
-                for (i, row) in rows.clone().enumerate() {
-                    gamma[(row, col)] = match form {
-                        Form::Diagonal(sd) if i == j => sd[i] * sd[i],
-                        Form::Diagonal(_) => 0.0,
-                        Form::Dense(dense) => dense.matrix[(i, j)],
-                    };
+            let part = match form {
+                Form::Diagonal(sd) => {
+                    Mat::from_fn(sd.len(), sd.len(), |i, j| if i == j { sd[i] * sd[i] } else { 0.0 })
                 }
+                Form::Dense(dense) => dense.matrix().clone(),
+                Form::Spiked(spiked) => spiked.to_dense(),
+                Form::Span(span) => span.to_dense(),
+            };
+            for (j, col) in rows.clone().enumerate() {
+                gamma.col_mut(col)[rows.clone()].copy_from_slice(part.col(j));
             }
         }
         gamma
@@ -369,10 +295,23 @@ impl Noise {
     }
 }
 
-fn scale_rows(x: &mut Mat, by: &[f64]) {
-    for j in 0..x.ncols() {
-        x.col_mut(j).iter_mut().zip(by).for_each(|(x, by)| *x *= by);
+fn select_rows(v: &Mat, rows: &[usize]) -> Mat {
+    Mat::from_fn(rows.len(), v.ncols(), |i, j| v[(rows[i], j)])
+}
+
+/// `(D − R Rᵀ)⁻¹ = D⁻¹ + V Vᵀ` with `V = D⁻¹ R L⁻ᵀ`, `L Lᵀ = I − Rᵀ D⁻¹ R` (Sherman, Morrison, Woodbury).
+pub(super) fn inverse(d: &[f64], r: &Mat) -> Result<(Vec<f64>, Mat), LinalgError> {
+    let mut scaled = r.clone();
+    scale_rows(&mut scaled, &d.iter().map(|d| 1.0 / d).collect::<Vec<_>>());
+    let mut inner = linalg::matmul_tn(r, &scaled);
+    for j in 0..inner.ncols() {
+        inner.col_mut(j).iter_mut().for_each(|x| *x = -*x);
+        inner[(j, j)] += 1.0;
     }
+    let factor = linalg::Cholesky::new(&inner)?;
+    let mut v = scaled.transpose(); // r × p
+    factor.half_solve(&mut v);
+    Ok((d.iter().map(|d| 1.0 / d).collect(), v.transpose()))
 }
 
 #[cfg(test)]
@@ -408,6 +347,134 @@ mod tests {
         near(&matmul(&root, &root), &gamma);
         near(&root, &root.transpose());
         assert_eq!(noise.plus(0.5).unwrap().to_dense()[(4, 4)], 2.5);
+    }
+
+    /// Pseudo-random numbers in (−1, 1) that depend on the place alone.
+    fn rough(rows: usize, cols: usize, seed: f64) -> Mat {
+        Mat::from_fn(rows, cols, |i, j| (seed + 3.7 * i as f64 + 11.3 * j as f64 * (1.0 + i as f64)).sin())
+    }
+
+    fn apart(a: &Mat, b: &Mat) -> f64 {
+        let most = b.data().iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        a.data().iter().zip(b.data()).fold(0.0_f64, |worst, (a, b)| worst.max((a - b).abs())) / most
+    }
+
+    /// The forms of low rank, 9 rows each, with the matrix that they mean.
+    fn of_low_rank() -> Vec<(Covariance, Mat)> {
+        let (p, d) = (9, (0..9).map(|i| 0.5 + 0.1 * f64::from(i)).collect::<Vec<f64>>());
+        let diagonal = |d: &[f64]| Mat::from_fn(p, p, |i, j| if i == j { d[i] } else { 0.0 });
+        let sum = |a: &Mat, b: &Mat| Mat::from_fn(p, p, |i, j| a[(i, j)] + b[(i, j)]);
+        let v = rough(p, 3, 0.3);
+        let mut zero = v.clone(); // a pattern of weight zero
+        zero.col_mut(1).fill(0.0);
+        let mut loud = v.clone(); // one above the rest; louder ones the dense twin gets wrong
+        loud.col_mut(2).iter_mut().for_each(|x| *x *= 10.0);
+        let mut all: Vec<(Covariance, Mat)> = [v, zero, loud, rough(p, 12, 0.7)]
+            .into_iter()
+            .map(|v| {
+                (
+                    Covariance::Spiked { d: d.clone(), v: v.clone() },
+                    sum(&diagonal(&d), &linalg::matmul_nt(&v, &v)),
+                )
+            })
+            .collect();
+        let r = Mat::from_fn(p, 2, |i, j| 0.1 * rough(p, 2, 0.9)[(i, j)]);
+        let minus = linalg::matmul_nt(&r, &r);
+        let precision = Mat::from_fn(p, p, |i, j| diagonal(&d)[(i, j)] - minus[(i, j)]);
+        let mut gamma = Mat::identity(p);
+        linalg::Cholesky::new(&precision).unwrap().solve(&mut gamma);
+        all.push((Covariance::Precision { d, r }, gamma));
+        all
+    }
+
+    #[test]
+    fn forms_of_low_rank_do_what_their_dense_twins_do() {
+        for (k, (form, gamma)) in of_low_rank().into_iter().enumerate() {
+            form.check(9).unwrap();
+            // In the midst of other blocks, and with rows that were not observed
+            for rows in [(0..9).collect::<Vec<usize>>(), vec![0, 2, 3, 7, 8], vec![4]] {
+                let part = Mat::from_fn(rows.len(), rows.len(), |i, j| gamma[(rows[i], rows[j])]);
+                let build = |form: &Covariance, rows: &[usize]| {
+                    let mut noise = Noise::default();
+                    noise.push(&Covariance::Scalar(2.0), &[0]).unwrap();
+                    noise.push(form, rows).unwrap();
+                    noise.push(&Covariance::Diagonal(vec![3.0, 4.0]), &[0, 1]).unwrap();
+                    noise
+                };
+                let all: Vec<usize> = (0..rows.len()).collect();
+                let (fast, slow) = (build(&form, &rows), build(&Covariance::Dense(part), &all));
+                assert!(apart(&fast.to_dense(), &slow.to_dense()) < 1e-14, "form {k}");
+                let x = rough(fast.len(), 4, 1.1);
+                let (mut a, mut b) = (x.clone(), x.clone());
+                fast.solve(&mut a);
+                slow.solve(&mut b);
+                assert!(apart(&a, &b) < 1e-12, "form {k}: solve {:e}", apart(&a, &b));
+                let mut w = Mat::identity(fast.len());
+                fast.whiten(&mut w);
+                let mut inverse = Mat::identity(fast.len());
+                slow.solve(&mut inverse);
+                assert!(apart(&matmul_tn(&w, &w), &inverse) < 1e-12, "form {k}: whiten");
+                let mut root = Mat::identity(fast.len());
+                fast.root(&mut root).unwrap();
+                assert!(apart(&linalg::matmul_nt(&root, &root), &slow.to_dense()) < 1e-12, "form {k}: root");
+                let (more, twin) = (fast.plus(0.25).unwrap(), slow.plus(0.25).unwrap());
+                assert!(apart(&more.to_dense(), &twin.to_dense()) < 1e-12, "form {k}: plus");
+                // A record of it is it.
+                let bytes = crate::files::save_state("noise", 1, &fast).unwrap();
+                let path = std::env::temp_dir().join(format!("ekp-noise-{}", std::process::id()));
+                std::fs::write(&path, bytes).unwrap();
+                let back: Noise = crate::files::load_state(&path, "noise", 1).unwrap();
+                std::fs::remove_file(path).unwrap();
+                let mut c = x.clone();
+                back.solve(&mut c);
+                assert_eq!(a, c);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_diagonals_give_the_principal_root() {
+        let mut noise = Noise::default();
+        noise
+            .push(&Covariance::Spiked { d: vec![0.7; 6], v: rough(6, 2, 0.1) }, &[0, 1, 2, 3, 4, 5])
+            .unwrap();
+        let mut root = Mat::identity(6);
+        noise.root(&mut root).unwrap();
+        assert!(apart(&root, &linalg::symmetric_root(&noise.to_dense()).unwrap()) < 1e-13);
+    }
+
+    #[test]
+    fn a_matrix_without_inverse_has_its_pseudo_inverse() {
+        let v = rough(8, 2, 0.2);
+        let mut noise = Noise::default();
+        noise.push(&Covariance::Span(v.clone()), &(0..8).collect::<Vec<_>>()).unwrap();
+        let gamma = linalg::matmul_nt(&v, &v);
+        let mut inverse = Mat::identity(8);
+        noise.solve(&mut inverse);
+        // Penrose: Γ Γ⁺ Γ = Γ, Γ⁺ Γ Γ⁺ = Γ⁺
+        assert!(apart(&matmul(&matmul(&gamma, &inverse), &gamma), &gamma) < 1e-13);
+        assert!(apart(&matmul(&matmul(&inverse, &gamma), &inverse), &inverse) < 1e-13);
+        let mut w = Mat::identity(8);
+        noise.whiten(&mut w);
+        assert!(apart(&matmul_tn(&w, &w), &inverse) < 1e-13);
+        let mut root = Mat::identity(8);
+        noise.root(&mut root).unwrap();
+        assert!(apart(&matmul(&root, &root), &gamma) < 1e-13);
+        let mut more = gamma.clone();
+        (0..8).for_each(|i| more[(i, i)] += 0.5);
+        assert!(apart(&noise.plus(0.5).unwrap().to_dense(), &more) < 1e-13);
+    }
+
+    #[test]
+    fn a_residual_along_a_loud_pattern_keeps_its_digits() {
+        // σ = 1e7: D⁻¹ − R Rᵀ would know the residual's weight to eps σ², 1 in 50
+        let mut noise = Noise::default();
+        let v = Mat::from_columns(2, 1, vec![6e6, 8e6]);
+        noise.push(&Covariance::Spiked { d: vec![1.0; 2], v: v.clone() }, &[0, 1]).unwrap();
+        let mut x = v;
+        noise.whiten(&mut x);
+        let square: f64 = x.data().iter().map(|x| x * x).sum();
+        assert!((square - 1.0).abs() < 1e-8, "{square}"); // 1e14/(1 + 1e14), to eps σ
     }
 
     #[test]

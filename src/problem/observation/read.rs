@@ -10,17 +10,14 @@
 //! covariance = { diagonal = [0.1, 0.1, 0.2] }  # variances; or scalar, dense; each also { file = "…" }
 //! ```
 
-use std::ops::Range;
 use std::path::Path;
 
-use super::table::{self, Table};
-use super::{Block, Covariance, CovarianceError, Observation, ObservationError};
-use crate::explain::{Marked, nearest, one_of, plain};
-use crate::files::human::{Document, Node, Section, Value};
-use crate::numerics::Mat;
-
-/// Forms of a covariance that exist.
-const FORMS: [&str; 3] = ["scalar", "diagonal", "dense"];
+use super::batches;
+use super::forms::{covariance, rule};
+use super::given::{from_file, list};
+use super::{Block, Covariance, Observation, ObservationError};
+use crate::explain::{Marked, plain};
+use crate::files::human::{Document, Section};
 
 impl Observation {
     /// Read an observation; files it names are looked for in `folder`.
@@ -31,13 +28,42 @@ impl Observation {
         let top = document.section();
         top.schema("ekp.observation", 1)?;
         let sections = top.sections("block")?;
+        let observations = top.sections("observation")?;
+        if !observations.is_empty() {
+            if !sections.is_empty() {
+                let label =
+                    "found both, allowed: `[[block]]` for one observation, `[[observation]]` for a series";
+                return Err(top.wrong(
+                    "observation",
+                    "`[[block]]` and `[[observation]]` exclude each other",
+                    label,
+                ));
+            }
+            let whole = batches::series(&top, &observations, folder)?;
+            top.finish()?;
+            return Ok(whole);
+        }
+        if top.node("minibatch").is_some() {
+            let label = "it cuts the tables `[[observation]]` into batches, there are none";
+            return Err(top.wrong("minibatch", "`[minibatch]` needs a series", label));
+        }
         top.finish()?;
         if sections.is_empty() {
             return Err(top.missing("block", "at least one `[[block]]` with `y` and `covariance`"));
         }
-        let parts = parts(&sections, folder)?;
+        joined(&top, &sections, parts(&sections, folder)?)
+    }
+}
+
+/// One observation of its blocks; `above` is the table they stand in.
+pub(super) fn joined(
+    above: &Section<'_>,
+    sections: &[Section<'_>],
+    parts: Vec<(Block, Covariance)>,
+) -> Result<Observation, Marked> {
+    {
         let names: Vec<String> = parts.iter().map(|(block, _)| block.name.clone()).collect();
-        Self::new(parts).map_err(|error| match &error {
+        Observation::new(parts).map_err(|error| match &error {
             ObservationError::Covariance { name, error: fault } => {
                 let k = names.iter().position(|other| other == name).unwrap_or(0);
                 let label = format!("allowed: {}", rule(fault, 0));
@@ -45,13 +71,13 @@ impl Observation {
                     .wrong("covariance", error.to_string(), label)
                     .hint("a covariance estimated from fewer samples than rows is singular: add a diagonal")
             }
-            other => top.wrong("block", other.to_string(), "nothing to compare a model with"),
+            other => above.wrong("block", other.to_string(), "nothing to compare a model with"),
         })
     }
 }
 
 /// Each block with its covariance.
-fn parts(sections: &[Section<'_>], folder: &Path) -> Result<Vec<(Block, Covariance)>, Marked> {
+pub(super) fn parts(sections: &[Section<'_>], folder: &Path) -> Result<Vec<(Block, Covariance)>, Marked> {
     let mut parts: Vec<(Block, Covariance)> = Vec::with_capacity(sections.len());
     for (k, section) in sections.iter().enumerate() {
         let taken: Vec<&str> = parts.iter().map(|(block, _)| block.name.as_str()).collect();
@@ -118,241 +144,6 @@ fn y(section: &Section<'_>, folder: &Path) -> Result<Vec<f64>, Marked> {
         return Err(given.fault(section, i, 0, "an observed value is infinite", label));
     }
     Ok(given.data)
-}
-
-/// The block's covariance.
-fn covariance(section: &Section<'_>, folder: &Path, y: &[f64]) -> Result<Covariance, Marked> {
-    let allowed = "`{ scalar = variance }`, `{ diagonal = [variances] }` or `{ dense = [[…], …] }`";
-    match section.node("covariance").map(|node| &node.value) {
-        None => return Err(section.missing("covariance", allowed)),
-        Some(Value::Table(_)) => {}
-        Some(other) => {
-            let label = format!("found {}, allowed: {allowed}", other.kind());
-            let fault = section.wrong("covariance", "a covariance says which form it has", label);
-            return Err(match other.number() {
-                Some(s) => fault.hint(format!("write `covariance = {{ scalar = {s:?} }}`")),
-                None => fault,
-            });
-        }
-    }
-    let Some(table) = section.section("covariance")? else {
-        return Err(section.missing("covariance", allowed));
-    };
-    let known: Vec<(&str, &Node)> =
-        FORMS.iter().filter_map(|form| table.node(form).map(|node| (*form, node))).collect();
-    if let Some(unknown) = table.keys().find(|key| !FORMS.contains(key)) {
-        let label = format!("found `{unknown}`, allowed: {}", one_of(&FORMS));
-        let fault = table.wrong(unknown, "a covariance has no such form", label);
-        return Err(match nearest(unknown, &FORMS) {
-            Some(near) => fault.hint(format!("did you mean `{near}`?")),
-            None => fault,
-        });
-    }
-    let [(form, node)] = known[..] else {
-        let found = if known.is_empty() { "none".to_owned() } else { format!("{} forms", known.len()) };
-        let label = format!("found {found}, allowed: one of {}", one_of(&FORMS));
-        return Err(section.wrong("covariance", "a covariance has one form", label));
-    };
-    let given = match &node.value {
-        Value::Table(_) => match table.section(form)? {
-            Some(inner) => {
-                if inner.node("file").is_none() {
-                    return Err(inner.missing("file", "a csv or npy file"));
-                }
-                let found = from_file(&inner, folder)?;
-                inner.finish()?;
-                found
-            }
-            None => return Err(table.missing(form, allowed)),
-        },
-        Value::Text(name) => {
-            let label = format!("found a string, allowed: {}", shape_of(form));
-            let fault = table.wrong(form, format!("`{form}` has the wrong type"), label);
-            return Err(match name.trim().parse::<f64>() {
-                Ok(_) => fault.hint(format!("write `{{ {form} = {} }}`, without quotes", name.trim())),
-                Err(_) => fault.hint(format!("write `{{ {form} = {{ file = \"{name}\" }} }}`")),
-            });
-        }
-        _ => inline(&table, form, node)?,
-    };
-    let covariance = match form {
-        "dense" => Covariance::Dense(given.matrix()),
-        "diagonal" => Covariance::Diagonal(given.one_column(&table, form)?.to_vec()),
-        _ if given.data.len() == 1 => Covariance::Scalar(given.data[0]),
-        _ => {
-            let label = format!("found {} numbers, allowed: one", given.data.len());
-            return Err(table.wrong(form, "a scalar covariance is one number", label));
-        }
-    };
-    covariance.check(y.len()).map_err(|error| {
-        let (title, label) = (error.to_string(), format!("allowed: {}", rule(&error, y.len())));
-        let (row, col) = match &error {
-            CovarianceError::Entry { row, col, .. } | CovarianceError::Asymmetric { row, col, .. } => {
-                (*row, *col)
-            }
-            _ => return table.wrong(form, title, label),
-        };
-        let fault = given.fault(&table, row - 1, col - 1, title, label);
-        match error {
-            CovarianceError::Entry { .. } => fault
-                .hint("variances, not standard deviations; a value that was not observed is `nan` in `y`"),
-            _ => fault,
-        }
-    })?;
-    Ok(covariance)
-}
-
-fn shape_of(form: &str) -> &'static str {
-    match form {
-        "scalar" => "a number",
-        "diagonal" => "an array of numbers",
-        _ => "an array of arrays of numbers",
-    }
-}
-
-fn rule(error: &CovarianceError, rows: usize) -> String {
-    match error {
-        CovarianceError::Length { .. } | CovarianceError::NotSquare { .. } => {
-            format!("{rows} rows, as many as `y` has")
-        }
-        CovarianceError::Entry { row, col, .. } if row == col => "a finite number above 0".into(),
-        CovarianceError::Entry { .. } => "a finite number".into(),
-        CovarianceError::Asymmetric { .. } => "a symmetric matrix".into(),
-        CovarianceError::NotPositiveDefinite => "a positive definite matrix, each eigenvalue above 0".into(),
-    }
-}
-
-/// Numbers and the place each came from.
-struct Given {
-    rows: usize,
-    cols: usize,
-    /// Row by row
-    data: Vec<f64>,
-    /// Place of each number, where they stand in the document itself
-    spans: Vec<Range<usize>>,
-    /// Place of the whole
-    span: Range<usize>,
-}
-
-impl Given {
-    fn fault(
-        &self,
-        section: &Section<'_>,
-        row: usize,
-        col: usize,
-        title: impl Into<String>,
-        label: impl Into<String>,
-    ) -> Marked {
-        let span = self.spans.get(row * self.cols + col.min(self.cols - 1)).unwrap_or(&self.span);
-        Marked::new(section.source(), span.clone(), title, label)
-    }
-
-    fn one_column(&self, section: &Section<'_>, key: &str) -> Result<&[f64], Marked> {
-        if self.cols == 1 {
-            return Ok(&self.data);
-        }
-        let label = format!("found {} columns, allowed: one", self.cols);
-        let fault = section.wrong(key, "one column of numbers is needed", label);
-        Err(fault.hint("for csv, name it: `column = \"…\"`"))
-    }
-
-    fn matrix(&self) -> Mat {
-        Mat::from_fn(self.rows, self.cols, |i, j| self.data[i * self.cols + j])
-    }
-}
-
-/// `file` and `column` of a section.
-fn from_file(section: &Section<'_>, folder: &Path) -> Result<Given, Marked> {
-    let file: String = section.need("file")?;
-    let column: Option<String> = section.opt("column")?;
-    let span = section.node("file").map_or(0..0, |node| node.span.clone());
-    let Table { rows, cols, data } =
-        table::read(&folder.join(&file), column.as_deref()).map_err(|error| {
-            let fault = section.wrong("file", "the file gives no numbers", error.to_string());
-            match error.hint() {
-                Some(hint) => fault.hint(hint),
-                None => fault,
-            }
-        })?;
-    if data.is_empty() {
-        return Err(section.wrong("file", "the file gives no numbers", "it has no row of them"));
-    }
-    Ok(Given { rows, cols, data, spans: Vec::new(), span })
-}
-
-/// A number, an array, or an array of arrays.
-fn inline(section: &Section<'_>, form: &str, node: &Node) -> Result<Given, Marked> {
-    match (form, &node.value) {
-        ("scalar", value) => match value.number() {
-            Some(s) => Ok(Given {
-                rows: 1,
-                cols: 1,
-                data: vec![s],
-                spans: vec![node.span.clone()],
-                span: node.span.clone(),
-            }),
-            None => Err(wrong_type(section, form, node)),
-        },
-        ("dense", Value::Array(rows)) => {
-            let mut all = Given {
-                rows: rows.len(),
-                cols: 0,
-                data: Vec::new(),
-                spans: Vec::new(),
-                span: node.span.clone(),
-            };
-            for (i, row) in rows.iter().enumerate() {
-                let Value::Array(_) = &row.value else {
-                    let label =
-                        format!("found {}, allowed: rows, `[[1.0, 0.0], [0.0, 1.0]]`", row.value.kind());
-                    let title = format!("`{form}` is an array of rows");
-                    return Err(Marked::new(section.source(), row.span.clone(), title, label));
-                };
-                let part = list(section, form, row)?;
-                if i > 0 && part.rows != all.cols {
-                    let label = format!("this row has {}, the first one {}", part.rows, all.cols);
-                    return Err(Marked::new(
-                        section.source(),
-                        row.span.clone(),
-                        "rows differ in length",
-                        label,
-                    ));
-                }
-                all.cols = part.rows;
-                all.data.extend(part.data);
-                all.spans.extend(part.spans);
-            }
-            Ok(all)
-        }
-        _ => list(section, form, node),
-    }
-}
-
-/// An array of numbers.
-fn list(section: &Section<'_>, key: &str, node: &Node) -> Result<Given, Marked> {
-    let Value::Array(items) = &node.value else { return Err(wrong_type(section, key, node)) };
-    let mut given =
-        Given { rows: items.len(), cols: 1, data: Vec::new(), spans: Vec::new(), span: node.span.clone() };
-    for item in items {
-        let Some(x) = item.value.number() else {
-            let label = format!("found {}, allowed: a number", item.value.kind());
-            return Err(Marked::new(
-                section.source(),
-                item.span.clone(),
-                format!("`{key}` holds numbers"),
-                label,
-            ));
-        };
-        given.data.push(x);
-        given.spans.push(item.span.clone());
-    }
-    Ok(given)
-}
-
-fn wrong_type(section: &Section<'_>, key: &str, node: &Node) -> Marked {
-    let allowed = if key == "y" { "an array of numbers" } else { shape_of(key) };
-    let label = format!("found {}, allowed: {allowed}", node.value.kind());
-    Marked::new(section.source(), node.span.clone(), format!("`{key}` has the wrong type"), label)
 }
 
 #[cfg(test)]
@@ -426,7 +217,7 @@ mod tests {
         ("[[block]]\ny = [1]\ncovariance = 0.1\n", 5, "found a decimal number"),
         ("[[block]]\ny = [1]\ncovariance = { scalar = -1 }\n", 5, "the variance of row 1 is -1"),
         ("[[block]]\ny = [1]\ncovariance = { scalar = nan }\n", 5, "above 0"),
-        ("[[block]]\ny = [1]\ncovariance = { svd = 1 }\n", 5, "`scalar`, `diagonal` or `dense`"),
+        ("[[block]]\ny = [1]\ncovariance = { svd = 1 }\n", 5, "`scalar`, `diagonal`, `dense`"),
         ("[[block]]\ny = [1]\ncovariance = { scalar = 1, diagonal = [1] }\n", 5, "found 2 forms"),
         ("[[block]]\ny = [1]\ncovariance = { diagonal = \"v.csv\" }\n", 5, "found a string"),
         ("[[block]]\ny = [1, 2]\ncovariance = { diagonal = [1] }\n", 5, "2 rows, as many as `y`"),
@@ -456,6 +247,75 @@ mod tests {
             let text = format!("{fault}\n{}", fault.picture(false));
             assert!(text.contains(says), "{body}\n{text}");
             assert_eq!(fault.line(), *line, "{body}\n{text}");
+        }
+    }
+
+    #[test]
+    fn covariances_of_low_rank_are_read_in_place_and_from_files() {
+        file("z.csv", b"a,b,c\n1,2,3\n2,2,4\n0,1,0\n4,0,1\n");
+        file("u.npy", &crate::files::npy::write(&[3, 1], &[0.6, 0.8, 0.0]));
+        let of = |covariance: &str| {
+            let body = format!("[[block]]\ny = [1, 2, 3]\ncovariance = {covariance}\n");
+            read(&body).unwrap_or_else(|e| panic!("{covariance}: {e}")).noise().to_dense()
+        };
+        let g = of("{ low_rank = { u = { file = \"u.npy\" }, s = [4] }, plus = { scalar = 0.5 } }");
+        assert!((g[(0, 1)] - 4.0 * 0.48).abs() < 1e-15 && (g[(2, 2)] - 0.5).abs() < 1e-15);
+        let same = of(
+            "{ low_rank = { u = [[0.6], [0.8], [0.0]], s = [4.0] }, plus = { diagonal = [0.5, 0.5, 0.5] } }",
+        );
+        assert_eq!(g, same);
+        let samples = of("{ samples = { file = \"z.csv\" } }");
+        // Variances of 1, 2, 0, 4 and 3, 4, 0, 1; their covariance
+        assert!(
+            (samples[(0, 0)] - 35.0 / 12.0).abs() < 1e-14 && (samples[(2, 2)] - 10.0 / 3.0).abs() < 1e-14
+        );
+        let cut = of("{ samples = { file = \"z.csv\" }, rank = 1, plus = { scalar = 0.1 } }");
+        assert!(cut[(0, 0)] < samples[(0, 0)] + 0.1);
+        let precision = of("{ precision = { diagonal = [2, 2, 2], tall = [[1], [0], [0]] } }");
+        assert!((precision[(0, 0)] - 1.0).abs() < 1e-15 && (precision[(1, 1)] - 0.5).abs() < 1e-15);
+        let pseudo = of("{ low_rank = { u = [[0.6], [0.8], [0.0]], s = [4.0] }, pseudo_inverse = true }");
+        assert!((pseudo[(0, 0)] - 1.44).abs() < 1e-15);
+    }
+
+    #[test]
+    fn low_rank_forms_are_refused_with_what_would_do() {
+        for (covariance, says) in [
+            ("{ low_rank = { u = [[0.6], [0.8], [0.0]], s = [4.0] } }", "has no inverse"),
+            ("{ samples = [[1, 2, 3], [2, 1, 5]] }", "has no inverse"),
+            (
+                "{ low_rank = { u = [[0.6], [0.8]], s = [4.0] }, plus = { scalar = 1 } }",
+                "found 2 rows, allowed: 3",
+            ),
+            (
+                "{ low_rank = { u = [[0.6], [0.8], [0.0]], s = [4.0, 1.0] }, plus = { scalar = 1 } }",
+                "one for each column",
+            ),
+            (
+                "{ low_rank = { u = [[0.6], [0.8], [nan]], s = [4.0] }, plus = { scalar = 1 } }",
+                "number 1 of row 3",
+            ),
+            ("{ low_rank = { u = [[0.6], [0.8], [0.0]], s = [-4.0] }, plus = { scalar = 1 } }", "found -4"),
+            ("{ low_rank = { u = [[0.6], [0.8], [0.0]], s = [4.0] }, plus = { scalar = 0 } }", "is 0"),
+            (
+                "{ low_rank = { u = [[0.6], [0.8], [0.0]], s = [4.0] }, plus = 0.1 }",
+                "`plus` has the wrong type",
+            ),
+            ("{ low_rank = { u = [[0.6], [0.8], [0.0]] } }", "`s`"),
+            ("{ low_rank = 3 }", "found an integer"),
+            ("{ samples = [[1, 2], [2, 1], [0, 1]], plus = { scalar = 1 } }", "exchange rows and columns"),
+            ("{ samples = [[1, 2, 3]], plus = { scalar = 1 } }", "several draws"),
+            ("{ samples = [[1, 2, 3], [1, 2, 3]], rank = 1, plus = { scalar = 1 } }", "no covariance"),
+            ("{ scalar = 1, plus = { scalar = 1 } }", "`plus` has no use here"),
+            ("{ dense = [[1]], rank = 2 }", "belongs to `samples`"),
+            ("{ precision = { diagonal = [1, 1, 1], tall = [[2], [0], [0]] } }", "not positive definite"),
+            ("{ precision = { diagonal = [1, 0, 1], tall = [[2], [0], [0]] } }", "found 0"),
+        ] {
+            let fault = read(&format!("[[block]]\ny = [1, 2, 3]\ncovariance = {covariance}\n"))
+                .expect_err(covariance);
+            let text =
+                format!("{fault}\n{}\n{}", fault.picture(false), Explain::hint(&fault).unwrap_or_default());
+            assert!(text.contains(says), "{covariance}\n{text}");
+            assert_eq!(fault.line(), 5, "{covariance}\n{text}");
         }
     }
 

@@ -29,13 +29,23 @@ pub fn whole(document: &Document, folder: &Path) -> Result<String, Marked> {
         let done = block_in_place(block, folder);
         fault = fault.take().or(done.err());
     };
-    match text.get_mut("block") {
-        Some(Item::ArrayOfTables(blocks)) => blocks.iter_mut().for_each(|block| each(block)),
-        Some(Item::Value(Value::Array(blocks))) => {
+    let mut all: Vec<&mut Item> = Vec::new();
+    for (key, item) in text.iter_mut() {
+        match (key.get(), item) {
+            ("block", item) => all.push(item),
+            ("observation", Item::ArrayOfTables(observations)) => {
+                all.extend(observations.iter_mut().filter_map(|table| table.get_mut("block")));
+            }
+            _ => {}
+        }
+    }
+    all.into_iter().for_each(|blocks| match blocks {
+        Item::ArrayOfTables(blocks) => blocks.iter_mut().for_each(|block| each(block)),
+        Item::Value(Value::Array(blocks)) => {
             blocks.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|block| each(block));
         }
         _ => {}
-    }
+    });
     match fault {
         Some(why) => Err(wrong(why)),
         None => Ok(text.to_string()),
@@ -61,12 +71,20 @@ fn block_in_place(block: &mut dyn TableLike, folder: &Path) -> Result<(), String
     let Some(covariance) = block.get_mut("covariance").and_then(Item::as_table_like_mut) else {
         return Ok(());
     };
-    for (form, item) in covariance.iter_mut() {
+    inside(covariance, folder)
+}
+
+/// Each `{ file = "…" }` in a table gives way to its numbers, however deep it stands.
+fn inside(table: &mut dyn TableLike, folder: &Path) -> Result<(), String> {
+    for (form, item) in table.iter_mut() {
         let Some(inner) = item.as_table_like_mut() else { continue };
-        let Some((table, _)) = taken(inner, folder)? else { continue };
+        let Some((table, _)) = taken(inner, folder)? else {
+            inside(inner, folder)?;
+            continue;
+        };
         let value = match form.get() {
             "scalar" => number(table.data.first().copied().unwrap_or(f64::NAN)),
-            "diagonal" => array(&table.data, ""),
+            "diagonal" | "s" => array(&table.data, ""),
             _ => rows(&table),
         };
         *item = Item::Value(value);

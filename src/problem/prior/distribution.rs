@@ -211,7 +211,7 @@ fn ln_gamma_density(x: f64, shape: f64) -> f64 {
 
 /// ln Γ(x) for x > 0: Stirling's series at x ≥ 10, where the first term left out is below 1e-16
 /// (NIST Digital Library of Mathematical Functions, 5.11.1), brought there by Γ(x + 1) = x Γ(x).
-fn ln_gamma(x: f64) -> f64 {
+pub(super) fn ln_gamma(x: f64) -> f64 {
     /// B₂ₖ/(2k(2k − 1)), k = 1…7
     const SERIES: [f64; 7] = [
         1.0 / 12.0,

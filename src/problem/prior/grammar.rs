@@ -1,11 +1,13 @@
 //! The expressions of a prior file, read as Julia would read them, but never evaluated.
 //!
 //! ```text
-//! prior      := "fixed" | param | vecparam | samples | cg
+//! prior      := "fixed" | param | vecparam | samples | cg | field
 //! param      := "Parameterized(" dist ")"
 //! vecparam   := "VectorOfParameterized(" ( "[" dist {"," dist} "]" | "repeat([" dist "]," INT ")" ) ")"
 //! dist       := NAME "(" [ NUM {"," NUM} ] ")"
 //! samples    := "Samples([" NUM {space NUM} { ";" NUM {space NUM} } "])"
+//! field      := "gaussian_random_field(" "Matern(" NUM "," NUM ")" { "," "grid(" NUM "," NUM "," INT ")" }
+//!               { (","|";") ("terms"|"mean"|"std") "=" NUM } ")"
 //! cg         := "constrained_gaussian(" NAME "," NUM "," NUM "," BOUND "," BOUND [(","|";") "repeats = " INT] ")"
 //! constraint := c | "[" c {"," c} "]" | "repeat([" c "]," INT ")"
 //! c          := "no_constraint()" | "bounded_below(" BOUND ")" | "bounded_above(" BOUND ")"
@@ -22,7 +24,8 @@ use super::token::{Number, Reader};
 use crate::explain::{nearest, one_of};
 
 /// Outer constructors of a prior.
-const OUTER: [&str; 4] = ["Parameterized", "VectorOfParameterized", "Samples", "constrained_gaussian"];
+const OUTER: [&str; 5] =
+    ["Parameterized", "VectorOfParameterized", "Samples", "constrained_gaussian", "gaussian_random_field"];
 
 /// `Name(1.0, 2.0)`
 #[derive(Debug, Clone)]
@@ -45,6 +48,17 @@ pub(super) struct Gaussian {
     pub(super) repeats: Option<Number>,
 }
 
+/// `gaussian_random_field(…)`
+#[derive(Debug, Clone)]
+pub(super) struct FieldCall {
+    /// `Matern(…)`, then `grid(…)` for each axis
+    pub(super) calls: Vec<Call>,
+    /// `terms = 50`
+    pub(super) options: Vec<(String, Range<usize>, Number)>,
+    /// All of it
+    pub(super) at: Range<usize>,
+}
+
 /// The stored draws of one component, and their place.
 pub(super) type SampleRow = (Vec<f64>, Range<usize>);
 
@@ -57,6 +71,7 @@ pub(super) enum Expression {
     Several(Vec<Call>, usize),
     Samples(Vec<SampleRow>),
     Gaussian(Gaussian),
+    Field(FieldCall),
 }
 
 /// Does the text of a `prior` key say that there is nothing to calibrate?
@@ -73,7 +88,11 @@ pub(super) fn prior(text: &str) -> Result<Expression, Fault> {
     }
     let (name, name_at) = reader.name("a prior")?;
     let expression = match name {
-        "Parameterized" | "VectorOfParameterized" | "Samples" | "constrained_gaussian" => {
+        "Parameterized"
+        | "VectorOfParameterized"
+        | "Samples"
+        | "constrained_gaussian"
+        | "gaussian_random_field" => {
             reader.expect('(', "after the constructor")?;
             let inside = match name {
                 "Parameterized" => Expression::One(reader.call()?),
@@ -81,6 +100,7 @@ pub(super) fn prior(text: &str) -> Result<Expression, Fault> {
                     reader.list(Reader::call).map(|(c, n)| Expression::Several(c, n))?
                 }
                 "Samples" => Expression::Samples(reader.matrix()?),
+                "gaussian_random_field" => Expression::Field(reader.field(name_at.start)?),
                 _ => Expression::Gaussian(reader.gaussian()?),
             };
             reader.expect(')', &format!("at the end of `{name}(…`"))?;
@@ -230,6 +250,25 @@ impl Reader<'_> {
         let (found, at) = self.here();
         Fault::new(at, "the samples cannot be read", format!("found {found}, allowed: a space, `;` or `]`"))
             .hint("write one row for each component: `Samples([0.1 0.4 -0.2; 1.5 1.1 1.9])`")
+    }
+
+    /// The inside of `gaussian_random_field(…)`.
+    fn field(&mut self, start: usize) -> Result<FieldCall, Fault> {
+        let (mut calls, mut options) = (Vec::new(), Vec::new());
+        loop {
+            self.space();
+            let before = self.at;
+            let (name, name_at) = self.name("a kernel, a grid or a keyword")?;
+            if self.eat('=') {
+                options.push((name.to_owned(), name_at, self.number(false)?));
+            } else {
+                self.at = before;
+                calls.push(self.call()?);
+            }
+            if !(self.eat(',') || self.eat(';')) {
+                return Ok(FieldCall { calls, options, at: start..self.at });
+            }
+        }
     }
 
     /// The inside of `constrained_gaussian(…)`.

@@ -11,12 +11,18 @@ mod constraint;
 mod constructor;
 mod distribution;
 mod error;
+mod field;
+mod field_call;
 mod grammar;
+mod kept;
+mod matern;
 mod member_file;
+mod modes;
 mod place;
 mod read;
 mod token;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,8 +30,9 @@ use std::sync::Arc;
 use rand::RngExt;
 
 use crate::files::human::Table;
-use crate::numerics::{Mat, Stream};
+use crate::numerics::{Mat, Stream, standard_normals};
 use distribution::Law;
+use field::Field;
 
 pub use constraint::Constraint;
 pub use error::PriorError;
@@ -47,6 +54,8 @@ enum Spread {
     Independent(Vec<Law>),
     /// Stored draws, k × N, one draw per column: a draw takes a whole column
     Samples(Mat),
+    /// A random field: its coefficients are drawn, its values are what a model gets
+    Field(Arc<Field>),
 }
 
 /// One calibrated table.
@@ -55,7 +64,7 @@ struct Block {
     spread: Spread,
     /// What to call the distribution, where that says more than the law
     title: Option<String>,
-    /// One for each component
+    /// One for each component; of a field for each value
     constraints: Vec<Constraint>,
     regularisation: Option<Regularisation>,
 }
@@ -90,12 +99,17 @@ impl fmt::Display for Row {
 }
 
 impl Prior {
-    /// Number of rows d: components of all calibrated parameters.
+    /// Number of rows d: components of all calibrated parameters, coefficients of fields.
     pub fn dim(&self) -> usize {
+        self.blocks.iter().map(Block::rows).sum()
+    }
+
+    /// Numbers that a model gets: components of all calibrated parameters, values of fields.
+    pub fn values(&self) -> usize {
         self.names.iter().map(|(_, length)| length).sum()
     }
 
-    /// Calibrated names with their number of components, in row order.
+    /// Calibrated names with the number of values that a model gets, in row order.
     pub fn names(&self) -> &[(String, usize)] {
         &self.names
     }
@@ -110,9 +124,9 @@ impl Prior {
         self.blocks.iter().map(|block| block.regularisation)
     }
 
-    /// Lower and upper bound of each row's physical value; infinite where there is none.
+    /// Lower and upper bound of each row's physical value; infinite where there is none, as for coefficients.
     pub fn bounds(&self) -> Vec<(f64, f64)> {
-        self.constraints().map(Constraint::bounds).collect()
+        self.rows().map(|(_, block, k)| block.constraint(k).bounds()).collect()
     }
 
     /// Each row, for people.
@@ -123,7 +137,7 @@ impl Prior {
                     Some(title) => title.clone(),
                     None => block.law(k),
                 };
-                let (lower, upper) = block.constraints[k].bounds();
+                let (lower, upper) = block.constraint(k).bounds();
                 Row { name, distribution, lower, upper }
             })
             .collect()
@@ -139,24 +153,43 @@ impl Prior {
                 Spread::Samples(draws) => {
                     u.extend_from_slice(draws.col(stream.random_range(0..draws.ncols())))
                 }
+                Spread::Field(field) => u.extend(standard_normals(stream, field.terms())),
             }
         }
         u
     }
 
-    /// Physical values of d unconstrained ones.
+    /// What a model gets for d unconstrained values: physical ones, of fields the values on their grid.
     pub fn constrain(&self, u: &[f64]) -> Vec<f64> {
         debug_assert_eq!(u.len(), self.dim());
-        self.constraints().zip(u).map(|(constraint, u)| constraint.constrain(*u)).collect()
+        let (mut x, mut row) = (Vec::with_capacity(self.values()), 0);
+        for block in &self.blocks {
+            let own = &u[row..row + block.rows()];
+            row += own.len();
+            let free = match &block.spread {
+                Spread::Field(field) => Cow::Owned(field.values(own)),
+                _ => Cow::Borrowed(own),
+            };
+            x.extend(
+                block.constraints.iter().zip(free.iter()).map(|(constraint, u)| constraint.constrain(*u)),
+            );
+        }
+        x
     }
 
-    /// Unconstrained values of d physical ones.
+    /// One number for each row, for people: physical values, of fields the coefficients.
+    pub fn physical(&self, u: &[f64]) -> Vec<f64> {
+        self.rows().zip(u).map(|((_, block, k), u)| block.constraint(k).constrain(*u)).collect()
+    }
+
+    /// The d unconstrained values behind what a model gets; of fields the coefficients of the nearest field (see
+    /// [`Field::coefficients`]).
     ///
     /// # Errors
     /// `Length`, or `Outside` for the first value on or beyond a bound of its open interval, or not finite.
     pub fn unconstrain(&self, x: &[f64]) -> Result<Vec<f64>, PriorError> {
-        if x.len() != self.dim() {
-            return Err(PriorError::Length { found: x.len(), expected: self.dim() });
+        if x.len() != self.values() {
+            return Err(PriorError::Length { found: x.len(), expected: self.values() });
         }
         let one = |(i, (constraint, value)): (usize, (Constraint, &f64))| {
             constraint.unconstrain(*value).ok_or_else(|| {
@@ -164,7 +197,17 @@ impl Prior {
                 PriorError::Outside { parameter: row_name(&self.names, i), value: *value, lower, upper }
             })
         };
-        self.constraints().zip(x).enumerate().map(one).collect()
+        let free: Vec<f64> = self.constraints().zip(x).enumerate().map(one).collect::<Result<_, _>>()?;
+        let (mut u, mut at) = (Vec::with_capacity(self.dim()), 0);
+        for block in &self.blocks {
+            let own = &free[at..at + block.constraints.len()];
+            at += own.len();
+            match &block.spread {
+                Spread::Field(field) => u.extend(field.coefficients(own)),
+                _ => u.extend_from_slice(own),
+            }
+        }
+        Ok(u)
     }
 
     /// Mean m (d numbers) and covariance C₀ (d × d) in unconstrained space: exact for each law, for stored
@@ -178,7 +221,7 @@ impl Prior {
         for block in &self.blocks {
             let first = mean.len();
             let none = |k: usize| PriorError::NoCovariance {
-                parameter: row_name(&self.names, first + k),
+                parameter: self.row_names().swap_remove(first + k),
                 distribution: block.law(k),
             };
             match &block.spread {
@@ -205,6 +248,10 @@ impl Prior {
                     }
                     mean.extend(centre);
                 }
+                Spread::Field(field) => {
+                    mean.extend(std::iter::repeat_n(0.0, field.terms()));
+                    (first..mean.len()).for_each(|i| covariance[(i, i)] = 1.0);
+                }
             }
         }
         Ok((mean, covariance))
@@ -218,6 +265,7 @@ impl Prior {
             match &block.spread {
                 Spread::Independent(laws) => centre.extend(laws.iter().map(|law| law.centre())),
                 Spread::Samples(draws) => centre.extend(draws.mean()),
+                Spread::Field(field) => centre.extend(std::iter::repeat_n(0.0, field.terms())),
             }
         }
         centre
@@ -229,7 +277,15 @@ impl Prior {
         debug_assert_eq!(u.len(), self.dim());
         let (mut sum, mut row) = (0.0, 0);
         for block in &self.blocks {
-            let Spread::Independent(laws) = &block.spread else { return None };
+            let normal;
+            let laws = match &block.spread {
+                Spread::Independent(laws) => laws,
+                Spread::Samples(_) => return None,
+                Spread::Field(field) => {
+                    normal = vec![Law::Normal(0.0, 1.0); field.terms()];
+                    &normal
+                }
+            };
             for law in laws {
                 sum += law.log_density(*u.get(row)?);
                 row += 1;
@@ -249,18 +305,36 @@ impl Prior {
 
     /// Name, block and component of each row.
     fn rows(&self) -> impl Iterator<Item = (String, &Block, usize)> {
-        self.names.iter().zip(&self.blocks).flat_map(|((name, length), block)| {
-            (0..*length).map(move |k| (component(name, *length, k), block, k))
+        self.names.iter().zip(&self.blocks).flat_map(|((name, _), block)| {
+            let rows = block.rows();
+            (0..rows).map(move |k| (component(name, rows, k), block, k))
         })
     }
 }
 
 impl Block {
+    /// Rows of u.
+    fn rows(&self) -> usize {
+        match &self.spread {
+            Spread::Field(field) => field.terms(),
+            _ => self.constraints.len(),
+        }
+    }
+
+    /// From row `k` to the number that people see: coefficients of a field are shown as they are.
+    fn constraint(&self, k: usize) -> Constraint {
+        match &self.spread {
+            Spread::Field(_) => Constraint::Free,
+            _ => self.constraints[k],
+        }
+    }
+
     /// The law of component `k` in words.
     fn law(&self, k: usize) -> String {
         match &self.spread {
             Spread::Independent(laws) => laws[k].to_string(),
             Spread::Samples(draws) => format!("Samples of {} draws", draws.ncols()),
+            Spread::Field(field) => field.spec.words(),
         }
     }
 }

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use super::grammar::{self, Call, Expression, SampleRow};
+use super::field::{Field, Spec};
+use super::grammar::{self, Call, Expression, FieldCall, SampleRow};
 use super::place::Fault;
 use super::token::MOST_COMPONENTS;
 use super::{
     Block, Constraint, Law, Prior, Regularisation, Spread, constrained_gaussian, constraint, constructor,
+    field_call,
 };
 use crate::explain::{Marked, Place, Source, nearest, plain};
 use crate::files::human::{Document, Names, Node, Table, Value};
@@ -18,6 +20,8 @@ use crate::numerics::Mat;
 /// What the file and its warnings need to be told about.
 struct Reader<'a> {
     source: &'a Arc<Source>,
+    /// Random fields that were worked out before
+    kept: Vec<Arc<Field>>,
     warnings: Vec<String>,
 }
 
@@ -28,7 +32,15 @@ impl Prior {
     /// # Errors
     /// The place in the file, down to the number in an expression.
     pub fn read(document: &Document, names: Option<&Names>) -> Result<Self, Marked> {
-        let mut reader = Reader { source: &document.source, warnings: Vec::new() };
+        Self::read_kept(document, names, Vec::new())
+    }
+
+    pub(super) fn read_kept(
+        document: &Document,
+        names: Option<&Names>,
+        kept: Vec<Arc<Field>>,
+    ) -> Result<Self, Marked> {
+        let mut reader = Reader { source: &document.source, kept, warnings: Vec::new() };
         let mut calibrated = Vec::new();
         for (name, key, node) in &document.root.entries {
             let Value::Table(table) = &node.value else {
@@ -185,6 +197,19 @@ impl Reader<'_> {
                     regularisation,
                 });
             }
+            Expression::Field(call) => {
+                let spec = field_call::spec(&call).map_err(mark)?;
+                let title = spec.words();
+                let field = self.field(spec, &call).map_err(mark)?;
+                let points = field.spec.points();
+                let constraints = self.constraints(name, key, table, 1)?.repeat(points);
+                return Ok(Block {
+                    spread: Spread::Field(field),
+                    title: Some(title),
+                    constraints,
+                    regularisation,
+                });
+            }
             Expression::One(call) => (independent(&[call], 1).map_err(mark)?, None::<String>),
             Expression::Several(calls, times) => (independent(&calls, times).map_err(mark)?, None),
             Expression::Samples(rows) => {
@@ -197,9 +222,21 @@ impl Reader<'_> {
         let dim = match &spread {
             Spread::Independent(laws) => laws.len(),
             Spread::Samples(draws) => draws.nrows(),
+            Spread::Field(_) => unreachable!("a field has returned above"),
         };
         let constraints = self.constraints(name, key, table, dim)?;
         Ok(Block { spread, title, constraints, regularisation })
+    }
+
+    /// The field that was asked for, as it was kept or worked out anew.
+    fn field(&self, spec: Spec, call: &FieldCall) -> Result<Arc<Field>, Fault> {
+        if let Some(kept) = self.kept.iter().find(|kept| kept.spec == spec) {
+            return Ok(Arc::clone(kept));
+        }
+        Field::new(spec).map(Arc::new).map_err(|_| {
+            let label = "its covariance has no principal functions: are lengths out of scale?";
+            Fault::new(call.at.clone(), "this random field cannot be worked out", label)
+        })
     }
 
     fn notice_gaussian(

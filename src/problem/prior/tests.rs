@@ -374,3 +374,118 @@ proptest! {
         }
     }
 }
+
+/// A random field between two plain parameters.
+const FIELD: &str = r#"
+[drag]
+prior = "constrained_gaussian(drag, 2, 1, 0, Inf)"
+
+[permeability]
+prior = "gaussian_random_field(Matern(1.5, 0.3), grid(0, 1, 6), grid(0, 2, 5); terms = 4, mean = 0.5, std = 2)"
+constraint = "bounded_below(1)"
+
+[offset]
+prior = "Parameterized(Normal(3, 2))"
+constraint = "no_constraint()"
+"#;
+
+#[test]
+fn a_field_has_few_rows_and_gives_the_model_many_values() {
+    let prior = read(FIELD).unwrap();
+    assert_eq!((prior.dim(), prior.values()), (6, 32));
+    assert_eq!(prior.names()[1], ("permeability".to_owned(), 30));
+    assert_eq!(
+        prior.row_names()[1..],
+        ["permeability[1]", "permeability[2]", "permeability[3]", "permeability[4]", "offset"]
+    );
+    let (mean, covariance) = prior.moments().unwrap();
+    assert_eq!((mean.len(), mean[2], covariance[(2, 2)], covariance[(5, 5)]), (6, 0.0, 1.0, 4.0));
+    let u = prior.sample(&mut Streams::new(3).at(Purpose::Prior, 0, 1));
+    let x = prior.constrain(&u);
+    assert!(x.len() == 32 && x[1..31].iter().all(|x| *x > 1.0));
+    assert_eq!(prior.physical(&u)[1..5], u[1..5]);
+    assert_eq!((prior.bounds()[0].0, prior.bounds()[1].0), (0.0, f64::NEG_INFINITY));
+    // What a member reads holds the values, and they lead back
+    let text = prior.member_file().text("", &x).unwrap();
+    assert_eq!(MemberFile::read(&text, prior.names()).unwrap(), x);
+    let back = prior.unconstrain(&x).unwrap();
+    assert!(u.iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-10), "{back:?}");
+    // ½ Σ u² of standard normals
+    let density = |u: &[f64]| prior.log_density(u).unwrap();
+    let mut other = u.clone();
+    other[2] += 1.0;
+    assert!((density(&u) - density(&other) - (u[2] + 0.5)).abs() < 1e-12);
+    // At the centre the field is its mean
+    assert!(prior.constrain(&prior.centre())[1..31].iter().all(|x| (x - 1.0 - 0.5f64.exp()).abs() < 1e-15));
+}
+
+#[test]
+fn the_functions_of_a_field_are_taken_from_the_record_where_it_answers() {
+    let document = Document::parse(Path::new("priors.toml"), FIELD).unwrap();
+    let path = std::env::temp_dir().join(format!("ekp-fields-{}", std::process::id()));
+    let prior = Prior::read_with(&document, None, &path).unwrap();
+    let u = [0.1, -0.2, 0.3, 0.4, -0.5, 0.6];
+    std::fs::write(&path, prior.fields().unwrap().unwrap()).unwrap();
+    let kept = Prior::read_with(&document, None, &path).unwrap();
+    assert_eq!(prior.constrain(&u), kept.constrain(&u));
+    // Another field does not take it, a damaged record is none
+    let other = FIELD.replace("Matern(1.5, 0.3)", "Matern(1.5, 0.4)");
+    let other =
+        Prior::read_with(&Document::parse(Path::new("priors.toml"), &other).unwrap(), None, &path).unwrap();
+    assert_ne!(prior.constrain(&u), other.constrain(&u));
+    std::fs::write(&path, b"nothing").unwrap();
+    assert_eq!(Prior::read_with(&document, None, &path).unwrap().constrain(&u), prior.constrain(&u));
+    std::fs::remove_file(path).unwrap();
+    assert!(read(EXAMPLE).unwrap().fields().unwrap().is_none());
+}
+
+#[test]
+fn a_drawn_field_has_the_covariance_of_its_kernel() {
+    // 20 000 draws: variances to 4 √(2/n) = 4 % of 4 at most
+    let text = "[f]\nprior = \"gaussian_random_field(Matern(0.5, 0.5), grid(0, 1, 9); terms = 9, std = 2)\"\nconstraint = \"no_constraint()\"\n";
+    let prior = read(text).unwrap();
+    let (draw, n) = (Streams::new(11), 20_000);
+    let mut sums = [0.0; 9];
+    for member in 1..=n {
+        let f = prior.constrain(&prior.sample(&mut draw.at(Purpose::Prior, 0, member)));
+        sums.iter_mut().zip(&f).for_each(|(sum, x)| *sum += f[2] * x / f64::from(n));
+    }
+    for (i, sum) in sums.iter().enumerate() {
+        let want = 4.0 * (-(i as f64 - 2.0).abs() / 8.0 / 0.5).exp();
+        assert!((sum - want).abs() < 0.16, "{i}: {sum} {want}");
+    }
+}
+
+#[test]
+fn fields_are_refused_with_what_would_do() {
+    for (prior, says) in [
+        ("gaussian_random_field(grid(0, 1, 9); terms = 3)", "`Matern` is wanted here"),
+        ("gaussian_random_field(Matern(1); terms = 3)", "takes smoothness, correlation length"),
+        ("gaussian_random_field(Matern(0, 1), grid(0, 1, 9); terms = 3)", "found 0, allowed: from 0.05"),
+        ("gaussian_random_field(Matern(1, -1), grid(0, 1, 9); terms = 3)", "larger than 0"),
+        ("gaussian_random_field(Matern(1, 1); terms = 3)", "one to three axes"),
+        ("gaussian_random_field(Matern(1, 1), grid(1, 0, 9); terms = 3)", "no length"),
+        ("gaussian_random_field(Matern(1, 1), grid(0, 1, 1); terms = 1)", "at least 2"),
+        ("gaussian_random_field(Matern(1, 1), grid(0, 1, 9))", "lacks `terms`"),
+        ("gaussian_random_field(Matern(1, 1), grid(0, 1, 9); terms = 10)", "at most 9"),
+        ("gaussian_random_field(Matern(1, 1), grid(0, 1, 9); term = 3)", "did you mean `terms`?"),
+        ("gaussian_random_field(Matern(1, 1), grid(0, 1, 9); terms = 3, terms = 3)", "given twice"),
+        ("gaussian_random_field(Matern(1, 1), grid(0, 1, 9); terms = 3, std = 0)", "found 0"),
+        (
+            "gaussian_random_field(Matern(1, 1), grid(0, 1, 300), grid(0, 1, 300); terms = 3)",
+            "too many points",
+        ),
+        ("gaussian_random_field(Matern(1, 1), grid(0, 1, 9); terms = 3", "is missing at the end"),
+        ("gaussian_random_field(; terms = 3)", "is missing"),
+        ("gaussian_random_field(terms = 3)", "needs a covariance"),
+        ("gaussian_field(Matern(1, 1))", "this is not a prior"),
+    ] {
+        let text = format!("[f]\nprior = \"{prior}\"\nconstraint = \"no_constraint()\"\n");
+        let fault = read(&text).expect_err(prior);
+        let told =
+            format!("{fault}\n{}\n{}", fault.picture(false), Explain::hint(&fault).unwrap_or_default());
+        assert!(told.contains(says), "{prior}\n{told}");
+    }
+    let text = "[f]\nprior = \"gaussian_random_field(Matern(1, 1), grid(0, 1, 9); terms = 3)\"\nconstraint = \"[no_constraint(), no_constraint()]\"\n";
+    assert!(read(text).unwrap_err().to_string().contains("wrong number of constraints"));
+}

@@ -125,13 +125,14 @@ impl Expected {
 
 fn singles(run: &Run, iteration: Iteration, expected: Option<&Expected>) -> Result<Vec<Seen>, ReportError> {
     let id = &run.dir.identity;
+    let asked = run.asked(iteration)?;
     let writer = expected.map(|e| (Writer::new(&run.dir, &e.prior), &e.ensemble));
     let one = |member| {
         let folder = run.dir.member(iteration, member);
         let found = match &writer {
             Some((writer, ensemble)) => {
                 let digest = digest(writer.text(ensemble, iteration, member)?.as_bytes());
-                Found::look(&folder, &digest, &id.blocks, &id.lengths)?
+                Found::look(&folder, &digest, &asked.blocks, &asked.lengths)?
             }
             None => present(&folder),
         };
