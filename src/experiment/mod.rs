@@ -264,8 +264,16 @@ impl Experiment {
     /// # Errors
     /// A fault in its file.
     pub fn prior(&self, folder: &Path) -> Result<Prior, ExperimentError> {
+        self.prior_with(folder, &folder.join("fields.bin"))
+    }
+
+    /// The same with the functions of its random fields out of the record `fields`, where that has them.
+    ///
+    /// # Errors
+    /// A fault in its file.
+    pub fn prior_with(&self, folder: &Path, fields: &Path) -> Result<Prior, ExperimentError> {
         let document = self.prior_file.load(folder)?;
-        Ok(Prior::read_with(&document, self.prior_names.as_ref(), &folder.join("fields.bin"))?)
+        Ok(Prior::read_with(&document, self.prior_names.as_ref(), fields)?)
     }
 
     /// The observation alone.
