@@ -331,7 +331,14 @@ impl Experiment {
     /// # Errors
     /// A fault in either file, at its line.
     pub fn problem(&self, folder: &Path) -> Result<Problem, ExperimentError> {
-        let problem = Problem { prior: self.prior(folder)?, observation: self.observation(folder)? };
+        self.fitting(Problem { prior: self.prior(folder)?, observation: self.observation(folder)? })
+    }
+
+    /// A problem that has all parameters and blocks that `[algorithm]` names.
+    ///
+    /// # Errors
+    /// A name that it has not, at its line.
+    pub fn fitting(&self, problem: Problem) -> Result<Problem, ExperimentError> {
         self.named.fit(&problem)?;
         groups::fit(self.algorithm.groups(), &self.named.groups, &problem)?;
         Ok(problem)
@@ -342,8 +349,16 @@ impl Experiment {
     /// # Errors
     /// A fault in its file.
     pub fn prior(&self, folder: &Path) -> Result<Prior, ExperimentError> {
+        self.prior_with(folder, &folder.join("fields.bin"))
+    }
+
+    /// The same with the functions of its random fields out of the record `fields`, where that has them.
+    ///
+    /// # Errors
+    /// A fault in its file.
+    pub fn prior_with(&self, folder: &Path, fields: &Path) -> Result<Prior, ExperimentError> {
         let document = self.prior_file.load(folder)?;
-        Ok(Prior::read_with(&document, self.prior_names.as_ref(), &folder.join("fields.bin"))?)
+        Ok(Prior::read_with(&document, self.prior_names.as_ref(), fields)?)
     }
 
     /// The observation alone.

@@ -164,6 +164,28 @@ mod tests {
     }
 
     #[test]
+    fn noise_of_low_rank_moves_members_as_its_dense_twin_does() {
+        for (p, members) in [(20, 6), (5, 12)] {
+            let (u, g, y) = (rough(70, 3, members), rough(71, p, members), rough(72, p, 1));
+            let d: Vec<f64> = (0..p).map(|i| 0.3 + 0.05 * i as f64).collect();
+            let v = rough(73, p, 2);
+            let spiked = noise(&[(Covariance::Spiked { d, v }, p)]);
+            let twin = noise(&[(Covariance::Dense(spiked.to_dense()), p)]);
+            for (keep, nugget) in [(Keep::Gram, 0.0), (Keep::Whitened, 0.0), (Keep::Gram, 1e-3)] {
+                let step = |gamma: &Noise| {
+                    update(&u, &evidence(&g, y.data(), &gamma.plus(nugget).unwrap(), keep), 0.7, None)
+                        .unwrap()
+                };
+                assert!(apart(step(&spiked).data(), step(&twin).data()) < 1e-12);
+            }
+            // Perturbed: the noise in its own units is standard normal, exactly
+            let xi = rough(74, p, members);
+            let e = whitened_noise(&spiked, &spiked, xi.clone()).unwrap();
+            assert!(apart(e.data(), xi.data()) < 1e-14);
+        }
+    }
+
+    #[test]
     fn noise_drawn_in_ensemble_space_has_the_law_of_noise_drawn_in_data_space() {
         // Covariance over many draws of YᵀE is YᵀY: 200 000 draws, error 4 √2/√n of the largest entry
         let (p, members, draws) = (6, 4, 200_000);

@@ -80,7 +80,14 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
     let base = absolute.parent().unwrap_or(Path::new("/")).to_owned();
     let mut experiment = Experiment::read(&document, &base).map_err(ExperimentError::from)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let problem = experiment.problem(folder)?;
+    let problem = match &request.from {
+        // The coefficients of a fork mean what they meant in its parent.
+        Some((parent, _)) => experiment.fitting(Problem {
+            prior: experiment.prior_with(folder, &parent.join("fields.bin"))?,
+            observation: experiment.observation(folder)?,
+        })?,
+        None => experiment.problem(folder)?,
+    };
     experiment.settle(&document, &problem.prior).map_err(ExperimentError::from)?;
     let mut warnings = experiment.warnings.clone();
     warnings.extend(problem.prior.warnings.iter().cloned());
