@@ -85,30 +85,30 @@ impl TomlText {
 
     /// `key = "value"`
     pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
-        let line = format!("{} = {}", bare(key), quoted(value));
+        let line = format!("{} = {}", self::key(key), quoted(value));
         self.raw(&line)
     }
 
     /// `key = 3`
     pub fn number(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
-        let line = format!("{} = {}", bare(key), value.into());
+        let line = format!("{} = {}", self::key(key), value.into());
         self.raw(&line)
     }
 
     /// `key = true`
     pub fn boolean(&mut self, key: &str, value: bool) -> &mut Self {
-        self.raw(&format!("{} = {value}", bare(key)))
+        self.raw(&format!("{} = {value}", self::key(key)))
     }
 
     /// `key = 3.0`
     pub fn float(&mut self, key: &str, value: f64) -> &mut Self {
-        let line = format!("{} = {}", bare(key), float(value));
+        let line = format!("{} = {}", self::key(key), float(value));
         self.raw(&line)
     }
 
     /// `key = [1.0, 2.0]`, eight numbers to a line when there are more.
     pub fn floats(&mut self, key: &str, values: &[f64]) -> &mut Self {
-        self.0.push_str(&bare(key));
+        self.0.push_str(&self::key(key));
         self.0.push_str(" = ");
         push_array(&mut self.0, values);
         self.0.push('\n');
@@ -118,13 +118,13 @@ impl TomlText {
     /// `key = ["a", "b"]`
     pub fn texts<S: AsRef<str>>(&mut self, key: &str, values: &[S]) -> &mut Self {
         let list: Vec<String> = values.iter().map(|v| quoted(v.as_ref())).collect();
-        self.raw(&format!("{} = [{}]", bare(key), list.join(", ")))
+        self.raw(&format!("{} = [{}]", self::key(key), list.join(", ")))
     }
 
     /// `key = [1, 2]`
     pub fn numbers(&mut self, key: &str, values: &[u32]) -> &mut Self {
         let list: Vec<String> = values.iter().map(u32::to_string).collect();
-        self.raw(&format!("{} = [{}]", bare(key), list.join(", ")))
+        self.raw(&format!("{} = [{}]", self::key(key), list.join(", ")))
     }
 
     /// All of it.
@@ -150,7 +150,7 @@ pub fn quoted(value: &str) -> String {
 }
 
 /// A key, quoted when it must be.
-fn bare(key: &str) -> String {
+pub fn key(key: &str) -> String {
     let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if plain { key.to_owned() } else { quoted(key) }
 }
