@@ -124,3 +124,49 @@ fn a_machine_and_a_disk_can_be_described() {
     assert_eq!(run.snapshot(), before);
     run.tool("ekp-probe").args(["no/such/folder"]).fails(1).says("cannot probe `no/such/folder`");
 }
+
+#[test]
+fn a_run_in_the_layout_of_climacalibrate_reads_back() {
+    let study = Study::external("export-climacalibrate").members(5).iterations(2).set("failures.retries", 0);
+    let study = study.model(
+        "#!/bin/sh\n[ \"$EKP_MEMBER\" != 3 ] || exit 1\necho \"model_output = [1, 2, $EKP_MEMBER, 4, 5.5]\" > $2\n",
+    );
+    let run = study.init("run");
+    run.launch(&["-q", "--workers", "1"]);
+    let table = csv::Reader::from_reader(run.tool("ekp-export").args(["."]).succeeds().out().as_bytes())
+        .records()
+        .map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect::<Vec<_>>();
+    let export = || run.tool("ekp-export").args([".", "--climacalibrate", "-o", "julia"]);
+    export().succeeds();
+    let at = |name: &str| run.path.join("julia").join(name);
+    let read = |name: &str| fs::read_to_string(at(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    // The first iteration of the run, 0, is theirs, 1; the last ensemble has no outputs.
+    let g: Vec<Vec<f64>> = read("iteration_001/G_ensemble.csv")
+        .lines()
+        .map(|line| line.split(',').map(|x| x.parse().unwrap()).collect())
+        .collect();
+    assert_eq!((g.len(), g[0].len()), (5, 5));
+    assert!(g[0][2].is_nan() && g[2][4] == 5.0 && g[4][0] == 5.5);
+    let array = ekp::files::npy::read(&fs::read(at("iteration_001/G_ensemble.npy")).unwrap()).unwrap();
+    assert_eq!(array.shape, [5, 5]);
+    assert!(array.data.iter().zip(g.concat()).all(|(a, b)| a.to_bits() == b.to_bits()));
+    assert_eq!(read("iteration_001/member_001/checkpoint.txt"), "completed\n");
+    assert_eq!(read("iteration_001/member_003/checkpoint.txt"), "started\n");
+    assert!(
+        !at("iteration_003/G_ensemble.csv").exists()
+            && !at("iteration_003/member_001/checkpoint.txt").exists()
+    );
+    for row in &table {
+        let n: usize = row[0].parse().unwrap();
+        let parameters: toml::Table =
+            read(&format!("iteration_{:03}/member_{:0>3}/parameters.toml", n + 1, row[1])).parse().unwrap();
+        let names = run.toml("run.toml")["parameters"].clone();
+        for (k, name) in names.as_array().unwrap().iter().enumerate() {
+            let entry = &parameters[name.as_str().unwrap()];
+            assert_eq!(entry["type"].as_str(), Some("float"));
+            assert_eq!(entry["value"].as_float().unwrap(), row[3 + k].parse::<f64>().unwrap());
+        }
+    }
+    export().fails(2).says("holds files already");
+}

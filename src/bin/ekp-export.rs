@@ -11,7 +11,7 @@ use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
 use ekp::files::publish;
 use ekp::report::table::count;
-use ekp::report::{ReportError, export};
+use ekp::report::{ReportError, climacalibrate, export};
 use ekp::steps::Run;
 
 /// One table of a run: every member of every iteration with its parameters and outputs
@@ -23,6 +23,7 @@ use ekp::steps::Run;
   ekp-export RUN > table.csv
   ekp-export RUN -o table.csv
   ekp-export RUN -o table.npy      table.parameters.npy, table.outputs.npy, table.index.npy, table.toml
+  ekp-export RUN --climacalibrate -o DIR     folders of members, G_ensemble as csv and npy, for Julia
 
 Columns: iteration, member, state (ok, failed:CAUSE, missing; result in the last ensemble, which nobody runs),
 the parameters in physical units, the outputs block[1], block[2], ..."
@@ -37,6 +38,9 @@ pub(crate) struct Args {
     /// csv or npy [default: by the file's name, else csv]
     #[arg(long)]
     format: Option<String>,
+    /// The whole run in the layout of ClimaCalibrate, into the folder named with `-o`
+    #[arg(long, conflicts_with = "format", requires = "output")]
+    climacalibrate: bool,
     #[command(flatten)]
     voice: Voice,
 }
@@ -47,6 +51,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, ReportError> {
+    if let (true, Some(folder)) = (args.climacalibrate, &args.output) {
+        let (table, written) = climacalibrate::write(&Run::open(&args.run)?, folder)?;
+        args.voice.warn(&table.warnings);
+        cli::out(&format!("{}\n", folder.display()));
+        args.voice.say(&format!("{}, numbered from 1", count(written.len(), "iteration")));
+        return Ok(Exit::Done);
+    }
     // A wrong format is told before a long read.
     let extension =
         args.output.as_deref().and_then(Path::extension).map(|e| e.to_string_lossy().into_owned());

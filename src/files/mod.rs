@@ -31,4 +31,4 @@ pub use lease::{Claim, Lease, claim, next_try, server_now};
 pub use members::{Members, MembersError};
 pub use outcome::{Defect, Failed, Found};
 pub use publish::{publish, publish_durable, publish_new, publish_new_durable, sync_folder, whole_folder};
-pub use record::{Record, TomlText, load_record, parse_record, quoted};
+pub use record::{Record, TomlText, key, load_record, parse_record, quoted};

@@ -99,27 +99,27 @@ impl TomlText {
 
     /// `key = "value"`
     pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
-        self.key(key).raw(&quoted(value))
+        self.entry(key).raw(&quoted(value))
     }
 
     /// `key = 3`
     pub fn number(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
-        self.key(key).line(format_args!("{}", value.into()))
+        self.entry(key).line(format_args!("{}", value.into()))
     }
 
     /// `key = true`
     pub fn boolean(&mut self, key: &str, value: bool) -> &mut Self {
-        self.key(key).raw(if value { "true" } else { "false" })
+        self.entry(key).raw(if value { "true" } else { "false" })
     }
 
     /// `key = 3.0`
     pub fn float(&mut self, key: &str, value: f64) -> &mut Self {
-        push_float(&mut self.key(key).0, value);
+        push_float(&mut self.entry(key).0, value);
         self.raw("")
     }
 
-    fn key(&mut self, key: &str) -> &mut Self {
-        self.0.push_str(&bare(key));
+    fn entry(&mut self, key: &str) -> &mut Self {
+        self.0.push_str(&self::key(key));
         self.0.push_str(" = ");
         self
     }
@@ -131,7 +131,7 @@ impl TomlText {
 
     /// `key = [1.0, 2.0]`, eight numbers to a line when there are more.
     pub fn floats(&mut self, key: &str, values: &[f64]) -> &mut Self {
-        self.0.push_str(&bare(key));
+        self.0.push_str(&self::key(key));
         self.0.push_str(" = ");
         push_array(&mut self.0, values);
         self.0.push('\n');
@@ -141,13 +141,13 @@ impl TomlText {
     /// `key = ["a", "b"]`
     pub fn texts<S: AsRef<str>>(&mut self, key: &str, values: &[S]) -> &mut Self {
         let list: Vec<String> = values.iter().map(|v| quoted(v.as_ref())).collect();
-        self.raw(&format!("{} = [{}]", bare(key), list.join(", ")))
+        self.raw(&format!("{} = [{}]", self::key(key), list.join(", ")))
     }
 
     /// `key = [1, 2]`
     pub fn numbers(&mut self, key: &str, values: &[u32]) -> &mut Self {
         let list: Vec<String> = values.iter().map(u32::to_string).collect();
-        self.raw(&format!("{} = [{}]", bare(key), list.join(", ")))
+        self.raw(&format!("{} = [{}]", self::key(key), list.join(", ")))
     }
 
     /// All of it.
@@ -167,7 +167,7 @@ pub fn quoted(value: &str) -> String {
 }
 
 /// A key, quoted when it must be.
-fn bare(key: &str) -> std::borrow::Cow<'_, str> {
+pub fn key(key: &str) -> std::borrow::Cow<'_, str> {
     let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if plain { key.into() } else { quoted(key).into() }
 }

@@ -5,6 +5,7 @@
 
 pub mod advise;
 pub mod cat;
+pub mod climacalibrate;
 mod error;
 pub mod export;
 pub mod runs;
