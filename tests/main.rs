@@ -16,6 +16,7 @@ mod launchers;
 mod limits;
 mod malformed;
 mod metadata;
+mod methods;
 mod packs;
 mod protocol;
 mod races;

@@ -138,7 +138,24 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
         .set("model.version_command", words(&["echo", "model 1.0"]));
     let external = own.init("external");
     external.launch(&["--workers", "2"]);
-    (vec![plain, pooled, cancelled, forked, packed, external], vec![small, many, own])
+
+    let localised = "method = 'eki'\n[localisation]\nrule = 'sec-nice'\n\
+                     [[group]]\nparameters = ['amplitude', 'vert_shift']\nblocks = ['range', 'mean']";
+    let sparse = "method = 'sparse'\nsparse = { limit = 9.0 }\nlocalisation = { rule = 'weights', \
+                  weights = { amplitude = { mean = 0.5 } } }";
+    let mut runs = vec![plain, pooled, cancelled, forked, packed, external];
+    let mut studies = vec![small, many, own];
+    for (name, keys) in [("localised", localised), ("sparse", sparse), ("newton", "method = 'gnki'")] {
+        let mut study = Study::sinusoid(&format!("protocol-{name}")).members(6).iterations(1);
+        for (key, value) in keys.parse::<toml::Table>().unwrap() {
+            study = study.set(&format!("algorithm.{key}"), value);
+        }
+        let run = study.init(name);
+        run.launch(&["--on", "threads", "--workers", "1"]);
+        runs.push(run);
+        studies.push(study);
+    }
+    (runs, studies)
 }
 
 #[test]
