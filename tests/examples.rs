@@ -288,6 +288,41 @@ fn starts(run: &TestRun) -> BTreeMap<String, usize> {
 }
 
 #[test]
+fn three_of_twelve_candidates_are_found_and_the_others_are_zero() {
+    if !python() {
+        return;
+    }
+    let study = Study::example("sparse", "sparse_regression");
+    let (run, ended) = launched(&study, "experiment.toml", &["--workers", "2"]);
+    readme_shows(&study, &ended);
+    let found = run.result();
+    assert_eq!(found.len(), 12);
+    for (name, (mean, std)) in found {
+        match name.as_str() {
+            // Least squares on the right three is within 3 · 0.1/√30 of the truth
+            "coefficient[2]" => assert!((mean - 2.0).abs() < 0.06, "{mean}"),
+            "coefficient[5]" => assert!((mean + 1.5).abs() < 0.06, "{mean}"),
+            "coefficient[10]" => assert!((mean - 1.0).abs() < 0.06, "{mean}"),
+            _ => assert_eq!((mean, std), (0.0, 0.0), "{name}"),
+        }
+    }
+}
+
+#[test]
+fn a_hundred_unknowns_are_found_with_twenty_members_where_they_are_localised() {
+    if !python() {
+        return;
+    }
+    let study = Study::example("localisation", "localisation");
+    let readme = fs::read_to_string(study.folder.path().join("README.md")).unwrap();
+    for experiment in ["experiment.toml", "without.toml"] {
+        let (run, _) = launched(&study, experiment, &["--workers", "2"]);
+        let misfit = run.toml("iteration_007/update.toml")["misfit"].as_float().unwrap();
+        assert!(readme.contains(&format!("| `{experiment}` | {misfit:.1} |")), "{experiment}: {misfit}");
+    }
+}
+
+#[test]
 fn fifty_overlapping_calls_from_cron_make_one_run() {
     // Given the run as one process makes it
     let study = Study::example("cron", "cron");

@@ -15,6 +15,7 @@ mod init;
 mod kills;
 mod launchers;
 mod limits;
+mod localised;
 mod malformed;
 mod metadata;
 mod methods;

@@ -156,6 +156,10 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     let external = own.init("external");
     external.launch(&["--workers", "2"]);
 
+    let localised = "method = 'eki'\n[localisation]\nrule = 'sec-nice'\n\
+                     [[group]]\nparameters = ['amplitude', 'vert_shift']\nblocks = ['range', 'mean']";
+    let sparse = "method = 'sparse'\nsparse = { limit = 9.0 }\nlocalisation = { rule = 'weights', \
+                  weights = { amplitude = { mean = 0.5 } } }";
     let beside = Study::sinusoid("protocol-npy").members(4).iterations(1).set("files.outputs", "npy");
     let arrays = beside.init("arrays");
     arrays.launch(&["--workers", "1"]);
@@ -167,10 +171,21 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     let flow = Study::example("protocol-field", "darcy").members(4).iterations(1);
     let field = flow.init("field");
     field.launch(&["--workers", "2"]);
-    let runs =
+    let mut runs =
         [vec![plain, pooled, cancelled, forked, packed, external, arrays, series, field], optional].concat();
     let studies = [vec![small, many, own, beside, years, flow], others];
-    (runs, studies.into_iter().flatten().collect())
+    let mut studies: Vec<Study> = studies.into_iter().flatten().collect();
+    for (name, keys) in [("localised", localised), ("sparse", sparse), ("newton", "method = 'gnki'")] {
+        let mut study = Study::sinusoid(&format!("protocol-{name}")).members(6).iterations(1);
+        for (key, value) in keys.parse::<toml::Table>().unwrap() {
+            study = study.set(&format!("algorithm.{key}"), value);
+        }
+        let run = study.init(name);
+        run.launch(&["--on", "threads", "--workers", "1"]);
+        runs.push(run);
+        studies.push(study);
+    }
+    (runs, studies)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Gauss-Newton Kalman inversion: each step solves the problem linearised by the whole ensemble, prior included.
 //!
-//! Chada, Chen & Sanz-Alonso (2021), Foundations of Data Science 3, 331–369, doi:10.3934/fods.2021011, section 3.3;
+//! Chada, Chen & Sanz-Alonso (2021), Foundations of Data Science 3, 331–369, doi:10.3934/fods.2021011;
 //! for reservoirs Chen & Oliver (2013), Comput. Geosci. 17, 689–703, doi:10.1007/s10596-013-9351-5.
 //! With draws of variance 2 − Δt a stationary ensemble has the covariance of the linearised posterior for every Δt
 //! (EKP.jl draws with 2, which is right for Δt → 0 and twice too much at Δt = 1): the members follow

@@ -81,6 +81,11 @@ impl Method {
         }
     }
 
+    /// Whether no step leaves the span of the first ensemble.
+    pub fn stays_in_span(&self) -> bool {
+        self.drawn().is_some_and(Kalman::stays_in_span)
+    }
+
     /// Parameters that learn from some of the data alone.
     pub fn groups(&self) -> &[Group] {
         match self {

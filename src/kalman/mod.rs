@@ -142,6 +142,13 @@ impl Kalman {
     pub fn stops(&self) -> bool {
         matches!(self.schedule, Schedule::DataMisfit { on_terminate: OnTerminate::Stop, .. })
     }
+
+    /// Whether each step is a combination of members: localisation and groups leave their span, and Gauss and Newton
+    /// add draws of the prior.
+    pub fn stays_in_span(&self) -> bool {
+        let mixes = matches!(self.process, Process::Gnki { .. });
+        self.localisation.is_none() && self.groups.is_empty() && !mixes
+    }
 }
 
 impl Algorithm for Kalman {
@@ -271,13 +278,7 @@ impl Kalman {
         if let Some((a, b)) = twins {
             said.push(format!("members {} and {} have the same outputs", number(a), number(b)));
         }
-        // Localisation and groups leave the span; Gauss and Newton add draws of the prior.
-        let spanned = self.localisation.is_none() && self.groups.is_empty();
-        if before.time == 0.0
-            && used <= parameters
-            && spanned
-            && !matches!(self.process, Process::Gnki { .. })
-        {
+        if before.time == 0.0 && used <= parameters && self.stays_in_span() {
             said.push(format!(
                 "{used} members for {parameters} parameters: no step leaves the span of the first ensemble"
             ));
@@ -434,6 +435,13 @@ mod tests {
                         let kalman = Kalman { localisation, ..kalman.clone() };
                         all.push((kalman, Linear::new(60, 3, p), rough(61, 3, members)));
                     }
+                    let group = |parameters: &[&str]| Group {
+                        parameters: parameters.iter().map(|&p| p.to_owned()).collect(),
+                        blocks: vec!["all".into()],
+                    };
+                    let groups = vec![group(&["u2", "u0"]), group(&["u1"])];
+                    let grouped = Kalman { groups, ..kalman.clone() };
+                    all.push((grouped, Linear::new(60, 3, p), rough(61, 3, members)));
                     all.push((kalman, Linear::new(60, 3, p), rough(61, 3, members)));
                 }
             }

@@ -95,7 +95,7 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
     fits(&experiment, &document, &names, &problem, &mut warnings)?;
     warnings.extend(of_series(&experiment, &problem));
     let dimension = problem.prior.dim();
-    if experiment.members as usize <= dimension {
+    if experiment.members as usize <= dimension && experiment.algorithm.stays_in_span() {
         warnings.push(format!(
             "{} members for {dimension} parameters: the result stays in the span of the first ensemble; more members, or localisation, would free it",
             experiment.members

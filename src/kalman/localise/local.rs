@@ -4,7 +4,7 @@
 //! p J² for each set of parameters with the same weights.
 //!
 //! # Source
-//! Hunt, Kostelich & Szunyogh (2007), Physica D 230, 112–126, doi:10.1016/j.physd.2006.11.008, section 3 (their weights
+//! Hunt, Kostelich & Szunyogh (2007), Physica D 230, 112–126, doi:10.1016/j.physd.2006.11.008 (their weights
 //! multiply the inverse noise); the transform is that of [`crate::kalman::etki`].
 
 use crate::kalman::etki;

@@ -4,9 +4,9 @@
 //!
 //! # Source
 //! `sec`: Lee (2021), arXiv:2105.11341. `sec-fisher`: Flowerdew (2015), Tellus A 67, 25257,
-//! doi:10.3402/tellusa.v67.25257. `sec-nice`: Vishny, Morzfeld, Gwirtz, Bach, Dunbar & Hodyss (2024), "High-dimensional
-//! covariance estimation from a small number of samples", J. Adv. Model. Earth Syst. 16, e2024MS004417,
-//! doi:10.1029/2024MS004417. All as in EnsembleKalmanProcesses.jl 2.7.1, but for `Std::Theory`.
+//! doi:10.3402/tellusa.v67.25257. `sec-nice`: Vishny, Morzfeld, Gwirtz, Bach, Dunbar & Hodyss (2024),
+//! "High-dimensional covariance estimation from a small number of samples". All as in EnsembleKalmanProcesses.jl
+//! 2.7.1, but for `Std::Theory`.
 
 use crate::numerics::Mat;
 

@@ -1,6 +1,6 @@
 //! Sparse ensemble Kalman inversion: a Kalman step, then the nearest point with a limited sum of magnitudes.
 //!
-//! Schneider, Stuart & Wu (2022), J. Comput. Phys. 470, 111559, doi:10.1016/j.jcp.2022.111559, section 3, with the
+//! Schneider, Stuart & Wu (2022), J. Comput. Phys. 470, 111559, doi:10.1016/j.jcp.2022.111559, with the
 //! outputs eliminated from their quadratic programme: what remains has d unknowns.
 //! Belongs here: options, and what is done to the members after the step. Not here: the programme (`path`).
 
