@@ -5,10 +5,8 @@ PREFIX ?= $(HOME)/.local
 TARGET  = target/release
 HOST   := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TOOLS   = $(basename $(notdir $(wildcard src/bin/ekp-*.rs)))
-# A static program needs the static C library; `make dist` says so where it is missing.
-# Named to the linker, or the standard library would not find it in a static program, and would start models
-# by copying its own page tables (fork) in place of posix_spawn: half a millisecond a member.
-SPAWN   = -C link-arg=-Wl,-u,posix_spawn_file_actions_addchdir_np
+# A static program needs the static C library; `make dist` says so where it is missing. At a fixed address it
+# starts without relocating itself.
 STATIC := $(wildcard /usr/lib/*/libc.a /usr/lib64/libc.a /usr/lib/libc.a)
 
 .PHONY: demo test packages check bench dist install docs clean
@@ -47,7 +45,7 @@ bench: dist
 # Static programs where the static C library is there: they start fastest and run on any node.
 dist:
 ifneq ($(STATIC),)
-	RUSTFLAGS="-C target-feature=+crt-static $(SPAWN)" $(CARGO) build --profile dist --locked --bins --target $(HOST)
+	RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" $(CARGO) build --profile dist --locked --bins --target $(HOST)
 	mkdir -p target/tools && cp $(TOOLS:%=target/$(HOST)/dist/%) target/tools/
 else
 	@echo "libc.a is not here (Debian: libc6-dev, Fedora: glibc-static): building dynamic programs"

@@ -4,6 +4,7 @@
  *   floor members DIR N WORKERS MODEL [close]   per member: folder, log, spawn, wait4, read output, timing (tmp, rename),
  *                                      data (tmp, link, unlink), clean up; WORKERS at a time; with `close` what closes the
  *                                      iteration: outcomes read, N folders and files of the next, five syncs
+ *   floor member DIR MODEL             one member of the above, as a process of its own
  *   floor files DIR N                  per member: timing (tmp, rename) and data (tmp, link, unlink), no spawn
  *   floor spawn N PROGRAM ARGS...      start it N times, one after the other; prints CPU and wall, ms each
  */
@@ -141,6 +142,10 @@ int main(int argc, char **argv) {
     put(argv[3], "model_output = [1.0, 2.0]\n");
     return 0;
   }
+  if (!strcmp(mode, "member") && argc == 4) {
+    member(argv[2], argv[3]);
+    return 0;
+  }
   if (!strcmp(mode, "files") && argc == 4) {
     int n = atoi(argv[3]);
     char dir[4096];
@@ -190,6 +195,6 @@ int main(int argc, char **argv) {
     printf("%.6f %.6f\n", (now() - start) / n * 1e3, (seconds(usage.ru_utime) + seconds(usage.ru_stime)) / n * 1e3);
     return 0;
   }
-  fprintf(stderr, "usage: floor model|members|files|spawn ...\n");
+  fprintf(stderr, "usage: floor model|members|member|files|spawn ...\n");
   return 2;
 }

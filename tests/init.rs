@@ -90,6 +90,12 @@ fn a_changed_experiment_is_refused_and_more_iterations_are_pointed_to_extend() {
     init.says("experiment.toml: algorithm.iterations: the run has 3, now 9")
         .says("`ekp-init --extend iterations=N RUN`");
     assert_eq!(run.snapshot(), before);
+    // The same for the length of steps
+    let mutable = study.iterations(3).set("algorithm.scheduler", "mutable").set("algorithm.step", 0.5);
+    mutable.init("mutable");
+    let other = mutable.set("algorithm.step", 0.25);
+    let init = tool("ekp-init", other.folder.path()).args(["experiment.toml", "mutable"]).fails(2);
+    init.says("algorithm.step: the run has 0.5, now 0.25").says("`ekp-init --extend step=X RUN`");
 }
 
 #[test]
@@ -200,7 +206,7 @@ fn a_trial_finds_outputs_of_the_wrong_length_and_numbers_that_are_none() {
 
 #[test]
 fn starter_files_of_every_method_pass_the_check() {
-    for method in ["etki", "eki"] {
+    for method in ekp::experiment::METHODS {
         let folder = Folder::new("new");
         let ended = tool("ekp-init", folder.path()).args(["--new", method, "fresh"]).succeeds();
         assert_eq!(ended.out(), "fresh\n");

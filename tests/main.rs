@@ -1,6 +1,7 @@
 //! The tests that speak through the tools: one module per tool or promise.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod acceptance;
 mod bad_input;
 mod cancel;
 mod cat;
@@ -16,6 +17,7 @@ mod launchers;
 mod limits;
 mod malformed;
 mod metadata;
+mod methods;
 mod packs;
 mod protocol;
 mod races;
@@ -25,5 +27,6 @@ mod slurm;
 mod statistics;
 mod status;
 mod storm;
+mod streams;
 mod support;
 mod timings;

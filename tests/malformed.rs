@@ -220,10 +220,10 @@ fn nowhere() -> PathBuf {
 fn experiment(text: &str) {
     let Some(document) = told(Document::parse(Path::new("experiment.toml"), text)) else { return };
     if told(Experiment::read(&document, &nowhere())).is_some() {
-        let copy = experiment::run_copy(text);
+        let copy = experiment::run_copy(text, 20);
         let again = Document::parse(Path::new("copy.toml"), &copy).expect("the copy of a good file is TOML");
         told(Experiment::read(&again, &nowhere())).expect("the copy of a good experiment is good");
-        assert_eq!(experiment::run_copy(&copy), copy, "the copy of the copy is the copy");
+        assert_eq!(experiment::run_copy(&copy, 20), copy, "the copy of the copy is the copy");
     }
     let settings = [text.lines().next().unwrap_or_default().to_owned(), "algorithm.members=3".into()];
     let _ = experiment::with_settings(text, &settings);

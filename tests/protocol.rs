@@ -121,6 +121,23 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     forked.tool("ekp-init").args(["--extend", "iterations=4", "."]).succeeds();
     forked.launch(&["--workers", "1"]);
 
+    // Every option of `[algorithm]` in some run: their experiments need not be run to be read
+    let set = |study: Study, options: &[(&str, &str)]| {
+        options.iter().fold(study, |study, (key, word)| study.set(&format!("algorithm.{key}"), *word))
+    };
+    let named = |options| set(Study::sinusoid("protocol-options").iterations(2), options);
+    let pushed = named(&[("method", "eki"), ("momentum", "first-order"), ("inflation", "additive")])
+        .set("algorithm.inflation_rate", 0.1);
+    let heavy = named(&[("momentum", "constant")]).set("algorithm.impose_prior", true);
+    let sampler = named(&[("method", "aldi")]);
+    let points = named(&[("method", "uki")]).members(5);
+    let imposed = named(&[("method", "utki")]).members(5).set("algorithm.impose_prior", true);
+    let mutable = named(&[("scheduler", "mutable")]);
+    let others = vec![pushed, heavy, sampler, points, imposed, mutable];
+    let optional: Vec<TestRun> = others.iter().map(|study| study.init("options")).collect();
+    optional[5].tool("ekp-init").args(["--extend", "step=0.5", "."]).succeeds();
+    optional[4].launch(&["--workers", "1"]);
+
     let many = Study::sinusoid("protocol-pack").members(6).iterations(2).set("model.pack", 4);
     let packed = many.init("packed");
     packed.launch(&["--workers", "2"]);
@@ -138,6 +155,11 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
         .set("model.version_command", words(&["echo", "model 1.0"]));
     let external = own.init("external");
     external.launch(&["--workers", "2"]);
+
+    let beside = Study::sinusoid("protocol-npy").members(4).iterations(1).set("files.outputs", "npy");
+    let arrays = beside.init("arrays");
+    arrays.launch(&["--workers", "1"]);
+
     let years = Study::example("protocol-series", "minibatch").members(4).iterations(2);
     let series = years.init("series");
     series.launch(&["--workers", "2"]);
@@ -145,10 +167,10 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     let flow = Study::example("protocol-field", "darcy").members(4).iterations(1);
     let field = flow.init("field");
     field.launch(&["--workers", "2"]);
-    (
-        vec![plain, pooled, cancelled, forked, packed, external, series, field],
-        vec![small, many, own, years, flow],
-    )
+    let runs =
+        [vec![plain, pooled, cancelled, forked, packed, external, arrays, series, field], optional].concat();
+    let studies = [vec![small, many, own, beside, years, flow], others];
+    (runs, studies.into_iter().flatten().collect())
 }
 
 #[test]

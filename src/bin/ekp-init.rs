@@ -23,7 +23,8 @@ use ekp::steps::{Run, StepError};
   ekp-init my_study/experiment.toml     makes my_study/runs/<name> and says what to type next
   ekp-init --check experiment.toml      only look for faults
   ekp-init --try experiment.toml        run the model once, at the centre of the prior
-  ekp-init --extend iterations=20 RUN   more iterations for a run"
+  ekp-init --extend iterations=20 RUN   more iterations for a run
+  ekp-init --extend step=0.5 RUN        another length for the steps to come"
 )]
 pub(crate) struct Args {
     /// The experiment, or its folder [default: experiment.toml]; with --new the folder to make, with --extend the run
@@ -45,8 +46,9 @@ pub(crate) struct Args {
     /// Write starter files for this method into the folder given
     #[arg(long, value_name = "METHOD", conflicts_with = "extend")]
     new: Option<String>,
-    /// Give the run (named in place of the experiment) more iterations: `iterations=20`
-    #[arg(long, value_name = "iterations=N")]
+    /// Give the run (named in place of the experiment) more iterations, `iterations=20`, or, where its scheduler is
+    /// `mutable`, another step length, `step=0.5`
+    #[arg(long, value_name = "KEY=VALUE")]
     extend: Option<String>,
     /// Start from an ensemble of another run: `RUN:3`
     #[arg(long, value_name = "RUN:N")]
@@ -154,11 +156,24 @@ fn fork(text: &str) -> Result<(PathBuf, u32), LaunchError> {
 }
 
 fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
+    let folder = args.experiment.as_deref().unwrap_or(Path::new("."));
+    if let Some(step) = extension.strip_prefix("step=").and_then(|x| x.parse().ok()) {
+        let run = Run::open(folder)?;
+        args.voice.warn(run.other_tools().as_slice());
+        args.voice.say(&if init::set_step(&run, step)? {
+            format!("steps have the length {step} from now on")
+        } else {
+            format!("steps have the length {step} already: nothing changed")
+        });
+        return Ok(Exit::Done);
+    }
     let iterations = extension.strip_prefix("iterations=").and_then(|n| n.parse().ok());
     let iterations = iterations.ok_or_else(|| {
-        refused(format!("`--extend {extension}` is not understood"), "write `--extend iterations=20 RUN`")
+        refused(
+            format!("`--extend {extension}` is not understood"),
+            "write `--extend iterations=20 RUN`, or `--extend step=0.5 RUN`",
+        )
     })?;
-    let folder = args.experiment.as_deref().unwrap_or(Path::new("."));
     let run = Run::open(folder)?;
     args.voice.warn(run.other_tools().as_slice());
     let new = init::extend(&run, iterations)?;

@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// The members' jobs have ended: look again for a while, then count the rest as lost
     #[arg(long)]
     close: bool,
+    /// Outputs of all members together that take more memory than this, in MiB, are read block by block; the result is the same
+    #[arg(long, value_name = "MIB", default_value_t = update::MEMORY_MIB)]
+    memory: u32,
     #[command(flatten)]
     voice: Voice,
 }
@@ -55,7 +58,7 @@ fn run(args: &Args) -> Result<Exit, StepError> {
             short(update.misfit)
         ));
     };
-    match update::run(&run, args.iteration, args.close)? {
+    match update::run_within(&run, args.iteration, args.close, args.memory)? {
         Outcome::AlreadyClosed => args.voice.say("already done"),
         Outcome::Over => args.voice.say("the run is over (`stop.toml`): nothing to do"),
         Outcome::Closed(update) => say(&update, ""),

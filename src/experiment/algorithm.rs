@@ -1,101 +1,104 @@
 //! `[algorithm]`: a name becomes an algorithm.
 
+mod ensemble;
+mod schedule;
+mod unscented;
+
+use super::localisation::Named;
 use crate::explain::Marked;
 use crate::files::human::Section;
-use crate::kalman::{FailureRule, Kalman, Momentum, OnTerminate, Process, Schedule};
+use crate::kalman::Method;
+
+pub(super) use ensemble::scheduler;
 
 /// Methods that `[algorithm]` knows.
-pub const METHODS: &[&str] = &["etki", "eki"];
+pub const METHODS: &[&str] = &["etki", "eki", "gnki", "sparse", "eks", "aldi", "utki", "uki"];
+
+/// Methods that place their own members.
+pub(super) const UNSCENTED: &[&str] = &["utki", "uki"];
+
+/// Methods that draw their first ensemble and optimise, or take one step to the posterior.
+const DRAWN: &[&str] = &["etki", "eki", "gnki", "sparse"];
+
+/// Whether a method says itself how many members there are.
+pub fn places_members(method: &str) -> bool {
+    UNSCENTED.contains(&method)
+}
+
+/// Keys that some methods have no use for, and those that have.
+const KEYS: &[(&str, &[&str])] = &[
+    ("perturb", &["eki", "gnki", "sparse"]),
+    ("nugget", &["eki", "gnki", "sparse", "eks", "aldi", "uki"]),
+    ("impose_prior", &["etki", "eki", "utki", "uki"]),
+    ("momentum", DRAWN),
+    ("momentum_factor", DRAWN),
+    ("momentum_r", DRAWN),
+    ("inflation", DRAWN),
+    ("inflation_rate", DRAWN),
+    ("inflation_covariance", DRAWN),
+    ("localisation", DRAWN),
+    ("group", &["etki", "eki", "gnki", "sparse", "eks", "aldi"]),
+    ("draws", &["gnki"]),
+    ("sparse", &["sparse"]),
+    ("sigma_points", UNSCENTED),
+    ("modified_transform", UNSCENTED),
+    ("alpha_reg", UNSCENTED),
+    ("update_freq", UNSCENTED),
+    ("prior_weight", UNSCENTED),
+];
 
 /// `[algorithm]`, read.
 pub(super) struct Algorithm {
     pub(super) method: String,
+    /// 0 where the method says how many, and the file does not
     pub(super) members: u32,
     pub(super) iterations: u32,
-    pub(super) kalman: Kalman,
+    pub(super) kalman: Method,
     pub(super) warnings: Vec<String>,
+    /// Names whose meaning only priors and observation tell
+    pub(super) named: Named,
 }
 
 pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
     let method = section.choice("method", METHODS)?.unwrap_or("etki");
-    let members = section
-        .integer("members", 2..=1_000_000)?
-        .ok_or_else(|| section.missing("members", "ensemble size, such as 20"))?;
+    let own = UNSCENTED.contains(&method);
+    let members = match section.integer("members", 2..=1_000_000)? {
+        Some(members) => members,
+        None if own => 0,
+        None => return Err(section.missing("members", "ensemble size, such as 20")),
+    };
     let members = u32::try_from(members).expect("at most a million");
     let iterations = section
         .integer("iterations", 1..=100_000)?
         .ok_or_else(|| section.missing("iterations", "how many at most, such as 10"))?;
     let iterations = u32::try_from(iterations).expect("at most 100000");
-    let momentum = match section.choice("momentum", &["none", "nesterov"])? {
-        Some("nesterov") => Momentum::Nesterov,
-        _ => Momentum::None,
-    };
-    let mut nugget = 0.0;
-    let process = match method {
-        "eki" => {
-            // Momentum would carry the noise of one step into all that follow.
-            let perturbed = section.opt("perturb")?.unwrap_or(momentum == Momentum::None);
-            nugget = section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0);
-            Process::Eki { perturbed }
+    for (key, of) in KEYS.iter().filter(|(_, of)| !of.contains(&method)) {
+        if section.keys().any(|k| k == *key) {
+            return Err(foreign(section, key, method, of));
         }
-        _ => {
-            if section.keys().any(|k| k == "perturb") {
-                let label = "`etki` is deterministic; allowed with method `eki`";
-                return Err(section.wrong("perturb", "`perturb` has no use here", label));
-            }
-            Process::Etki
-        }
-    };
-    let schedule = schedule(section)?;
-    let failures = match section.choice("failed_members", &["redraw", "ignore"])? {
-        Some("ignore") => FailureRule::Ignore,
-        _ => FailureRule::Redraw,
+    }
+    let mut warnings = Vec::new();
+    let mut named = Named::default();
+    let kalman = if own {
+        Method::Unscented(unscented::read(section, &mut warnings)?)
+    } else {
+        Method::Ensemble(ensemble::read(section, method, members, &mut warnings, &mut named)?)
     };
     section.finish()?;
-    let mut warnings = Vec::new();
-    if members < 10 {
-        warnings.push(format!("{members} members are few: 10 or more give a usable covariance"));
-    }
-    if matches!(process, Process::Eki { perturbed: false }) {
-        warnings.push("`eki` without perturbed observations: the spread collapses too fast, do not read it as uncertainty".into());
-    }
-    let kalman = Kalman { schedule, momentum, failures, nugget, ..Kalman::new(process, members as usize) };
-    Ok(Algorithm { method: method.to_owned(), members, iterations, kalman, warnings })
+    Ok(Algorithm { method: method.to_owned(), members, iterations, kalman, warnings, named })
 }
 
-fn schedule(section: &Section<'_>) -> Result<Schedule, Marked> {
-    let kind = section.choice("scheduler", &["data-misfit", "fixed"])?.unwrap_or("data-misfit");
-    let foreign = |key: &str, of: &str| {
-        section.wrong(
-            key,
-            format!("`{key}` has no use here"),
-            format!("it belongs to `scheduler = \"{of}\"`, this is `{kind}`"),
-        )
-    };
-    if kind == "fixed" {
-        for key in ["terminate_at", "on_terminate"] {
-            if section.keys().any(|k| k == key) {
-                return Err(foreign(key, "data-misfit"));
-            }
+fn foreign(section: &Section<'_>, key: &str, method: &str, of: &[&str]) -> Marked {
+    let why = match (key, method) {
+        ("perturb", "etki") => "`etki` is deterministic".to_owned(),
+        ("impose_prior", "gnki") => "`gnki` counts the prior in each step".to_owned(),
+        ("impose_prior", "eks" | "aldi") => format!("`{method}` is a sampler: the prior counts always"),
+        ("momentum" | "inflation", "eks" | "aldi") => format!("`{method}` samples: it would change the law"),
+        ("localisation", "eks" | "aldi" | "utki" | "uki") => {
+            format!("`{method}` has no covariance of few members to correct")
         }
-        let step = section.number("step", "a positive number", |x| x > 0.0)?.unwrap_or(1.0);
-        return Ok(Schedule::Fixed { step });
-    }
-    if section.keys().any(|k| k == "step") {
-        return Err(foreign("step", "fixed"));
-    }
-    let terminate_at = match section.opt::<f64>("terminate_at")? {
-        Some(t) if t > 0.0 => t,
-        Some(t) => {
-            let label = format!("found {}, allowed: a positive number, or inf", crate::explain::plain(t));
-            return Err(section.wrong("terminate_at", "`terminate_at` is out of range", label));
-        }
-        None => 1.0,
+        _ => format!("`{method}` does not know it"),
     };
-    let on_terminate = match section.choice("on_terminate", &["stop", "continue-fixed", "continue"])? {
-        Some("continue-fixed") => OnTerminate::ContinueFixed,
-        Some("continue") => OnTerminate::Continue,
-        _ => OnTerminate::Stop,
-    };
-    Ok(Schedule::DataMisfit { terminate_at, on_terminate })
+    let label = format!("{why}; allowed with method {}", crate::explain::one_of(of));
+    section.wrong(key, format!("`{key}` has no use here"), label)
 }

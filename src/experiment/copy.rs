@@ -4,23 +4,20 @@ use std::collections::BTreeMap;
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
-use crate::experiment::ExperimentError;
+use crate::experiment::{ExperimentError, choices};
 
 /// Defaults that a reader of the run folder should see, in the order of tables.
-/// (table, key, TOML value, only for this method)
+/// (table, key, TOML value, only for these methods, a bar between them)
 const DEFAULTS: &[(&str, &str, &str, Option<&str>)] = &[
     ("model", "pack", "1", None),
     ("algorithm", "method", "\"etki\"", None),
-    ("algorithm", "momentum", "\"none\"", None),
-    ("algorithm", "nugget", "0.0", Some("eki")),
-    ("algorithm", "scheduler", "\"data-misfit\"", None),
-    ("algorithm", "failed_members", "\"redraw\"", None),
     ("failures", "retries", "1", None),
     ("failures", "quorum", "0.5", None),
     ("failures", "lost", "\"rerun\"", None),
     ("failures", "nan_tolerance", "0.0", None),
     ("layout", "first_iteration", "0", None),
     ("files", "keep", "\"failed\"", None),
+    ("files", "outputs", "\"auto\"", None),
 ];
 
 /// The text with `key.path=value` settings applied; comments and order stay.
@@ -73,21 +70,16 @@ pub fn with_settings(text: &str, settings: &[String]) -> Result<String, Experime
     Ok(document.to_string())
 }
 
-/// The copy that goes into the run folder: file names as they are there, defaults written out.
-pub fn run_copy(text: &str) -> String {
+/// The copy that goes into the run folder: file names as they are there, defaults written out, choices of the
+/// algorithm explained. `members` is written where the method says how many.
+pub fn run_copy(text: &str, members: u32) -> String {
     let Ok(mut document) = text.parse::<DocumentMut>() else { return text.to_owned() };
     document["prior"]["file"] = toml_edit::value("priors.toml");
     document["observation"]["file"] = toml_edit::value("observation.toml");
     let method = document["algorithm"].get("method").and_then(Item::as_str).unwrap_or("etki").to_owned();
-    let misfit = document["algorithm"].get("scheduler").and_then(Item::as_str) != Some("fixed");
-    let more: &[(&str, &str, &str, Option<&str>)] = if misfit {
-        &[("algorithm", "terminate_at", "1.0", None), ("algorithm", "on_terminate", "\"stop\"", None)]
-    } else {
-        &[("algorithm", "step", "1.0", None)]
-    };
-    let momentum = document["algorithm"].get("momentum").and_then(Item::as_str) == Some("nesterov");
-    let perturb = ("algorithm", "perturb", if momentum { "false" } else { "true" }, Some("eki"));
-    for (table, key, value, only) in DEFAULTS.iter().chain(more).chain([&perturb]) {
+    let own = choices::defaults(&method, &document["algorithm"], members);
+    let own = own.iter().map(|(key, value)| ("algorithm", *key, value.as_str(), None));
+    for (table, key, value, only) in DEFAULTS.iter().copied().chain(own) {
         if only.is_some_and(|m| m != method) {
             continue;
         }
@@ -98,7 +90,41 @@ pub fn run_copy(text: &str) -> String {
             table.insert(key, Item::Value(value.decorated(" ", "  # default")));
         }
     }
+    inner_defaults(&mut document, &method);
+    if let Some(algorithm) = document["algorithm"].as_table_mut() {
+        choices::explain(algorithm);
+    }
     document.to_string()
+}
+
+/// Defaults of tables within `[algorithm]`, where the user has written the table.
+fn inner_defaults(document: &mut DocumentMut, method: &str) {
+    let rule = |document: &DocumentMut| {
+        let table = document["algorithm"].get("localisation")?.as_table_like()?;
+        Some(table.get("rule")?.as_str()?.to_owned())
+    };
+    let mut more: Vec<(&str, &str, String)> = Vec::new();
+    if let Some(rule) = rule(document).filter(|rule| rule != "none") {
+        let keys: &[(&str, &str)] = match rule.as_str() {
+            "sec" => &[("alpha", "1.0"), ("cutoff", "0.0")],
+            "sec-nice" => &[("delta_ug", "1.0"), ("delta_gg", "1.0"), ("std", "\"peer\"")],
+            _ => &[],
+        };
+        more.push(("localisation", "form", format!("\"{}\"", super::localisation::default_form(method))));
+        more.extend(keys.iter().map(|(key, value)| ("localisation", *key, (*value).to_owned())));
+    }
+    if method == "sparse" {
+        let keys = [("threshold", "0.0"), ("jitter", "0.0"), ("scaling", "\"consistent\"")];
+        more.extend(keys.map(|(key, value)| ("sparse", key, value.to_owned())));
+    }
+    for (table, key, value) in more {
+        let Some(item) = document["algorithm"].get_mut(table) else { continue };
+        // A comment would cut off the rest of a table that stands on one line.
+        let inline = item.is_inline_table();
+        let Some(table) = item.as_table_like_mut().filter(|table| table.get(key).is_none()) else { continue };
+        let value: Value = value.parse().expect("the defaults above are TOML");
+        table.insert(key, Item::Value(if inline { value } else { value.decorated(" ", "  # default") }));
+    }
 }
 
 /// One key that differs between two experiments.
@@ -169,6 +195,36 @@ mod tests {
         assert!(set.contains("[failures]\nquorum = 0.9") && set.contains("name = \"b\""), "{set}");
         assert!(with_settings(text, &["nothing".into()]).is_err());
         assert!(with_settings(text, &["name.x=1".into()]).is_err());
+    }
+
+    #[test]
+    fn the_copy_explains_the_choice_in_force() {
+        let text = |more: &str| format!("[prior]\n[observation]\n[algorithm]\nmembers = 20\n{more}\n");
+        let copy = |more: &str| run_copy(&text(more), 20);
+        let gnki = copy("method = \"gnki\"");
+        assert!(
+            gnki.contains("draws = \"exact\"  # default") && gnki.contains("step = 1.0  # default"),
+            "{gnki}"
+        );
+        assert!(
+            gnki.contains("scheduler = \"fixed\"  # default") && gnki.contains("rule = \"none\""),
+            "{gnki}"
+        );
+        let nice = copy("method = \"eki\"\n[algorithm.localisation]\nrule = \"sec-nice\"");
+        assert!(
+            nice.contains("form = \"joint\"  # default") && nice.contains("std = \"peer\"  # default"),
+            "{nice}"
+        );
+        let inline = copy("localisation = { rule = \"delta\" }");
+        assert!(
+            inline.contains("{ rule = \"delta\" , form = \"local\" }") || inline.contains("form = \"local\""),
+            "{inline}"
+        );
+        let sparse = copy("method = \"sparse\"\nsparse = { limit = 2.0 }");
+        for text in [gnki, nice, inline, sparse] {
+            let copied: toml::Table = text.parse().unwrap();
+            assert!(copied["algorithm"]["failed_members"].as_str() == Some("redraw"), "{text}");
+        }
     }
 
     #[test]

@@ -5,18 +5,22 @@
 //! that is `site.toml`, in `launch`.
 
 mod algorithm;
+mod choices;
 mod copy;
+mod groups;
+mod localisation;
 mod model;
+mod sparse;
 
 use std::path::{Path, PathBuf};
 
 use crate::explain::{Explain, Marked, Place, reason};
 use crate::files::FileError;
 use crate::files::human::{Document, Names, Section};
-use crate::kalman::Kalman;
+use crate::kalman::Method;
 use crate::problem::{Observation, Prior, Problem, observation};
 
-pub use algorithm::METHODS;
+pub use algorithm::{METHODS, places_members};
 pub use copy::{Difference, differences, run_copy, with_settings};
 pub use model::Model;
 
@@ -95,6 +99,28 @@ pub enum Keep {
     Last,
 }
 
+/// Where the numbers of an outcome stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    /// In TOML up to a hundred thousand of them, beside it when there are more
+    Auto,
+    /// In `data.toml`
+    Toml,
+    /// In `data.npy` beside it
+    Npy,
+}
+
+impl Outputs {
+    /// Whether `count` numbers stand in an array beside the record.
+    pub fn beside(self, count: usize) -> bool {
+        match self {
+            Self::Auto => count > 100_000,
+            Self::Toml => false,
+            Self::Npy => true,
+        }
+    }
+}
+
 /// `[failures]`
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Failures {
@@ -106,6 +132,8 @@ pub struct Failures {
     pub lost: Lost,
     /// Share of NaN per block that an outcome may hold
     pub nan_tolerance: f64,
+    /// Members whose misfit is larger than so many times the median count as failed
+    pub outlier_factor: Option<f64>,
 }
 
 /// A file that the experiment names.
@@ -160,8 +188,8 @@ pub struct Experiment {
     /// Method, as written
     pub method: String,
     /// The algorithm
-    pub algorithm: Kalman,
-    /// Ensemble size
+    pub algorithm: Method,
+    /// Ensemble size; 0 until [`Experiment::settle`] where the method says how many, and the file does not
     pub members: u32,
     /// Iterations, at most
     pub iterations: u32,
@@ -171,8 +199,12 @@ pub struct Experiment {
     pub first_iteration: u32,
     /// `[files] keep`
     pub keep: Keep,
+    /// `[files] outputs`
+    pub outputs: Outputs,
     /// What a person should know
     pub warnings: Vec<String>,
+    /// Names in `[algorithm]`
+    named: localisation::Named,
 }
 
 impl Experiment {
@@ -210,18 +242,20 @@ impl Experiment {
             }
             None => 0,
         };
-        let keep = match top.section("files")? {
-            Some(files) => {
-                let keep = files.choice("keep", &["all", "failed", "last"])?;
-                files.finish()?;
-                match keep {
-                    Some("all") => Keep::All,
-                    Some("last") => Keep::Last,
-                    _ => Keep::Failed,
-                }
-            }
-            None => Keep::Failed,
-        };
+        let (mut keep, mut outputs) = (Keep::Failed, Outputs::Auto);
+        if let Some(files) = top.section("files")? {
+            keep = match files.choice("keep", &["all", "failed", "last"])? {
+                Some("all") => Keep::All,
+                Some("last") => Keep::Last,
+                _ => Keep::Failed,
+            };
+            outputs = match files.choice("outputs", &["auto", "toml", "npy"])? {
+                Some("toml") => Outputs::Toml,
+                Some("npy") => Outputs::Npy,
+                _ => Outputs::Auto,
+            };
+            files.finish()?;
+        }
         for (table, method) in [("score", "dds"), ("inputs", "forward"), ("axis", "grid"), ("stage", "grid")]
         {
             if top.keys().any(|k| k == table) {
@@ -232,7 +266,15 @@ impl Experiment {
         }
         top.finish()?;
         let mut kalman = algorithm.kalman;
-        kalman.nan_tolerance = failures.nan_tolerance;
+        kalman.tolerate(failures.nan_tolerance);
+        if let Some(factor) = failures.outlier_factor
+            && !kalman.sets_aside_outliers(factor)
+        {
+            let label =
+                "this method, or `failed_members = \"ignore\"`, sets nobody aside; allowed with `\"redraw\"`";
+            let place = top.section("failures")?.map_or(top.place("failures"), |f| f.place("outlier_factor"));
+            return Err(place.marked("`outlier_factor` has no use here", label));
+        }
         Ok(Self {
             name,
             seed: seed.unsigned_abs(),
@@ -247,7 +289,40 @@ impl Experiment {
             failures,
             first_iteration,
             keep,
+            outputs,
             warnings: algorithm.warnings,
+            named: algorithm.named,
+        })
+    }
+
+    /// What only method and prior together can tell: the number of members that a method places itself, and
+    /// whether the prior has what it needs. `document` is where the experiment was read from.
+    ///
+    /// # Errors
+    /// Another number of members in the file; a prior without mean and covariance for a method that needs them.
+    pub fn settle(&mut self, document: &Document, prior: &Prior) -> Result<(), Marked> {
+        let top = document.section();
+        let section = needed(&top, "algorithm")?;
+        if let Some(places) = self.algorithm.places(prior.dim()) {
+            let places = u32::try_from(places).unwrap_or(u32::MAX);
+            if self.members != 0 && self.members != places {
+                let (method, found, d) = (&self.method, self.members, prior.dim());
+                let label =
+                    format!("found {found}, but `{method}` places {places} for {d} parameters: leave it out");
+                return Err(section.wrong("members", "the method says how many members there are", label));
+            }
+            self.members = places;
+        }
+        if self.algorithm.samples() && self.members as usize <= prior.dim() + 1 {
+            let (members, d) = (self.members, prior.dim());
+            self.warnings.push(format!(
+                "a sampler does not reach all of the posterior with {members} members for {d} parameters: more than {} do", d + 1
+            ));
+        }
+        self.algorithm.check(prior).map_err(|error| {
+            let title = format!("`{}` cannot begin from this prior", self.method);
+            let fault = section.wrong("method", title, error.to_string());
+            Explain::hint(&error).into_iter().fold(fault, Marked::hint)
         })
     }
 
@@ -256,7 +331,10 @@ impl Experiment {
     /// # Errors
     /// A fault in either file, at its line.
     pub fn problem(&self, folder: &Path) -> Result<Problem, ExperimentError> {
-        Ok(Problem { prior: self.prior(folder)?, observation: self.observation(folder)? })
+        let problem = Problem { prior: self.prior(folder)?, observation: self.observation(folder)? };
+        self.named.fit(&problem)?;
+        groups::fit(self.algorithm.groups(), &self.named.groups, &problem)?;
+        Ok(problem)
     }
 
     /// The prior alone; the functions of its random fields out of `fields.bin` beside it, where that has them.
@@ -344,7 +422,8 @@ fn name(top: &Section<'_>) -> Result<String, Marked> {
 }
 
 fn failures(top: &Section<'_>) -> Result<Failures, Marked> {
-    let mut failures = Failures { retries: 1, quorum: 0.5, lost: Lost::Rerun, nan_tolerance: 0.0 };
+    let mut failures =
+        Failures { retries: 1, quorum: 0.5, lost: Lost::Rerun, nan_tolerance: 0.0, outlier_factor: None };
     let Some(section) = top.section("failures")? else { return Ok(failures) };
     if let Some(retries) = section.integer("retries", 0..=100)? {
         failures.retries = u32::try_from(retries).expect("at most 100");
@@ -360,6 +439,7 @@ fn failures(top: &Section<'_>) -> Result<Failures, Marked> {
     {
         failures.nan_tolerance = share;
     }
+    failures.outlier_factor = section.number("outlier_factor", "a number above 1", |x| x > 1.0)?;
     section.finish()?;
     Ok(failures)
 }

@@ -4,6 +4,7 @@
 //! with the nearest allowed key. Belongs here: turning text into typed values with places.
 //! Not here: what the values mean.
 
+mod arrays;
 mod section;
 
 use std::ops::Range;
@@ -98,7 +99,8 @@ impl Document {
     /// A syntax error, at its place.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Marked> {
         let source = Source::new(path, text);
-        let root = DeTable::parse(&source.text).map_err(|error| {
+        let long = arrays::Long::find(&source.text);
+        let root = DeTable::parse(long.rest.as_deref().unwrap_or(&source.text)).map_err(|error| {
             let span = error.span().unwrap_or(0..0);
             if error.message().contains("duplicate key") {
                 return Marked::new(
@@ -110,7 +112,7 @@ impl Document {
             }
             Marked::new(&source, span, "this is not TOML", error.message().to_owned())
         })?;
-        let root = table(root.get_ref(), &source)?;
+        let root = table(root.get_ref(), &source, &long)?;
         Ok(Self { source, root })
     }
 
@@ -142,10 +144,10 @@ pub fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Marked> {
     })
 }
 
-fn table(table: &DeTable<'_>, source: &Arc<Source>) -> Result<Table, Marked> {
+fn table(table: &DeTable<'_>, source: &Arc<Source>, long: &arrays::Long) -> Result<Table, Marked> {
     let mut entries = Vec::with_capacity(table.len());
     for (key, value) in table {
-        let node = node(value.get_ref(), value.span(), source)?;
+        let node = node(value.get_ref(), value.span(), source, long)?;
         entries.push((key.get_ref().to_string(), key.span(), node));
     }
     // The parser hands keys out sorted by name; a person's order is the order of places.
@@ -153,7 +155,12 @@ fn table(table: &DeTable<'_>, source: &Arc<Source>) -> Result<Table, Marked> {
     Ok(Table { entries })
 }
 
-fn node(value: &DeValue<'_>, span: Range<usize>, source: &Arc<Source>) -> Result<Node, Marked> {
+fn node(
+    value: &DeValue<'_>,
+    span: Range<usize>,
+    source: &Arc<Source>,
+    long: &arrays::Long,
+) -> Result<Node, Marked> {
     let too_large = |what: &str, most: &str| {
         Marked::new(source, span.clone(), format!("this {what} is too large"), format!("allowed: {most}"))
     };
@@ -174,10 +181,13 @@ fn node(value: &DeValue<'_>, span: Range<usize>, source: &Arc<Source>) -> Result
         }
         DeValue::Boolean(b) => Value::Bool(*b),
         DeValue::Datetime(d) => Value::Datetime(d.to_string()),
-        DeValue::Array(items) => {
-            Value::Array(items.iter().map(|v| node(v.get_ref(), v.span(), source)).collect::<Result<_, _>>()?)
-        }
-        DeValue::Table(t) => Value::Table(table(t, source)?),
+        DeValue::Array(items) => match long.at(span.start) {
+            Some(nodes) => Value::Array(nodes),
+            None => Value::Array(
+                items.iter().map(|v| node(v.get_ref(), v.span(), source, long)).collect::<Result<_, _>>()?,
+            ),
+        },
+        DeValue::Table(t) => Value::Table(table(t, source, long)?),
     };
     Ok(Node { value, span })
 }

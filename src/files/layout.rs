@@ -78,10 +78,12 @@ pub fn run_id(experiment: &str, priors: &str, observation: &str) -> String {
     all["blake3:".len()..][..12].to_owned()
 }
 
-/// An extension: more iterations than the run was made with.
+/// An extension: more iterations than the run was made with, or another length for the steps to come.
 #[derive(Debug, Deserialize)]
 struct Extension {
+    #[serde(default)]
     iterations: u32,
+    step: Option<f64>,
 }
 
 impl Record for Extension {
@@ -151,15 +153,28 @@ impl RunDir {
     /// # Errors
     /// An extension record that cannot be read.
     pub fn iterations(&self) -> Result<u32, FileError> {
-        let mut iterations = self.identity.iterations;
+        let given = self.extensions()?.iter().map(|extension| extension.iterations).max();
+        Ok(self.identity.iterations.max(given.unwrap_or(0)))
+    }
+
+    /// The step length that was set last, if one was.
+    ///
+    /// # Errors
+    /// An extension record that cannot be read.
+    pub fn step(&self) -> Result<Option<f64>, FileError> {
+        Ok(self.extensions()?.iter().rev().find_map(|extension| extension.step))
+    }
+
+    fn extensions(&self) -> Result<Vec<Extension>, FileError> {
+        let mut all = Vec::new();
         for number in 1.. {
             match load_record::<Extension>(&self.extend(number)) {
-                Ok(extension) => iterations = iterations.max(extension.iterations),
+                Ok(extension) => all.push(extension),
                 Err(e) if e.is_missing() => break,
                 Err(e) => return Err(e),
             }
         }
-        Ok(iterations)
+        Ok(all)
     }
 
     /// `iteration_003`

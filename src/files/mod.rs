@@ -7,9 +7,12 @@ pub mod human;
 pub mod npy;
 
 mod batch;
+mod column;
+mod data;
 mod digest;
 mod envelope;
 mod error;
+pub(crate) mod floats;
 mod layout;
 mod lease;
 mod members;
@@ -18,12 +21,14 @@ mod publish;
 mod record;
 
 pub use batch::{Asked, BatchRecord};
+pub use column::Column;
+pub use data::{ARRAY, Data, Stored, data_beside, data_text, parse_data, read_data};
 pub use digest::{crc32, digest, digest_file};
 pub use envelope::{load_state, peek_state, save_state};
 pub use error::FileError;
 pub use layout::{Identity, Iteration, Member, RunDir, run_id};
 pub use lease::{Claim, Lease, claim, next_try, server_now};
 pub use members::{Members, MembersError};
-pub use outcome::{Data, Defect, Failed, Found, data_text, parse_data};
+pub use outcome::{Defect, Failed, Found};
 pub use publish::{publish, publish_durable, publish_new, publish_new_durable, sync_folder, whole_folder};
 pub use record::{Record, TomlText, load_record, parse_record, quoted};

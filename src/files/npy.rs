@@ -4,6 +4,8 @@
 //! at hand do not fill, so a hostile header cannot exhaust memory.
 //! Belongs here: bytes to array and back. Not here: what the array means, where it lies.
 
+use std::io::{self, Read};
+
 /// A table of numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {
@@ -54,20 +56,7 @@ pub enum NpyError {
 /// # Errors
 /// Anything that is not whole, or not of the types and dimensions named above.
 pub fn read(bytes: &[u8]) -> Result<Array, NpyError> {
-    let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or(NpyError::Magic)?;
-    let (&[major, _minor], rest) = rest.split_first_chunk().ok_or(NpyError::Torn)?;
-    let (length, rest) = match major {
-        1 => {
-            let (length, rest) = rest.split_first_chunk().ok_or(NpyError::Torn)?;
-            (usize::from(u16::from_le_bytes(*length)), rest)
-        }
-        2 | 3 => {
-            let (length, rest) = rest.split_first_chunk().ok_or(NpyError::Torn)?;
-            (u32::from_le_bytes(*length) as usize, rest)
-        }
-        other => return Err(NpyError::Version(other)),
-    };
-    let (header, data) = rest.split_at_checked(length).ok_or(NpyError::Torn)?;
+    let (header, data) = split(bytes)?;
     let header = Header::read(header)?;
     let entry = Entry::named(&header.descr)?;
     if !(1..=2).contains(&header.shape.len()) {
@@ -86,6 +75,71 @@ pub fn read(bytes: &[u8]) -> Result<Array, NpyError> {
     Ok(Array { shape: header.shape, data: numbers })
 }
 
+/// The dictionary in front, and the data.
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), NpyError> {
+    let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or(NpyError::Magic)?;
+    let (&[major, _minor], rest) = rest.split_first_chunk().ok_or(NpyError::Torn)?;
+    let (length, rest) = match major {
+        1 => {
+            let (length, rest) = rest.split_first_chunk().ok_or(NpyError::Torn)?;
+            (usize::from(u16::from_le_bytes(*length)), rest)
+        }
+        2 | 3 => {
+            let (length, rest) = rest.split_first_chunk().ok_or(NpyError::Torn)?;
+            (u32::from_le_bytes(*length) as usize, rest)
+        }
+        other => return Err(NpyError::Version(other)),
+    };
+    rest.split_at_checked(length).ok_or(NpyError::Torn)
+}
+
+/// What stands in front of an array's data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    descr: String,
+    fortran: bool,
+    shape: Vec<usize>,
+}
+
+impl Head {
+    /// One row of `n` little-endian doubles: what can be read piece by piece.
+    pub fn is_doubles(&self, n: usize) -> bool {
+        self.descr == "<f8" && self.shape == [n]
+    }
+}
+
+/// The head of an array that is read piece by piece (version 1.0 alone), and its bytes: the data follow.
+///
+/// # Errors
+/// The disk; inside, bytes that are no head.
+pub fn head(from: &mut impl Read) -> io::Result<Result<(Head, Vec<u8>), NpyError>> {
+    let mut bytes = vec![0; 10];
+    match from.read_exact(&mut bytes) {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(Err(NpyError::Torn)),
+        other => other?,
+    }
+    if !bytes.starts_with(b"\x93NUMPY") {
+        return Ok(Err(NpyError::Magic));
+    }
+    if bytes[6] != 1 {
+        return Ok(Err(NpyError::Version(bytes[6])));
+    }
+    let length = u64::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    from.by_ref().take(length).read_to_end(&mut bytes)?;
+    Ok(split(&bytes).and_then(|(header, _)| Header::read(header)).map(|head| {
+        let Header { descr, fortran, shape } = head;
+        (Head { descr, fortran, shape }, bytes)
+    }))
+}
+
+/// Little-endian doubles out of their bytes, eight each.
+pub fn doubles(bytes: &[u8], out: &mut [f64]) {
+    assert_eq!(bytes.len(), 8 * out.len(), "a double has eight bytes");
+    for (place, bytes) in out.iter_mut().zip(bytes.chunks_exact(8)) {
+        *place = f64::from_le_bytes(bytes.try_into().expect("chunks of eight"));
+    }
+}
+
 /// An array of doubles as bytes: version 1.0, little endian, row by row, data at a multiple of 64 bytes.
 pub fn write(shape: &[usize], data: &[f64]) -> Vec<u8> {
     assert_eq!(shape.iter().product::<usize>(), data.len(), "an array fills its shape");
@@ -99,7 +153,8 @@ pub fn write(shape: &[usize], data: &[f64]) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.extend(data.iter().flat_map(|x| x.to_le_bytes()));
+    bytes.reserve(8 * data.len());
+    data.iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
     bytes
 }
 

@@ -1,11 +1,11 @@
 //! Records: TOML files that tools leave for tools, with `schema` and `version` first.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use crate::files::FileError;
+use crate::files::floats::{push_array, push_float};
 
 /// A type that crosses the disk.
 pub trait Record: DeserializeOwned {
@@ -38,6 +38,9 @@ pub fn parse_record<R: Record>(path: &Path, bytes: &[u8]) -> Result<R, FileError
     let text = std::str::from_utf8(bytes)
         .map_err(|e| invalid(format!("byte {} is not UTF-8", e.valid_up_to() + 1)))?;
     let first_line = |e: &toml::de::Error| e.message().lines().next().unwrap_or_default().to_owned();
+    if begins_as::<R>(text) {
+        return toml::from_str(text).map_err(|e| invalid(first_line(&e)));
+    }
     let head: Head = toml::from_str(text).map_err(|e| invalid(first_line(&e)))?;
     if head.schema != R::SCHEMA {
         return Err(invalid(format!("its schema is `{}`", head.schema)));
@@ -47,6 +50,16 @@ pub fn parse_record<R: Record>(path: &Path, bytes: &[u8]) -> Result<R, FileError
         return Err(FileError::Version { path: path.to_owned(), schema: R::SCHEMA, found, known });
     }
     toml::from_str(text).map_err(|e| invalid(first_line(&e)))
+}
+
+/// Comments, then the two lines that our own tools write: no need to read the file twice.
+fn begins_as<R: Record>(text: &str) -> bool {
+    let mut lines = text.lines().skip_while(|line| line.starts_with('#'));
+    let value = |line: Option<&str>, key: &str| {
+        line.and_then(|l| l.strip_prefix(key)).and_then(|l| l.strip_prefix(" = ")).map(str::to_owned)
+    };
+    value(lines.next(), "schema").is_some_and(|v| v.trim_matches('"') == R::SCHEMA)
+        && value(lines.next(), "version").is_some_and(|v| v.parse() == Ok(R::VERSION))
 }
 
 /// Writes TOML line by line: keys in the order given, comments where a person wants them,
@@ -64,9 +77,10 @@ impl TomlText {
 
     /// A file that begins with comment lines.
     pub fn comments(comments: &str) -> Self {
-        let mut text = Self::default();
+        let mut text = Self(String::with_capacity(512));
         for line in comments.lines() {
-            text.raw(&if line.is_empty() { "#".to_owned() } else { format!("# {line}") });
+            text.0.push_str(if line.is_empty() { "#" } else { "# " });
+            text.raw(line);
         }
         text
     }
@@ -80,50 +94,47 @@ impl TomlText {
 
     /// A blank line and `[name]`.
     pub fn table(&mut self, name: &str) -> &mut Self {
-        self.raw("").raw(&format!("[{name}]"))
+        self.line(format_args!("\n[{name}]"))
     }
 
     /// `key = "value"`
     pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
-        let line = format!("{} = {}", bare(key), quoted(value));
-        self.raw(&line)
+        self.key(key).raw(&quoted(value))
     }
 
     /// `key = 3`
     pub fn number(&mut self, key: &str, value: impl Into<i128>) -> &mut Self {
-        let line = format!("{} = {}", bare(key), value.into());
-        self.raw(&line)
+        self.key(key).line(format_args!("{}", value.into()))
     }
 
     /// `key = true`
     pub fn boolean(&mut self, key: &str, value: bool) -> &mut Self {
-        self.raw(&format!("{} = {value}", bare(key)))
+        self.key(key).raw(if value { "true" } else { "false" })
     }
 
     /// `key = 3.0`
     pub fn float(&mut self, key: &str, value: f64) -> &mut Self {
-        let line = format!("{} = {}", bare(key), float(value));
-        self.raw(&line)
+        push_float(&mut self.key(key).0, value);
+        self.raw("")
+    }
+
+    fn key(&mut self, key: &str) -> &mut Self {
+        self.0.push_str(&bare(key));
+        self.0.push_str(" = ");
+        self
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) -> &mut Self {
+        let _ = std::fmt::Write::write_fmt(&mut self.0, line);
+        self.raw("")
     }
 
     /// `key = [1.0, 2.0]`, eight numbers to a line when there are more.
     pub fn floats(&mut self, key: &str, values: &[f64]) -> &mut Self {
-        let out = &mut self.0;
-        let _ = write!(out, "{} = [", bare(key));
-        let broken = values.len() > 8;
-        for (k, value) in values.iter().enumerate() {
-            if broken && k % 8 == 0 {
-                out.push_str("\n  ");
-            }
-            push_float(out, *value);
-            if k + 1 < values.len() || broken {
-                out.push(',');
-                if k % 8 != 7 && k + 1 < values.len() {
-                    out.push(' ');
-                }
-            }
-        }
-        out.push_str(if broken { "\n]\n" } else { "]\n" });
+        self.0.push_str(&bare(key));
+        self.0.push_str(" = ");
+        push_array(&mut self.0, values);
+        self.0.push('\n');
         self
     }
 
@@ -145,22 +156,6 @@ impl TomlText {
     }
 }
 
-fn float(value: f64) -> String {
-    let mut out = String::new();
-    push_float(&mut out, value);
-    out
-}
-
-fn push_float(out: &mut String, value: f64) {
-    if value.is_nan() {
-        out.push_str("nan");
-    } else if value.is_infinite() {
-        out.push_str(if value > 0.0 { "inf" } else { "-inf" });
-    } else {
-        let _ = write!(out, "{value:?}");
-    }
-}
-
 /// A TOML string with its quotes; several lines stay several lines.
 pub fn quoted(value: &str) -> String {
     use escapes::escape;
@@ -172,9 +167,9 @@ pub fn quoted(value: &str) -> String {
 }
 
 /// A key, quoted when it must be.
-fn bare(key: &str) -> String {
+fn bare(key: &str) -> std::borrow::Cow<'_, str> {
     let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if plain { key.to_owned() } else { quoted(key) }
+    if plain { key.into() } else { quoted(key).into() }
 }
 
 mod escapes {

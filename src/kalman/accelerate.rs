@@ -4,22 +4,33 @@
 //!
 //! # Source
 //! Nesterov (1983), Doklady AN SSSR 269, 543–547, with the recursion of Su, Boyd & Candès (2016), JMLR 17(153);
-//! for ensembles Vernon, Bach & Dunbar (2025), arXiv:2501.08779. As `NesterovAccelerator` of
-//! EnsembleKalmanProcesses.jl 2.7.1, but that a member drawn anew after a failure gets no push: it did not move.
+//! the first-order rule is eq. (7) there, a heavy ball of constant weight Polyak (1964), USSR Comput. Math. Math.
+//! Phys. 4, 1–17, doi:10.1016/0041-5553(64)90137-5; for ensembles Vernon, Bach & Dunbar (2025), arXiv:2501.08779.
+//! As the accelerators of EnsembleKalmanProcesses.jl 2.7.1, but that a member drawn anew after a failure gets no push: it did not move.
 
 use crate::numerics::Mat;
 use crate::problem::{AlgorithmError, State};
 
-/// What is kept between steps: the ensemble before its push, and θ.
-const KEPT: (&str, &str) = ("momentum_ensemble", "momentum_theta");
+/// What is kept between steps: the ensemble before its push, θ of Nesterov's rule, steps so far of the first-order rule.
+const KEPT: (&str, &str, &str) = ("momentum_ensemble", "momentum_theta", "momentum_steps");
 
 /// A rule for momentum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Momentum {
     /// None
     None,
     /// β_k = θ_k (1/θ_{k−1} − 1) with θ_0 = 1, θ_k = (√(θ⁴_{k−1} + 4 θ²_{k−1}) − θ²_{k−1}) / 2: 0, 0.28, 0.43, …
     Nesterov,
+    /// β_k = 1 − r/(k + 2): 0, 1/4, 2/5, … for r = 3, and slower to begin for larger r
+    FirstOrder {
+        /// r ≥ 3 in the theory
+        r: f64,
+    },
+    /// β the same at every step
+    Constant {
+        /// β
+        factor: f64,
+    },
 }
 
 impl Momentum {
@@ -43,9 +54,22 @@ impl Momentum {
         if self == Self::None {
             return Ok(moved);
         }
-        let before = state.scalars.get(KEPT.1).copied().unwrap_or(1.0);
-        let theta = ((before * before + 4.0).sqrt() - before) * before / 2.0;
-        let beta = theta * (1.0 / before - 1.0);
+        let kept = |key: &str, none: f64| state.scalars.get(key).copied().unwrap_or(none);
+        // β, and what the rule counts by
+        let (beta, counter) = match self {
+            Self::None | Self::Constant { .. } => {
+                (if let Self::Constant { factor } = self { factor } else { 0.0 }, None)
+            }
+            Self::Nesterov => {
+                let before = kept(KEPT.1, 1.0);
+                let theta = ((before * before + 4.0).sqrt() - before) * before / 2.0;
+                (theta * (1.0 / before - 1.0), Some((KEPT.1, theta)))
+            }
+            Self::FirstOrder { r } => {
+                let k = kept(KEPT.2, 0.0) + 1.0;
+                (1.0 - r / (k + 2.0), Some((KEPT.2, k)))
+            }
+        };
         let previous = state.arrays.get(KEPT.0).unwrap_or(tried);
         if previous.nrows() != moved.nrows() || previous.ncols() != moved.ncols() {
             let (found, expected) = (previous.ncols(), moved.ncols());
@@ -58,7 +82,9 @@ impl Momentum {
         if !pushed.is_finite() {
             return Err(AlgorithmError::NotFinite);
         }
-        state.scalars.insert(KEPT.1.into(), theta);
+        if let Some((key, value)) = counter {
+            state.scalars.insert(key.into(), value);
+        }
         state.arrays.insert(KEPT.0.into(), moved);
         Ok(pushed)
     }
@@ -94,7 +120,38 @@ mod tests {
     }
 
     #[test]
+    fn reference_values_are_met() {
+        use crate::numerics::fixture::Fixture;
+        for case in Fixture::read("extras").cases(|name| name.starts_with("nesterov")) {
+            let inputs = &case.inputs;
+            let rule = match case.name.as_str() {
+                "nesterov" => Momentum::Nesterov,
+                "nesterov_first_order" => Momentum::FirstOrder { r: inputs.number("r") },
+                _ => Momentum::Constant { factor: inputs.number("lambda") },
+            };
+            let (mut tried, mut state) = (inputs.matrix("u0"), State::default());
+            for (moved, want) in inputs.matrices("updates").into_iter().zip(case.expected.matrices("v")) {
+                tried = rule.push(moved, &tried, &[], &mut state).unwrap();
+                case.assert_near("v", tried.data(), want.data());
+            }
+            if case.expected.has("theta") {
+                let last = *case.expected.vector("theta").last().unwrap();
+                case.assert_near("theta", &[state.scalars[KEPT.1]], &[last]);
+            }
+        }
+    }
+
+    #[test]
     fn who_did_not_move_gets_no_push_now_nor_for_its_jump_later() {
+        // Every rule remembers the new value of a member drawn anew, so that its jump is no direction.
+        for rule in [Momentum::FirstOrder { r: 3.0 }, Momentum::Constant { factor: 0.9 }] {
+            let mut state = State::default();
+            rule.push(line(&[1.0, 1.0]), &line(&[0.0, 0.0]), &[], &mut state).unwrap();
+            let second = rule.push(line(&[2.0, 50.0]), &line(&[0.0, 0.0]), &[1], &mut state).unwrap();
+            assert!(second[(0, 0)] > 2.0 && second[(0, 1)] == 50.0, "{second:?}");
+            let third = rule.push(line(&[2.0, 50.0]), &line(&[0.0, 0.0]), &[], &mut state).unwrap();
+            assert_eq!(third, line(&[2.0, 50.0]));
+        }
         let mut state = State::default();
         let push = |state: &mut State, moved: &[f64], redrawn: &[usize]| {
             let pushed = Momentum::Nesterov.push(line(moved), &line(&[0.0, 0.0]), redrawn, state).unwrap();

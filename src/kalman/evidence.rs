@@ -5,13 +5,16 @@
 //! the data, a prior that is imposed, later the batches of a series.
 //! Belongs here: centring, whitening, Gram matrices, misfits. Not here: how a method uses them.
 
+use std::convert::Infallible;
+use std::ops::Range;
+
 use crate::numerics::columns;
 use crate::numerics::linalg::{self, Svd};
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::observation::Noise;
 
 /// Rows of a panel: 768 × 100 doubles are 600 KiB, within a second-level cache.
-const PANEL: usize = 768;
+pub(super) const PANEL: usize = 768;
 
 /// Above this sum of eigenvalues the small ones of a Gram matrix are known to worse than 1e-7 (eps × 1e9):
 /// the singular values of Y itself are used instead.
@@ -88,7 +91,30 @@ pub enum Keep {
 
 /// One pass over the rows: p J² + O(p J) operations, memory J² (`Gram`) or p J (`Whitened`).
 pub fn gather(rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
-    let (p, n) = (rows.rows.len(), rows.members.len());
+    let n = rows.members.len();
+    let load = |range: &Range<usize>, panel: &mut Mat, sum: &mut [f64]| {
+        load(rows, range, panel, sum);
+        Ok::<(), Infallible>(())
+    };
+    match gather_from(rows.y, rows.noise, n, keep, load) {
+        Ok(both) => both,
+        Err(never) => match never {},
+    }
+}
+
+/// The same for outputs that come panel by panel: `load` fills the first J columns of a panel with those rows of
+/// the outputs, and adds them up over the members, in their order, in its last argument (which holds zeros).
+///
+/// # Errors
+/// Those of `load`.
+pub fn gather_from<E>(
+    y: &[f64],
+    noise: &Noise,
+    n: usize,
+    keep: Keep,
+    mut load: impl FnMut(&Range<usize>, &mut Mat, &mut [f64]) -> Result<(), E>,
+) -> Result<(Evidence, Misfits), E> {
+    let p = y.len();
     let mut misfits =
         Misfits { rows: p, members: vec![0.0; n], plain_members: vec![0.0; n], ..Misfits::default() };
     // Y and r side by side: one Gram matrix holds YᵀY and Yᵀr, one whitening does both.
@@ -97,11 +123,13 @@ pub fn gather(rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
         Keep::Whitened => (Mat::default(), Mat::zeros(p, n + 1)),
     };
     let mut panel = Mat::default();
-    for range in rows.noise.panels(PANEL) {
+    for range in noise.panels(PANEL) {
         if panel.nrows() != range.len() {
             panel = Mat::zeros(range.len(), n + 1);
         }
-        load(rows, &range, &mut panel, &mut misfits);
+        let mut sum = vec![0.0; range.len()];
+        load(&range, &mut panel, &mut sum)?;
+        compare(&y[range.clone()], noise, &range, &mut panel, sum, &mut misfits);
         match keep {
             Keep::Gram => linalg::add_gram(&mut gram, panel.data(), range.len()),
             Keep::Whitened => {
@@ -123,33 +151,57 @@ pub fn gather(rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
             Evidence::Whitened { y: Mat::from_columns(p, n, whole.data()[..p * n].to_vec()), r }
         }
     };
-    (evidence, misfits)
+    Ok((evidence, misfits))
 }
 
-/// Fill a panel, in units of the noise: centred outputs in the first J columns, `y − ḡ` in the last; add up the
-/// distances r − x, which are y − gⱼ, before whitening and after.
-fn load(rows: &Rows<'_>, range: &std::ops::Range<usize>, panel: &mut Mat, misfits: &mut Misfits) {
+/// Misfits alone: one pass over the rows, no memory but a panel.
+pub fn distances(rows: &Rows<'_>) -> Misfits {
+    let (p, n) = (rows.rows.len(), rows.members.len());
+    let mut misfits =
+        Misfits { rows: p, members: vec![0.0; n], plain_members: vec![0.0; n], ..Misfits::default() };
+    for range in rows.noise.panels(PANEL) {
+        let mut panel = Mat::zeros(range.len(), n + 1);
+        let mut sum = vec![0.0; range.len()];
+        load(rows, &range, &mut panel, &mut sum);
+        compare(&rows.y[range.clone()], rows.noise, &range, &mut panel, sum, &mut misfits);
+    }
+    misfits
+}
+
+/// Fill the first J columns of a panel, and add them up.
+fn load(rows: &Rows<'_>, range: &Range<usize>, panel: &mut Mat, sum: &mut [f64]) {
     let wanted = &rows.rows[range.clone()];
-    let n = rows.members.len();
     let (first, last) = (wanted[0], wanted[wanted.len() - 1]);
     let unbroken = last - first + 1 == wanted.len();
-    let mut mean = vec![0.0; wanted.len()];
     for (j, &member) in rows.members.iter().enumerate() {
         let from = rows.g.col(member);
         let to = panel.col_mut(j);
         if unbroken {
-            columns::copy_and_add(to, &from[first..=last], &mut mean);
+            columns::copy_and_add(to, &from[first..=last], sum);
         } else {
             to.iter_mut().zip(wanted).for_each(|(to, &i)| *to = from[i]);
-            columns::add_scaled(&mut mean, 1.0, to);
+            columns::add_scaled(sum, 1.0, to);
         }
     }
+}
+
+/// A panel of outputs whose rows add up to `mean` becomes, in units of the noise: centred outputs in the first J
+/// columns, `y − ḡ` in the last; the distances r − x, which are y − gⱼ, are added up before whitening and after.
+fn compare(
+    y: &[f64],
+    noise: &Noise,
+    range: &Range<usize>,
+    panel: &mut Mat,
+    mut mean: Vec<f64>,
+    misfits: &mut Misfits,
+) {
+    let n = misfits.members.len();
     mean.iter_mut().for_each(|m| *m /= n as f64);
-    let r: Vec<f64> = rows.y[range.clone()].iter().zip(&mean).map(|(y, m)| y - m).collect();
+    let r: Vec<f64> = y.iter().zip(&mean).map(|(y, m)| y - m).collect();
     misfits.plain_mean += columns::dot(&r, &r);
     panel.col_mut(n).copy_from_slice(&r);
 
-    let independent = rows.noise.weights(range);
+    let independent = noise.weights(range);
     let weights = independent.clone().unwrap_or_else(|| vec![1.0; range.len()]);
     for j in 0..n {
         let off = columns::centre_and_scale(panel.col_mut(j), &mean, &r, &weights);
@@ -159,7 +211,7 @@ fn load(rows: &Rows<'_>, range: &std::ops::Range<usize>, panel: &mut Mat, misfit
     match independent {
         Some(weights) => panel.col_mut(n).iter_mut().zip(&weights).for_each(|(r, w)| *r *= w),
         None => {
-            rows.noise.whiten_rows(range, panel);
+            noise.whiten_rows(range, panel);
             for (j, sum) in misfits.members.iter_mut().enumerate() {
                 *sum += columns::distance_squared(panel.col(n), panel.col(j));
             }

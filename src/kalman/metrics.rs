@@ -5,16 +5,16 @@
 use std::collections::BTreeMap;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use super::evidence::{Keep, Misfits, Rows, Spectrum, gather};
+use super::evidence::{Evidence, Keep, Misfits, Rows, Spectrum, distances, gather};
 use crate::numerics::columns;
 use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::special::erf;
 use crate::numerics::{LinalgError, Mat};
-use crate::problem::AlgorithmError;
 use crate::problem::observation::Noise;
+use crate::problem::{AlgorithmError, BlockFit, Observation};
 
 /// CRPS needs a Gram matrix of its own: with more numbers than these it would double the cost of a step.
-const CRPS_LIMIT: usize = 1_000_000;
+pub(super) const CRPS_LIMIT: usize = 1_000_000;
 
 impl Misfits {
     /// (1/p) (ḡ − y)ᵀ Γ⁻¹ (ḡ − y).
@@ -42,6 +42,38 @@ impl Misfits {
     }
 }
 
+/// With more blocks than these nobody reads them one by one.
+const BLOCKS: usize = 100;
+
+/// How well each block is met, where there are two blocks or more, and at most a hundred, and at most a million
+/// numbers; a block that was not observed
+/// is left out. The losses, weighted by their rows, sum to the whole loss.
+///
+/// # Errors
+/// `NotPositiveDefinite` does not occur but for rounding.
+pub fn blocks(rows: &Rows<'_>, observation: &Observation) -> Result<Vec<BlockFit>, LinalgError> {
+    let names = observation.blocks();
+    // With very many numbers a pass of their own would double the cost of a step.
+    if names.len() < 2 || names.len() > BLOCKS || rows.rows.len() * rows.members.len() > CRPS_LIMIT {
+        return Ok(Vec::new());
+    }
+    let (mut all, mut first, mut end) = (Vec::with_capacity(names.len()), 0, 0);
+    for block in names {
+        end += block.len();
+        let own: Vec<usize> = (first..).take_while(|&k| rows.rows.get(k).is_some_and(|&i| i < end)).collect();
+        first += own.len();
+        if own.is_empty() {
+            continue;
+        }
+        let noise = rows.noise.select(&own)?;
+        let range = own[0]..own[0] + own.len();
+        let part = Rows { rows: &rows.rows[range.clone()], y: &rows.y[range], noise: &noise, ..*rows };
+        let fit = distances(&part);
+        all.push(BlockFit { name: block.name.clone(), loss: fit.loss(), avg_rmse: fit.avg_rmse() });
+    }
+    Ok(all)
+}
+
 /// `(1/(d p)) [(ḡ−y)ᵀΓ⁻¹(ḡ−y) + (ū−m)ᵀ C₀⁻¹ (ū−m)]`, both of one iteration (EKP.jl takes ū after the step).
 ///
 /// # Errors
@@ -64,23 +96,50 @@ pub fn bayes_loss(misfits: &Misfits, u_mean: &[f64], m: &[f64], c0: &Mat) -> Res
 /// # Source
 /// Gneiting & Raftery (2007), J. Am. Stat. Assoc. 102, 359–378, doi:10.1198/016214506000001437, eq. (21) for a Gaussian.
 pub fn crps(rows: &Rows<'_>) -> Result<Option<f64>, LinalgError> {
+    let n = rows.members.len();
+    let scale = 1.0 / (n as f64 - 1.0);
+    let spectrum = plain_spectrum_of(rows, scale, |evidence| evidence)?;
+    Ok(spectrum.and_then(|spectrum| crps_of(&spectrum, scale, n)))
+}
+
+/// The spectrum of the outputs themselves, each row in its own unit; `about` may take them about another mean.
+/// None above a million outputs.
+///
+/// # Errors
+/// `NotFinite`, `NoConvergence`.
+pub fn plain_spectrum(
+    rows: &Rows<'_>,
+    about: impl Fn(Evidence) -> Evidence,
+) -> Result<Option<Spectrum>, LinalgError> {
+    plain_spectrum_of(rows, 1.0, about)
+}
+
+fn plain_spectrum_of(
+    rows: &Rows<'_>,
+    scale: f64,
+    about: impl Fn(Evidence) -> Evidence,
+) -> Result<Option<Spectrum>, LinalgError> {
     let (p, n) = (rows.rows.len(), rows.members.len());
     if p * n > CRPS_LIMIT {
         return Ok(None);
     }
     let plain = Noise::identity(p);
     let keep = if p < n { Keep::Whitened } else { Keep::Gram };
-    let scale = 1.0 / (n as f64 - 1.0);
-    let Spectrum { lambda, pull, .. } = gather(&Rows { noise: &plain, ..*rows }, keep).0.spectrum(scale)?;
+    about(gather(&Rows { noise: &plain, ..*rows }, keep).0).spectrum(scale).map(Some)
+}
+
+/// [`crps`] from a spectrum of `n` outputs that was scaled by `scale`; none where it is all zero.
+pub fn crps_of(spectrum: &Spectrum, scale: f64, n: usize) -> Option<f64> {
+    let Spectrum { lambda, pull, .. } = spectrum;
     let cut = 4.0 * n as f64 * f64::EPSILON * lambda.iter().copied().fold(0.0, f64::max);
     let (mut sum, mut count) = (0.0, 0);
-    for (lambda, pull) in lambda.iter().zip(&pull).filter(|(lambda, _)| **lambda > cut) {
+    for (lambda, pull) in lambda.iter().zip(pull).filter(|(lambda, _)| **lambda > cut) {
         let z = pull / (scale.sqrt() * lambda); // pull is scale σ vᵀ(y − ḡ), and λ is scale σ²
         let phi = (-0.5 * z * z).exp() / (2.0 * PI).sqrt();
         sum += lambda.sqrt() * (z * erf(z * FRAC_1_SQRT_2) + 2.0 * phi - 0.5 * FRAC_2_SQRT_PI);
         count += 1;
     }
-    Ok((count > 0).then(|| sum / f64::from(count)))
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 /// Measures by name: `unweighted_loss`, `unweighted_avg_rmse`, and `crps` where there is one.
@@ -88,21 +147,33 @@ pub fn crps(rows: &Rows<'_>) -> Result<Option<f64>, LinalgError> {
 /// # Errors
 /// `NoConvergence`.
 pub fn measure(rows: &Rows<'_>, misfits: &Misfits) -> Result<BTreeMap<String, f64>, AlgorithmError> {
-    let mut all = BTreeMap::new();
-    all.insert("unweighted_loss".to_owned(), misfits.unweighted_loss());
-    all.insert("unweighted_avg_rmse".to_owned(), misfits.unweighted_avg_rmse());
+    let mut all = plain(misfits);
     if let Some(crps) = crps(rows).map_err(AlgorithmError::of("the members' outputs"))? {
         all.insert("crps".to_owned(), crps);
     }
     Ok(all)
 }
 
+/// Those measures by name that need misfits only.
+pub fn plain(misfits: &Misfits) -> BTreeMap<String, f64> {
+    BTreeMap::from([
+        ("unweighted_loss".to_owned(), misfits.unweighted_loss()),
+        ("unweighted_avg_rmse".to_owned(), misfits.unweighted_avg_rmse()),
+    ])
+}
+
+/// Survivors (places among them) next to each other in the order of their misfits.
+pub(super) fn neighbours(misfits: &Misfits) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..misfits.members.len()).collect();
+    order.sort_by(|&a, &b| misfits.members[a].total_cmp(&misfits.members[b]));
+    order.windows(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
 /// Two members (columns of g) with the same outputs to the last bit: a model that does not see its parameters.
 pub fn twins(rows: &Rows<'_>, misfits: &Misfits) -> Option<(usize, usize)> {
     // Equal outputs have equal misfits: only neighbours in that order are compared row by row.
-    let mut order: Vec<usize> = (0..rows.members.len()).collect();
-    order.sort_by(|&a, &b| misfits.members[a].total_cmp(&misfits.members[b]));
-    order.windows(2).map(|pair| (rows.members[pair[0]], rows.members[pair[1]])).find(|&(a, b)| {
+    let mut pairs = neighbours(misfits).into_iter().map(|(a, b)| (rows.members[a], rows.members[b]));
+    pairs.find(|&(a, b)| {
         let (a, b) = (rows.g.col(a), rows.g.col(b));
         rows.rows.iter().all(|&i| a[i] == b[i])
     })
@@ -148,6 +219,38 @@ mod tests {
                 case.assert_near(name, &[got], &[case.expected.number(name)]);
             }
         }
+    }
+
+    #[test]
+    fn blocks_share_the_loss_by_their_rows() {
+        use crate::problem::observation::{Block, Covariance};
+        let linear = crate::kalman::given::Linear::new(3, 2, 3);
+        let block = |name: &str, y: Vec<f64>, c| (Block { name: name.into(), y }, c);
+        let observation = Observation::new(vec![
+            block("a", vec![1.0, f64::NAN, 2.0], Covariance::Scalar(0.5)),
+            block("b", vec![0.0, 1.0, -1.0], Covariance::Dense(linear.gamma.clone())),
+            block("none", vec![f64::NAN], Covariance::Scalar(1.0)),
+            block("c", vec![3.0], Covariance::Scalar(2.0)),
+        ])
+        .unwrap();
+        let (g, members) = (crate::kalman::given::rough(4, 8, 5), (0..5).collect::<Vec<_>>());
+        let rows = Rows {
+            g: &g,
+            rows: observation.observed(),
+            members: &members,
+            y: observation.y(),
+            noise: observation.noise(),
+        };
+        let all = blocks(&rows, &observation).unwrap();
+        let names: Vec<&str> = all.iter().map(|b| b.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        let whole = gather(&rows, Keep::Gram).1;
+        let sum = all[0].loss * 2.0 + all[1].loss * 3.0 + all[2].loss;
+        assert!((sum / 6.0 - whole.loss()).abs() < 1e-12);
+        let one = (0..5).map(|j| (g[(7, j)] - 3.0).abs() / 2f64.sqrt()).sum::<f64>() / 5.0;
+        assert!((all[2].avg_rmse - one).abs() < 1e-14);
+        let single = crate::kalman::given::observation(vec![1.0; 8], Covariance::Scalar(1.0));
+        assert!(blocks(&rows, &single).unwrap().is_empty());
     }
 
     #[test]

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::spread::Root;
 use crate::numerics::columns;
-use crate::numerics::linalg::{self, Svd};
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::{AlgorithmError, Observation};
 
@@ -56,7 +56,7 @@ fn check(g: &Mat, observation: &Observation) -> Result<(), AlgorithmError> {
     if found == expected { Ok(()) } else { Err(AlgorithmError::Shape { what: "g", found, expected }) }
 }
 
-fn enough(survivors: &[usize], total: usize) -> Result<(), AlgorithmError> {
+pub(super) fn enough(survivors: &[usize], total: usize) -> Result<(), AlgorithmError> {
     let found = survivors.len();
     if found >= 2 { Ok(()) } else { Err(AlgorithmError::TooFewMembers { found, total }) }
 }
@@ -100,7 +100,7 @@ pub fn sort<'a>(
 }
 
 /// Why this member has failed, if it has.
-fn judge(column: &[f64], observation: &Observation, nan_tolerance: f64) -> Option<String> {
+pub(super) fn judge(column: &[f64], observation: &Observation, nan_tolerance: f64) -> Option<String> {
     let mut observed = observation.observed().iter().peekable();
     let mut end = 0;
     for block in observation.blocks() {
@@ -147,6 +147,45 @@ fn fill(sorted: &mut Sorted<'_>, observation: &Observation) {
     sorted.g = Cow::Owned(g);
 }
 
+/// Set aside survivors whose misfit is more than `factor` times that of the survivor in the middle.
+///
+/// Misfit is (gⱼ − y)ᵀ Γ⁻¹ (gⱼ − y); one that the noise explains (no more than p) is never too large. A model that
+/// went astray may return finite nonsense, and one such number would decide every covariance.
+///
+/// # Errors
+/// `TooFewMembers` below two survivors.
+pub fn outliers(
+    sorted: &mut Sorted<'_>,
+    observation: &Observation,
+    factor: f64,
+) -> Result<(), AlgorithmError> {
+    let p = observation.y().len();
+    let misfit = |&j: &usize| {
+        let off = |(&i, y): (&usize, &f64)| sorted.g[(i, j)] - y;
+        let off = observation.observed().iter().zip(observation.y()).map(off).collect();
+        let mut off = Mat::from_columns(p, 1, off);
+        observation.noise().whiten(&mut off);
+        columns::dot(off.data(), off.data())
+    };
+    let misfits: Vec<f64> = sorted.survivors.iter().map(misfit).collect();
+    let mut ordered = misfits.clone();
+    ordered.sort_by(f64::total_cmp);
+    let middle = ordered[(ordered.len() - 1) / 2].max(p as f64);
+    let mut astray = Vec::new();
+    for (&j, &misfit) in sorted.survivors.iter().zip(&misfits) {
+        let times = misfit / middle;
+        // A square beyond all numbers is too far, too.
+        if times > factor || !times.is_finite() {
+            astray
+                .push((j, format!("its misfit is {times:.1e} times the median, at most {factor:e} may be")));
+        }
+    }
+    sorted.survivors.retain(|j| astray.iter().all(|(other, _)| other != j));
+    sorted.failed.extend(astray);
+    sorted.failed.sort_by_key(|(j, _)| *j);
+    enough(&sorted.survivors, sorted.g.ncols())
+}
+
 /// All members again: the moved survivors (d × J) at their places, at the others' places draws from their Gaussian.
 ///
 /// `xi` holds one column of standard normals per failed member, in their order. The second value is that of [`redraw`].
@@ -175,29 +214,16 @@ pub fn complete(moved: &Mat, sorted: &Sorted<'_>, xi: &Mat) -> Result<(Mat, bool
 /// | ξ | `xi` | d × k | standard normals, one column per member to draw |
 ///
 /// A covariance that is singular (smallest eigenvalue ≤ d eps λ_max, always so for J ≤ d) gets λ_max √eps on its
-/// diagonal; the second value says so. Works with the singular values of the columns, never d × d for J < d:
-/// `(C + a)^½ ξ = √a ξ + U (√(λ + a) − √a) Uᵀ ξ`.
+/// diagonal; the second value says so. Works with the singular values of the columns ([`Root`]).
 ///
 /// # Errors
 /// `NotFinite`, `NoConvergence`.
 pub fn redraw(u: &Mat, xi: &Mat) -> Result<(Mat, bool), LinalgError> {
-    let (d, members) = (u.nrows(), u.ncols());
-    let (x, mean) = linalg::centred(u);
-    let Svd { u: basis, s, .. } = linalg::thin_svd(&x)?;
-    let lambda: Vec<f64> = s.iter().map(|s| s * s / (members as f64 - 1.0)).collect();
-    let most = lambda.first().copied().unwrap_or(0.0);
-    let least = if lambda.len() < d { 0.0 } else { lambda.last().copied().unwrap_or(0.0) };
-    let singular = least <= d as f64 * f64::EPSILON * most;
-    let a = if singular { most * f64::EPSILON.sqrt() } else { 0.0 };
-    let mut part = linalg::matmul_tn(&basis, xi); // r × k
-    for k in 0..part.ncols() {
-        for (x, l) in part.col_mut(k).iter_mut().zip(&lambda) {
-            *x *= (l + a).sqrt() - a.sqrt();
-        }
-    }
-    let mut drawn = linalg::matmul(&basis, &part); // d × k
+    let (mean, root) = (u.mean(), Root::of(u, u.ncols() as f64 - 1.0)?);
+    let singular = root.least() <= u.nrows() as f64 * f64::EPSILON * root.most();
+    let a = if singular { root.most() * f64::EPSILON.sqrt() } else { 0.0 };
+    let mut drawn = root.times(a, xi); // d × k
     for k in 0..drawn.ncols() {
-        columns::add_scaled(drawn.col_mut(k), a.sqrt(), xi.col(k));
         columns::add_scaled(drawn.col_mut(k), 1.0, &mean);
     }
     Ok((drawn, singular))
@@ -208,6 +234,7 @@ mod tests {
     use super::*;
     use crate::kalman::given::{apart, observation, rough};
     use crate::numerics::fixture::Fixture;
+    use crate::numerics::linalg;
     use crate::problem::observation::{Block, Covariance};
 
     #[test]
@@ -247,6 +274,35 @@ mod tests {
         g[(0, 3)] = f64::NAN;
         let refused = sort(&g, &observation, 0.0).unwrap_err();
         assert!(matches!(refused, AlgorithmError::TooFewMembers { found: 1, total: 4 }));
+    }
+
+    #[test]
+    fn a_member_that_went_astray_is_named_and_set_aside() {
+        let observation = observation(vec![0.0; 3], Covariance::Scalar(1.0));
+        let mut g = rough(5, 3, 6);
+        g[(1, 2)] = 1e4;
+        g[(0, 4)] = 1e200; // its square is no number
+        g[(2, 0)] = f64::NAN;
+        let set_aside = |factor| {
+            let mut sorted = sort(&g, &observation, 0.0).unwrap();
+            outliers(&mut sorted, &observation, factor).unwrap();
+            sorted
+        };
+        let sorted = set_aside(1e6);
+        assert_eq!((sorted.survivors.as_slice(), sorted.failed()), (&[1, 3, 5][..], vec![0, 2, 4]));
+        assert!(sorted.failed[1].1.contains("times the median, at most 1e6 may be"), "{:?}", sorted.failed);
+        assert_eq!(set_aside(1e9).failed(), [0, 4]);
+        // What the noise explains is no outlier, however good the others are
+        let mut close = Mat::from_fn(3, 4, |_, j| 1e-9 * j as f64);
+        close[(0, 3)] = 1.0;
+        let mut sorted = sort(&close, &observation, 0.0).unwrap();
+        outliers(&mut sorted, &observation, 2.0).unwrap();
+        assert!(sorted.failed.is_empty());
+        // All may not go
+        close[(0, 3)] = 1e9;
+        let mut two = Sorted::all(&close, &observation).unwrap();
+        two.survivors = vec![0, 3];
+        assert!(outliers(&mut two, &observation, 2.0).is_err());
     }
 
     #[test]

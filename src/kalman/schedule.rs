@@ -2,7 +2,9 @@
 //!
 //! Belongs here: rules for Δt, and when the pseudo-time is used up. Not here: what is done with Δt.
 
-use super::evidence::Misfits;
+use super::evidence::{Evidence, Misfits};
+use super::sampler;
+use crate::numerics::columns;
 use crate::problem::{AlgorithmError, State};
 
 /// A rule for the step length Δt.
@@ -12,6 +14,16 @@ pub enum Schedule {
     Fixed {
         /// Δt > 0
         step: f64,
+    },
+    /// The same until a person sets another length for the steps to come
+    Mutable {
+        /// Δt > 0
+        step: f64,
+    },
+    /// `a / (‖D‖_F + eps)` with the drift matrix D of the samplers: short where the data pull hard
+    EksStable {
+        /// a > 0
+        numerator: f64,
     },
     /// The data-misfit controller
     DataMisfit {
@@ -57,6 +69,15 @@ impl Progress {
         Ok(Self { time: entry("time")?, step: entry("step")?, reached: entry("reached")? != 0.0 })
     }
 
+    /// The same where a shorter step was made than was planned: the remainder to T is still to be taken.
+    #[must_use]
+    pub fn shortened(self, before: &Self, step: f64) -> Self {
+        if step == self.step {
+            return self;
+        }
+        Self { time: before.time + step, step, reached: before.reached }
+    }
+
     /// Keep it.
     pub fn write(&self, state: &mut State) {
         let reached = f64::from(u8::from(self.reached));
@@ -90,11 +111,27 @@ impl Schedule {
     /// `Over` after the last step; `NoConvergence` for misfits beyond all numbers.
     ///
     /// # Source
-    /// Iglesias & Yang (2021), Inverse Problems 37, 025008, doi:10.1088/1361-6420/abd29b.
-    pub fn next(&self, progress: &Progress, misfits: &Misfits) -> Result<Progress, AlgorithmError> {
+    /// Controller: Iglesias & Yang (2021), Inverse Problems 37, 025008, doi:10.1088/1361-6420/abd29b. Stable step:
+    /// Kovachki & Stuart (2019), Inverse Problems 35, 095005, doi:10.1088/1361-6420/ab1c3a.
+    pub fn next(
+        &self,
+        progress: &Progress,
+        misfits: &Misfits,
+        evidence: &Evidence,
+    ) -> Result<Progress, AlgorithmError> {
         self.may_go_on(progress)?;
+        let on = |step: f64| Progress { time: progress.time + step, step, reached: false };
         let (terminate_at, on_terminate) = match *self {
-            Self::Fixed { step } => return Ok(Progress { time: progress.time + step, step, reached: false }),
+            Self::Fixed { step } | Self::Mutable { step } => return Ok(on(step)),
+            Self::EksStable { numerator } => {
+                let drift = sampler::drift(evidence);
+                let pull = columns::dot(drift.data(), drift.data());
+                let step = numerator / (pull.sqrt() + f64::EPSILON);
+                if !step.is_finite() || step <= 0.0 {
+                    return Err(AlgorithmError::NoConvergence { what: "the misfits" });
+                }
+                return Ok(on(step));
+            }
             Self::DataMisfit { terminate_at, on_terminate } => (terminate_at, on_terminate),
         };
         if progress.reached && on_terminate == OnTerminate::ContinueFixed {
@@ -156,7 +193,7 @@ mod tests {
                 let members: Vec<usize> = (0..g.ncols()).collect();
                 let rows = Rows { g, rows: &rows, members: &members, y: &y, noise: &noise };
                 let (evidence, misfits) = gather(&rows, Keep::Gram);
-                at = schedule.next(&at, &misfits).unwrap();
+                at = schedule.next(&at, &misfits, &evidence).unwrap();
                 steps.push(at.step);
                 u = etki::update(&u, &evidence, at.step).unwrap();
                 case.assert_near("u", u.data(), want.data());
@@ -165,6 +202,35 @@ mod tests {
             let ends = case.expected.words("outcome").last().unwrap() == "terminated";
             assert_eq!(schedule.is_over(&at), ends, "{}", case.name);
         }
+    }
+
+    #[test]
+    fn the_stable_step_is_that_of_the_reference_in_both_forms() {
+        for case in Fixture::read("samplers").cases(|name| name.ends_with("_stable_step")) {
+            let inputs = &case.inputs;
+            let (g, y) = (inputs.matrix("g"), inputs.vector("y"));
+            let noise = noise(&[(covariance(inputs), y.len())]);
+            for keep in [Keep::Gram, Keep::Whitened] {
+                let evidence = crate::kalman::given::evidence(&g, &y, &noise, keep);
+                let schedule = Schedule::EksStable { numerator: inputs.number("numerator") };
+                let at = schedule.next(&Progress::default(), &Misfits::default(), &evidence).unwrap();
+                case.assert_near("dt", &[at.step], &[case.expected.number("dt")]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_may_change_adds_up_like_a_fixed_one() {
+        let mut at = Progress::default();
+        for step in [0.5, 0.25, 0.25] {
+            at = Schedule::Mutable { step }.next(&at, &misfits(&[1.0]), &none()).unwrap();
+        }
+        assert_eq!(at, Progress { time: 1.0, step: 0.25, reached: false });
+        assert!(!Schedule::Mutable { step: 1.0 }.is_over(&at));
+    }
+
+    fn none() -> Evidence {
+        Evidence::Gram { s: Default::default(), b: Vec::new() }
     }
 
     fn misfits(members: &[f64]) -> Misfits {
@@ -181,10 +247,13 @@ mod tests {
         for start in [0.1, 0.3, 0.7, 1.0 / 3.0, 0.999_999_9] {
             let at = Progress { time: start, step: 0.1, reached: false };
             let stop = to(1.0, OnTerminate::Stop);
-            let end = stop.next(&at, &misfits(&[0.0, 0.0])).unwrap();
+            let end = stop.next(&at, &misfits(&[0.0, 0.0]), &none()).unwrap();
             assert_eq!((end.time, end.reached), (1.0, true));
             assert!(stop.is_over(&end));
-            assert!(matches!(stop.next(&end, &misfits(&[1.0, 2.0])), Err(AlgorithmError::Over { .. })));
+            assert!(matches!(
+                stop.next(&end, &misfits(&[1.0, 2.0]), &none()),
+                Err(AlgorithmError::Over { .. })
+            ));
         }
     }
 
@@ -192,11 +261,12 @@ mod tests {
     fn perfect_fits_and_equal_fits_take_the_remainder_or_one() {
         let at = Progress::default();
         for members in [[0.0, 0.0], [4.0, 4.0]] {
-            assert_eq!(to(2.5, OnTerminate::Stop).next(&at, &misfits(&members)).unwrap().step, 2.5);
-            let endless = to(f64::INFINITY, OnTerminate::Stop).next(&at, &misfits(&members)).unwrap();
+            assert_eq!(to(2.5, OnTerminate::Stop).next(&at, &misfits(&members), &none()).unwrap().step, 2.5);
+            let endless =
+                to(f64::INFINITY, OnTerminate::Stop).next(&at, &misfits(&members), &none()).unwrap();
             assert_eq!((endless.step, endless.reached), (1.0, false));
         }
-        let nan = to(1.0, OnTerminate::Stop).next(&at, &misfits(&[f64::NAN, 1.0]));
+        let nan = to(1.0, OnTerminate::Stop).next(&at, &misfits(&[f64::NAN, 1.0]), &none());
         assert!(matches!(nan, Err(AlgorithmError::NoConvergence { .. })));
     }
 

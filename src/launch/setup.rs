@@ -305,8 +305,17 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
     if let Some(file) = folder.ancestors().find(|path| path.is_file()) {
         return Err(refused(format!("`{}` is a file, not a folder", file.display()), "name another folder"));
     }
-    let files: Vec<(PathBuf, String)> =
-        STARTER.iter().map(|(name, text)| (folder.join(name), text.replace("{{method}}", method))).collect();
+    let filled = |text: &str| {
+        let text = text.replace("{{method}}", method);
+        // Methods that place their members say how many there are.
+        if crate::experiment::places_members(method) { text.replace(MEMBERS, "") } else { text }
+    };
+    let mut files: Vec<(PathBuf, String)> =
+        STARTER.iter().map(|(name, text)| (folder.join(name), filled(text))).collect();
+    if method == "sparse" {
+        let limit = "\n[algorithm.sparse]\nlimit = 10.0               # most that the magnitudes of the parameters may sum to\n";
+        files[0].1.push_str(limit);
+    }
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
         return Err(refused(format!("`{}` is there already", path.display()), "name another folder"));
     }
@@ -325,6 +334,9 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
 fn refused(what: String, hint: &str) -> LaunchError {
     crate::steps::StepError::Refused { what, hint: hint.into() }.into()
 }
+
+/// As it stands in the template.
+const MEMBERS: &str = "members    = 20            # model runs per iteration\n";
 
 const STARTER: [(&str, &str); 9] = [
     ("experiment.toml", include_str!("../../templates/experiment.toml")),

@@ -71,13 +71,10 @@ enum Answer {
 
 fn ask(sbatch: &Path, args: &[OsString], folder: &Path) -> Answer {
     // Variables of a job we may be in would count as options.
-    let foreign = |name: &OsString| {
-        let name = name.to_string_lossy();
-        name != "SLURM_CONF" && (name.starts_with("SLURM_") || name.starts_with("SBATCH_"))
-    };
-    let unset: Vec<OsString> = std::env::vars_os().map(|(name, _)| name).filter(foreign).collect();
+    let foreign =
+        |name: &[u8]| name != b"SLURM_CONF" && (name.starts_with(b"SLURM_") || name.starts_with(b"SBATCH_"));
     let mut job = Job::new(sbatch, args, folder);
-    (job.unset, job.timeout) = (&unset, Some(PATIENCE));
+    (job.without, job.timeout) = (foreign, Some(PATIENCE));
     let answer = match process::capture(&job) {
         Ok(answer) => answer,
         Err(error) => return Answer::Silent(crate::explain::reason(&error)),

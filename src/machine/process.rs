@@ -1,7 +1,6 @@
 //! One program from start to end: its own group, its log, its limits, what it cost.
 //!
-//! Started by `std::process::Command` without `pre_exec`, so that the standard library takes its
-//! `posix_spawn` path (half the cost of fork and exec, and independent of our own size). Ended by `wait4`,
+//! Started by `posix_spawn` (half the cost of fork and exec, and independent of our own size). Ended by `wait4`,
 //! which gives exit code, CPU time and peak memory for nothing. No pipes and no threads: output goes to a
 //! file. A time limit or a stop flag is watched through a pidfd (Linux 5.3; older kernels are asked every
 //! few milliseconds).
@@ -9,15 +8,14 @@
 //! Belongs here: start, watch, end. Not here: what the end means for a member.
 #![allow(unsafe_code)]
 
+mod spawn;
 mod watch;
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,8 +36,8 @@ pub struct Job<'a> {
     pub folder: &'a Path,
     /// Added to the environment, or replacing what is there
     pub env: &'a [(OsString, OsString)],
-    /// Removed from the environment
-    pub unset: &'a [OsString],
+    /// Names of our environment that it must not inherit
+    pub without: fn(&[u8]) -> bool,
     /// Ended after this long
     pub timeout: Option<Duration>,
     /// Ended when this turns true
@@ -49,7 +47,7 @@ pub struct Job<'a> {
 impl<'a> Job<'a> {
     /// A program with arguments in a folder, in our environment, without limits.
     pub fn new(program: &'a Path, args: &'a [OsString], folder: &'a Path) -> Self {
-        Self { program, args, folder, env: &[], unset: &[], timeout: None, stop: None }
+        Self { program, args, folder, env: &[], without: |_| false, timeout: None, stop: None }
     }
 }
 
@@ -91,8 +89,7 @@ pub struct Ended {
 pub fn run(job: &Job<'_>, log: &Path) -> io::Result<Ended> {
     let log =
         OpenOptions::new().create(true).append(true).open(log).map_err(|e| named(&e, "cannot open", log))?;
-    let errors = log.try_clone()?;
-    finish(job, log, errors)
+    finish(job, &log, &log)
 }
 
 /// What a short program printed.
@@ -112,7 +109,7 @@ pub struct Captured {
 /// The program cannot be started: not found, not executable. It is named.
 pub fn capture(job: &Job<'_>) -> io::Result<Captured> {
     let (stdout, stderr) = (in_memory()?, in_memory()?);
-    let ended = finish(job, stdout.try_clone()?, stderr.try_clone()?)?;
+    let ended = finish(job, &stdout, &stderr)?;
     Ok(Captured { ended, stdout: content(&stdout)?, stderr: content(&stderr)? })
 }
 
@@ -134,19 +131,9 @@ fn content(mut file: &File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn finish(job: &Job<'_>, stdout: File, stderr: File) -> io::Result<Ended> {
-    let mut command = Command::new(job.program);
-    command.args(job.args).current_dir(job.folder).process_group(0);
-    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-    for name in job.unset {
-        command.env_remove(name);
-    }
-    for (name, value) in job.env {
-        command.env(name, value);
-    }
+fn finish(job: &Job<'_>, stdout: &File, stderr: &File) -> io::Result<Ended> {
     let start = Instant::now();
-    let pid = spawn(&mut command, job)?;
-    drop(command); // our copies of the log
+    let pid = started(job, stdout, stderr)?;
     let cut = if job.timeout.is_some() || job.stop.is_some() { watch(pid, start, job) } else { Ok(None) };
     if cut.is_err() {
         signal_group(pid, libc::SIGKILL); // nobody else would ever end it
@@ -168,12 +155,11 @@ fn finish(job: &Job<'_>, stdout: File, stderr: File) -> io::Result<Ended> {
     })
 }
 
-fn spawn(command: &mut Command, job: &Job<'_>) -> io::Result<libc::pid_t> {
+fn started(job: &Job<'_>, stdout: &File, stderr: &File) -> io::Result<libc::pid_t> {
     let mut pause = 0;
     loop {
-        match command.spawn() {
-            // The child is ours to wait for by its number; dropping the handle neither kills nor reaps.
-            Ok(child) => return Ok(child.id() as libc::pid_t),
+        match spawn::start(job, stdout, stderr) {
+            Ok(pid) => return Ok(pid),
             Err(e) if e.raw_os_error() == Some(libc::ETXTBSY) && pause < BUSY_PAUSES => {
                 std::thread::sleep(Duration::from_millis(2 << pause));
                 pause += 1;
@@ -355,10 +341,9 @@ mod tests {
         job.env = &env;
         let captured = capture(&job).unwrap();
         assert_eq!((captured.stdout.as_str(), captured.stderr.as_str()), ("1-2\n", "e\n"));
-        let unset = ["PATH".into()];
         let args = sh("echo ${PATH-none}");
         let mut job = Job::new(Path::new("/bin/sh"), &args, Path::new("/"));
-        job.unset = &unset;
+        job.without = |name| name == b"PATH";
         assert_ne!(capture(&job).unwrap().stdout.trim(), std::env::var("PATH").unwrap());
     }
 }

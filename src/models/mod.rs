@@ -11,7 +11,7 @@ pub mod sinusoid;
 use std::path::PathBuf;
 
 use crate::explain::{Exit, Explain, Marked, nearest, one_of};
-use crate::numerics::{Mat, Stream};
+use crate::numerics::{Address, Mat};
 
 /// Constrained, physical parameters of some members.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +85,7 @@ pub struct Place {
     /// Seed for a model with its own generator; depends on seed, iteration, member, not on the try
     pub seed: u64,
     /// The model's own random stream, for built-in models; independent of the try
-    pub stream: Stream,
+    pub stream: Address,
     /// What the model reads
     pub parameters: PathBuf,
     /// Working folder of this try; exists already when the model is external
@@ -327,7 +327,7 @@ fn test_place(member: u32) -> Place {
         member,
         attempt: 1,
         seed: draw.model_seed(3, member),
-        stream: draw.at(crate::numerics::Purpose::Model, 3, member),
+        stream: draw.address(crate::numerics::Purpose::Model, 3, member),
         parameters: format!("/run/iteration_003/member_{member:03}/parameters.toml").into(),
         folder: format!("/run/iteration_003/member_{member:03}/try_1").into(),
         threads: 1,

@@ -69,7 +69,7 @@ impl Forward for Sinusoid {
             let amplitude = thetas.needed("sinusoid", NAMES[0], j)?;
             let vert_shift = thetas.needed("sinusoid", NAMES[1], j)?;
             // A clone: a second call with the same place gives the same numbers.
-            split("sinusoid", &Self::draw(amplitude, vert_shift, &mut place.stream.clone()), want)
+            split("sinusoid", &Self::draw(amplitude, vert_shift, &mut place.stream.stream()), want)
         };
         places.iter_mut().enumerate().map(one).collect()
     }

@@ -69,6 +69,10 @@ impl Part {
         self.0.get(key).is_some()
     }
 
+    pub(crate) fn flag(&self, key: &str) -> bool {
+        self.0[key].as_bool().unwrap()
+    }
+
     pub(crate) fn number(&self, key: &str) -> f64 {
         number(&self.0[key])
     }
@@ -83,6 +87,14 @@ impl Part {
 
     pub(crate) fn matrices(&self, key: &str) -> Vec<Mat> {
         self.0[key].as_array().unwrap_or_else(|| panic!("no list {key}")).iter().map(matrix).collect()
+    }
+
+    pub(crate) fn list(&self, key: &str) -> Vec<Self> {
+        self.0[key].as_array().unwrap_or_else(|| panic!("no list {key}")).iter().cloned().map(Self).collect()
+    }
+
+    pub(crate) fn part(&self, key: &str) -> Self {
+        Self(self.0[key].clone())
     }
 
     pub(crate) fn vectors(&self, key: &str) -> Vec<Vec<f64>> {

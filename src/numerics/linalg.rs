@@ -7,11 +7,12 @@
 
 use faer::linalg::matmul::matmul as faer_matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::solvers::Solve;
 use faer::linalg::triangular_solve as faer_solve;
 use faer::{Accum, MatMut, MatRef, Par, Side};
 
-use crate::numerics::Mat;
 use crate::numerics::columns::{add_scaled, dot, is_finite};
+use crate::numerics::{Mat, gram};
 
 /// Why a factorisation cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +104,9 @@ pub fn weighted_gram(a: &Mat, w: &[f64]) -> Mat {
 /// Panels of a few hundred rows stay in the second-level cache while they are centred, scaled and multiplied;
 /// [`mirror`] completes S after the last.
 pub fn add_gram(s: &mut Mat, panel: &[f64], rows: usize) {
+    if gram::add(s, panel, rows) {
+        return;
+    }
     let n = s.ncols();
     let p = MatRef::from_column_major_slice(panel, rows, n);
     triangular::matmul(
@@ -196,6 +200,36 @@ impl Cholesky {
         self.solve(&mut x);
         x.col(0).to_vec()
     }
+}
+
+/// B ← A⁻¹ B for a symmetric A that may be indefinite: Cholesky where it exists, else LU with pivots.
+///
+/// # Errors
+/// `NotFinite`, also for a singular A.
+pub fn solve_symmetric(a: &Mat, b: &mut Mat) -> Result<(), LinalgError> {
+    match Cholesky::new(a) {
+        Ok(cholesky) => cholesky.solve(b),
+        Err(LinalgError::NotPositiveDefinite) => {
+            view(a).partial_piv_lu().solve_in_place(view_mut(b));
+        }
+        Err(error) => return Err(error),
+    }
+    finite(b)
+}
+
+/// A⁺ for a symmetric, positive semidefinite A: eigenvalues below n eps of the largest count as zero.
+///
+/// # Errors
+/// `NotFinite`; `NoConvergence`.
+pub fn pseudo_inverse(a: &Mat, n: usize) -> Result<Mat, LinalgError> {
+    let Eigen { values, vectors } = symmetric_eigen(a)?;
+    let least = n as f64 * f64::EPSILON * values.last().copied().unwrap_or(0.0);
+    let mut scaled = vectors.clone();
+    for (j, value) in values.iter().enumerate() {
+        let factor = if *value > least { 1.0 / value } else { 0.0 };
+        scaled.col_mut(j).iter_mut().for_each(|x| *x *= factor);
+    }
+    Ok(matmul_nt(&scaled, &vectors))
 }
 
 /// A = Q diag(λ) Qᵀ.
@@ -325,6 +359,21 @@ mod tests {
         let svd = thin_svd(&b).unwrap();
         let us = Mat::from_fn(9, 4, |i, j| svd.u[(i, j)] * svd.s[j]);
         assert_near(&matmul_nt(&us, &svd.v), &b, 1e-14);
+    }
+
+    #[test]
+    fn indefinite_systems_are_solved_and_singular_ones_by_what_they_span() {
+        let mut a = gram(&rough(9, 5));
+        a[(0, 0)] = -2.0;
+        let mut x = rough(5, 3);
+        solve_symmetric(&a, &mut x).unwrap();
+        assert_near(&matmul(&a, &x), &rough(5, 3), 1e-13);
+        assert!(solve_symmetric(&Mat::zeros(2, 2), &mut Mat::identity(2)).is_err());
+        let flat = rough(6, 2);
+        let a = matmul_nt(&flat, &flat);
+        let inverse = pseudo_inverse(&a, 6).unwrap();
+        assert_near(&matmul(&matmul(&a, &inverse), &a), &a, 1e-14);
+        assert_near(&matmul(&matmul(&inverse, &a), &inverse), &inverse, 1e-11); // 1/λ of about 10
     }
 
     #[test]

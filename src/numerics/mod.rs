@@ -8,6 +8,7 @@ pub mod bessel;
 pub mod columns;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod gram;
 pub mod lanczos;
 pub mod linalg;
 mod mat;
@@ -18,4 +19,4 @@ mod streams;
 pub use linalg::LinalgError;
 pub use mat::Mat;
 pub use normals::standard_normals;
-pub use streams::{Purpose, Stream, Streams};
+pub use streams::{Address, Purpose, Stream, Streams};

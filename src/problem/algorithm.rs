@@ -73,8 +73,21 @@ pub struct Report {
     pub imputed: usize,
     /// Further measures by name, before the step: `unweighted_loss`, `unweighted_avg_rmse`, `crps`, `bayes_loss`
     pub metrics: BTreeMap<String, f64>,
+    /// How well each block is met, before the step; empty where there is one, or more than anyone reads
+    pub blocks: Vec<BlockFit>,
     /// Things a person should know
     pub warnings: Vec<String>,
+}
+
+/// How well an ensemble meets one block of the observation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockFit {
+    /// The block
+    pub name: String,
+    /// (1/p) (ḡ − y)ᵀ Γ⁻¹ (ḡ − y) over its p observed rows
+    pub loss: f64,
+    /// Mean over members of the root of (1/p) (gⱼ − y)ᵀ Γ⁻¹ (gⱼ − y)
+    pub avg_rmse: f64,
 }
 
 /// The outcome of one step.
@@ -94,6 +107,14 @@ pub struct Step {
 pub trait Algorithm: Send + Sync {
     /// The first ensemble and state.
     fn first(&self, problem: &Problem, draw: &Streams) -> (Ensemble, State);
+    /// Members whose plain mean and spread (divisor J − 1) are the estimate at an ensemble and its state: the
+    /// ensemble itself, but for methods that keep mean and covariance in their state.
+    ///
+    /// # Errors
+    /// `State` for a state that is not of this method.
+    fn estimate(&self, ensemble: Ensemble, _state: &State) -> Result<Ensemble, AlgorithmError> {
+        Ok(ensemble)
+    }
     /// One step.
     ///
     /// # Errors
@@ -145,10 +166,46 @@ pub enum AlgorithmError {
     /// An update made numbers that are none
     #[error("the updated ensemble is not finite")]
     NotFinite,
-    /// The prior is to be imposed, but has no mean and covariance
-    #[error("the prior cannot be imposed: {why}")]
+    /// The prior counts at each step, but has no mean and covariance
+    #[error("the method needs mean and covariance of the prior: {why}")]
     Prior {
         /// In the words of the prior
+        why: String,
+    },
+    /// Inflation without bound
+    #[error(
+        "inflation of rate {rate} over a step of {step} is without bound: rate times step must be below 1"
+    )]
+    Inflation {
+        /// s
+        rate: f64,
+        /// Δt
+        step: f64,
+    },
+    /// A covariance that is zero
+    #[error("the covariance of {what} has collapsed to zero")]
+    Collapsed {
+        /// Of what
+        what: &'static str,
+    },
+    /// What was asked for by name, or by size, does not fit this problem
+    #[error("{what}: {why}")]
+    Unfit {
+        /// Which part of the method
+        what: &'static str,
+        /// In which way
+        why: String,
+    },
+    /// A localised step grows however short it is made
+    #[error("the localised step makes the misfit grow however short it is: {halvings} halvings did not help")]
+    Diverges {
+        /// How often it was made shorter
+        halvings: u32,
+    },
+    /// Outputs that come piece by piece cannot be read
+    #[error("{why}")]
+    Outputs {
+        /// Which, and why
         why: String,
     },
     /// A step after the last
@@ -182,7 +239,17 @@ impl Explain for AlgorithmError {
             Self::NotPositiveDefinite { .. } => "look for a zero variance, or add a diagonal".into(),
             Self::Shape { .. } | Self::NoConvergence { .. } => "look at the members' `data.toml`".into(),
             Self::NotFinite => "are outputs or variances out of scale by many orders of magnitude?".into(),
-            Self::Prior { .. } => "give each prior a finite mean and variance, or do not impose it".into(),
+            Self::Prior { .. } => {
+                "give each prior a finite mean and variance, or choose `etki` or `eki` without `impose_prior`"
+                    .into()
+            }
+            Self::Outputs { .. } => "the same command again reads all outcomes anew".into(),
+            Self::Inflation { .. } => "lower `inflation_rate`, or the steps".into(),
+            Self::Collapsed { .. } => "is a prior without spread, or the noise of zero size?".into(),
+            Self::Unfit { .. } => "parameters and blocks are called as in `run.toml`".into(),
+            Self::Diverges { .. } => {
+                "choose `form = \"joint\"` with a rule that corrects outputs, too (`sec-nice`), or more members".into()
+            }
             Self::Over { .. } => "raise `terminate_at`, or choose `on_terminate = \"continue\"`".into(),
             Self::State { .. } => "was the run made by another version of the tools?".into(),
         })

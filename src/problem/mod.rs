@@ -7,6 +7,8 @@ pub mod algorithm;
 pub mod observation;
 pub mod prior;
 
-pub use algorithm::{Algorithm, AlgorithmError, Ensemble, Evaluated, Problem, Report, State, Step, Stop};
+pub use algorithm::{
+    Algorithm, AlgorithmError, BlockFit, Ensemble, Evaluated, Problem, Report, State, Step, Stop,
+};
 pub use observation::Observation;
 pub use prior::{MemberFile, Prior, PriorError};

@@ -99,14 +99,15 @@ pub fn table(run: &Run) -> Result<Table, ReportError> {
             Err(e) if e.is_missing() => None,
             Err(e) => return Err(e.into()),
         };
-        let left =
-            if iteration == end { Vec::new() } else { outcomes::gather(run, &prior, &ensemble, iteration)? };
-        let places = if left.is_empty() { Vec::new() } else { places(run, iteration)? };
+        let gathered =
+            if iteration == end { None } else { Some(outcomes::gather(run, &prior, &ensemble, iteration)?) };
+        let places = if gathered.is_some() { places(run, iteration)? } else { Vec::new() };
         let mut gone = 0;
         for member in 1..=u32::try_from(ensemble.u.ncols()).unwrap_or(u32::MAX) {
             let j = member as usize - 1;
             let used = update.as_ref().and_then(|u| u.outcomes.get(j));
-            let (state, outputs) = state(left.get(j), used.map(String::as_str));
+            let left = gathered.as_ref().map(|g| (&g.left[j], g.g.col(j)));
+            let (state, outputs) = state(left, used.map(String::as_str));
             let outputs = outputs.map(|values| spread(&values, &places, table.outputs.len()));
             gone += usize::from(state == "ok" && outputs.is_none());
             let parameters = prior.physical(ensemble.u.col(j));
@@ -150,15 +151,15 @@ fn spread(values: &[f64], places: &[usize], columns: usize) -> Vec<f64> {
 }
 
 /// State and outputs of a member; where the update has decided, its word counts.
-fn state(left: Option<&Left>, used: Option<&str>) -> (String, Option<Vec<f64>>) {
+fn state(left: Option<(&Left, &[f64])>, used: Option<&str>) -> (String, Option<Vec<f64>>) {
     let failed = |cause: &str| (format!("failed:{cause}"), None);
     match (left, used) {
         (None, _) => ("result".into(), None),
         (_, Some(mark)) if mark.starts_with("failed: ") => failed(&mark["failed: ".len()..]),
-        (Some(Left::Data { values, .. }), _) => ("ok".into(), Some(values.clone())),
+        (Some((Left::Data { .. }, values)), _) => ("ok".into(), Some(values.to_vec())),
         (Some(_), Some(_)) => ("ok".into(), None),
-        (Some(Left::Failed { cause, .. }), None) => failed(cause),
-        (Some(Left::Missing(_)), None) => ("missing".into(), None),
+        (Some((Left::Failed { cause, .. }, _)), None) => failed(cause),
+        (Some((Left::Missing(_), _)), None) => ("missing".into(), None),
     }
 }
 

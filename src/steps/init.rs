@@ -10,6 +10,7 @@ use crate::files::{
     FileError, Identity, RunDir, TomlText, digest, load_state, publish, publish_new_durable, run_id,
     save_state, whole_folder,
 };
+use crate::kalman::Schedule;
 use crate::numerics::Streams;
 use crate::problem::{Ensemble, Problem};
 use crate::steps::due::open_iteration;
@@ -77,7 +78,7 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
     let document = Document::parse(&named(request), &text).map_err(ExperimentError::from)?;
     let absolute = std::path::absolute(path).map_err(FileError::io("find", path))?;
     let base = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-    let experiment = Experiment::read(&document, &base).map_err(ExperimentError::from)?;
+    let mut experiment = Experiment::read(&document, &base).map_err(ExperimentError::from)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let problem = match &request.from {
         // The coefficients of a fork mean what they meant in its parent.
@@ -87,6 +88,7 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
         },
         None => experiment.problem(folder)?,
     };
+    experiment.settle(&document, &problem.prior).map_err(ExperimentError::from)?;
     let mut warnings = experiment.warnings.clone();
     warnings.extend(problem.prior.warnings.iter().cloned());
     let names: Vec<(String, usize)> = problem.prior.names().to_vec();
@@ -100,7 +102,7 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
         ));
     }
     let texts = [
-        ("experiment.toml", run_copy(&text)),
+        ("experiment.toml", run_copy(&text, experiment.members)),
         ("priors.toml", experiment.prior_text(folder)?),
         ("observation.toml", experiment.whole_observation(folder)?),
     ];
@@ -192,6 +194,12 @@ fn fork(
     problem: &Problem,
     experiment: &Experiment,
 ) -> Result<Ensemble, StepError> {
+    if experiment.algorithm.places(problem.prior.dim()).is_some() {
+        return Err(StepError::Refused {
+            what: format!("`{}` places its members itself: it cannot start from another ensemble", experiment.method),
+            hint: "write mean and spread of the other run's result into `priors.toml`, or fork to another method".into(),
+        });
+    }
     let parent = Run::open(from)?;
     if !parent.dir.ensemble(iteration).is_file() {
         let first = parent.experiment.first_iteration;
@@ -363,7 +371,7 @@ fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) 
             let mut before = fs::read_to_string(root.join(name)).unwrap_or_default();
             if *name == "experiment.toml" {
                 // Tools that know more defaults have not changed the experiment.
-                before = run_copy(&before);
+                before = run_copy(&before, prepared.identity.members);
             }
             lines.extend(differences(&before, text).iter().map(|d| format!("{name}: {d}")));
         }
@@ -484,6 +492,42 @@ pub fn extend(run: &Run, iterations: u32) -> Result<bool, StepError> {
         }
         _ => Ok(true),
     }
+}
+
+/// Another length for the steps to come: a new record. False when that length holds already.
+///
+/// Steps that were decided keep theirs; `update.toml` says which.
+///
+/// # Errors
+/// A length that is none, or a run whose steps are not `mutable`.
+pub fn set_step(run: &Run, length: f64) -> Result<bool, StepError> {
+    let Schedule::Mutable { step } = *run.experiment.algorithm.schedule() else {
+        return Err(StepError::Refused {
+            what: "the step length of this run cannot be changed".into(),
+            hint: "it can in runs made with `scheduler = \"mutable\"`; `ekp-init --from RUN:N` forks into such a run"
+                .into(),
+        });
+    };
+    if !length.is_finite() || length <= 0.0 {
+        return Err(StepError::Refused {
+            what: format!("a step cannot have the length {length}: allowed is a positive number"),
+            hint: "write `--extend step=0.5 RUN`".into(),
+        });
+    }
+    if length == step {
+        return Ok(false);
+    }
+    let text = TomlText::comments("ekp extend: another length for the steps to come.")
+        .text("schema", "ekp.extend")
+        .number("version", 1)
+        .float("step", length)
+        .finish();
+    for number in 1.. {
+        if publish_new_durable(&run.dir.extend(number), text.as_bytes())? {
+            break;
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

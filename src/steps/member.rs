@@ -4,13 +4,15 @@
 //! Side files (timing) come first, the outcome last: its presence vouches for the rest.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::experiment::Keep;
 use crate::files::{
-    Asked, Failed, FileError, Found, Iteration, Member, Members, data_text, next_try, publish, publish_new,
+    ARRAY, Asked, Failed, FileError, Found, Iteration, Member, Members, data_beside, data_text, next_try,
+    publish, publish_new,
 };
 use crate::models::{Cause, ModelError, Output, Place, ThetaRef, Want};
 use crate::numerics::{Mat, Purpose, Streams};
@@ -156,35 +158,56 @@ pub fn one(run: &Run, iteration: Iteration, member: Member, options: &Options) -
     }
     let finished = attempts(run, &asked, iteration, member, &loaded, options)?;
     publish(&folder.join("timing.toml"), finished.timing.as_bytes())?;
-    let (name, text, outcome) = match finished.result {
-        Ok(text) => ("data.toml", text, Outcome::Done { seconds: finished.seconds }),
+    let (name, text, beside, outcome) = match finished.result {
+        Ok(Written { text, beside }) => {
+            ("data.toml", text, beside, Outcome::Done { seconds: finished.seconds })
+        }
         Err(failed) => {
             let comments = format!("ekp failed: member {member} of iteration {iteration} has no data.");
-            ("failed.toml", failed.text(&comments), Outcome::Failed { reason: failed.message })
+            ("failed.toml", failed.text(&comments), None, Outcome::Failed { reason: failed.message })
         }
     };
+    // The array comes before the record that names it. Where two processes run one member and their arrays differ,
+    // one record names an array that is gone: it is no outcome, and the member gets another.
+    let array = || match &beside {
+        Some(bytes) => publish(&folder.join(ARRAY), bytes),
+        None => Ok(()),
+    };
+    array()?;
     if options.again {
         // Asked for by a person: the new outcome takes the place of the old one.
         publish(&folder.join(name), text.as_bytes())?;
         let other = if name == "data.toml" { "failed.toml" } else { "data.toml" };
         remove(&folder.join(other))?;
+        if beside.is_none() {
+            remove(&folder.join(ARRAY))?;
+        }
     } else if !publish_new(&folder.join(name), text.as_bytes())? {
         // Another try was first; its outcome counts if it is one. (A link to nowhere is there, and is none.)
         match Found::look(&folder, &loaded.digest, &asked.blocks, &asked.lengths)? {
             Found::Data(_) | Found::Failed(_) => {}
             Found::Defective { .. } | Found::Missing => {
                 set_aside(&folder, &[name])?;
+                array()?;
                 publish_new(&folder.join(name), text.as_bytes())?;
             }
         }
     }
-    tidy(run.experiment.keep, &finished.tries)?;
+    tidy(run, &finished.tries);
     Ok(outcome)
+}
+
+/// A member's outcome, ready for the disk.
+struct Written {
+    /// `data.toml`
+    text: String,
+    /// `data.npy`
+    beside: Option<Vec<u8>>,
 }
 
 /// What all tries of a member gave.
 struct Finished {
-    result: Result<String, Failed>,
+    result: Result<Written, Failed>,
     timing: String,
     seconds: f64,
     /// Folder of each try and whether it succeeded
@@ -240,8 +263,8 @@ fn attempts(
         let seconds = usage.wall_s;
         match result {
             Ok(output) => {
-                let text = data(asked, iteration, member, loaded, &output);
-                return Ok(Finished { result: Ok(text), timing, seconds, tries });
+                let written = data(run, asked, iteration, member, loaded, &output);
+                return Ok(Finished { result: Ok(written), timing, seconds, tries });
             }
             Err(error) if round == allowed => {
                 let failed = failed(iteration, member, error, round);
@@ -255,12 +278,15 @@ fn attempts(
 
 /// Make the folder of the next try. Another process may make one at the same time: then the one after.
 fn new_try(folder: &Path) -> Result<(u32, PathBuf), FileError> {
+    // A folder with two links has no folder in it, so this is the first try and nobody needs to list it.
+    // Where a file system does not count, the name is taken, or the folder listed.
+    let untried = fs::metadata(folder).is_ok_and(|folder| folder.nlink() == 2);
+    let mut attempt = if untried { 1 } else { next_try(folder)? };
     loop {
-        let attempt = next_try(folder)?;
         let place = folder.join(format!("try_{attempt}"));
         match fs::create_dir(&place) {
             Ok(()) => return Ok((attempt, place)),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => attempt = next_try(folder)?,
             Err(e) => return Err(FileError::io("make", &place)(e)),
         }
     }
@@ -311,7 +337,7 @@ pub(super) fn place(
         member,
         attempt,
         seed: draw.model_seed(index, member),
-        stream: draw.at(Purpose::Model, index, member),
+        stream: draw.address(Purpose::Model, index, member),
         parameters: run.dir.parameters(iteration, member),
         folder: folder.to_owned(),
         threads: options.threads,
@@ -358,7 +384,14 @@ pub(super) fn judged_as(want: &Want, nan_tolerance: f64, output: Output) -> Resu
     Ok(output)
 }
 
-fn data(asked: &Asked<'_>, iteration: Iteration, member: Member, loaded: &Loaded, output: &Output) -> String {
+fn data(
+    run: &Run,
+    asked: &Asked<'_>,
+    iteration: Iteration,
+    member: Member,
+    loaded: &Loaded,
+    output: &Output,
+) -> Written {
     let comments = format!(
         "ekp data: member {member} of iteration {iteration}.\n\
          Written last, by `ekp-run-member`: its presence closes the member.\n\
@@ -366,7 +399,11 @@ fn data(asked: &Asked<'_>, iteration: Iteration, member: Member, loaded: &Loaded
     );
     let names = asked.blocks.iter().map(String::as_str);
     let blocks: Vec<(&str, &[f64])> = names.zip(output.blocks.iter().map(Vec::as_slice)).collect();
-    data_text(&comments, &loaded.digest, &blocks)
+    if run.experiment.outputs.beside(asked.total()) {
+        let (text, bytes) = data_beside(&comments, &loaded.digest, &blocks);
+        return Written { text, beside: Some(bytes) };
+    }
+    Written { text: data_text(&comments, &loaded.digest, &blocks), beside: None }
 }
 
 fn failed(iteration: Iteration, member: Member, error: ModelError, tries: u32) -> Failed {
@@ -453,16 +490,22 @@ fn remove(path: &Path) -> Result<(), FileError> {
 
 /// Remove working folders that nobody asked to keep. The outcome is on disk already: a folder that
 /// cannot be removed (a file still open on NFS) stays and hurts nobody.
-fn tidy(keep: Keep, tries: &[(PathBuf, bool)]) -> Result<(), FileError> {
+fn tidy(run: &Run, tries: &[(PathBuf, bool)]) {
     for (k, (folder, succeeded)) in tries.iter().enumerate() {
-        let stays = match keep {
+        let stays = match run.experiment.keep {
             Keep::All => true,
             Keep::Failed => !succeeded,
             Keep::Last => k + 1 == tries.len(),
         };
-        if !stays {
+        if stays {
+            continue;
+        }
+        // Most hold the log and the output and nothing else: no need to list them.
+        for name in run.experiment.model.external.iter().flat_map(|model| model.files()) {
+            let _ = fs::remove_file(folder.join(name));
+        }
+        if fs::remove_dir(folder).is_err() {
             let _ = fs::remove_dir_all(folder);
         }
     }
-    Ok(())
 }

@@ -15,6 +15,7 @@ pub mod parameters;
 pub mod platform;
 pub mod record;
 pub mod reopen;
+mod stream;
 pub mod timing;
 pub mod trial;
 pub mod update;
@@ -46,7 +47,10 @@ impl Run {
     pub fn open(path: &Path) -> Result<Self, StepError> {
         let dir = RunDir::open(path)?.absolute()?;
         let document = load(&dir.top("experiment.toml"))?;
-        let experiment = Experiment::read(&document, &dir.base()).map_err(ExperimentError::from)?;
+        let mut experiment = Experiment::read(&document, &dir.base()).map_err(ExperimentError::from)?;
+        if let Some(step) = dir.step()? {
+            experiment.algorithm.set_step(step);
+        }
         Ok(Self { dir, experiment })
     }
 
@@ -226,6 +230,11 @@ fn only_iterations(differences: &[String]) -> bool {
     matches!(differences, [only] if only.starts_with("experiment.toml: algorithm.iterations:"))
 }
 
+/// True when a run and an experiment differ in the length of steps alone.
+fn only_step(differences: &[String]) -> bool {
+    matches!(differences, [only] if only.starts_with("experiment.toml: algorithm.step:"))
+}
+
 impl Explain for StepError {
     fn hint(&self) -> Option<String> {
         match self {
@@ -236,6 +245,9 @@ impl Explain for StepError {
             Self::Changed { differences, .. } if only_iterations(differences) => {
                 Some("for more iterations of the same run: `ekp-init --extend iterations=N RUN`".into())
             }
+            Self::Changed { differences, .. } if only_step(differences) => Some(
+                "for other steps of the same run, where its scheduler is `mutable`: `ekp-init --extend step=X RUN`".into(),
+            ),
             Self::Changed { .. } => {
                 Some("give the new experiment a folder of its own: `ekp-init experiment.toml OTHER_RUN`".into())
             }

@@ -1,6 +1,7 @@
 //! The outcomes of an iteration: what each member left, judged by content, not by presence.
 
-use crate::files::{Asked, Data, Defect, Found, Iteration, Member, digest, load_state};
+use crate::files::{Asked, Defect, Found, Iteration, Member, Stored, digest, load_state};
+use crate::kalman::streamed::Verdict;
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::member::set_aside;
@@ -12,10 +13,10 @@ use crate::steps::{Run, StepError, pack};
 pub enum Left {
     /// Numbers, with the digest that `update.toml` records
     Data {
-        /// All blocks, one after the other
-        values: Vec<f64>,
         /// Of the outcome
         digest: String,
+        /// Where its numbers lie
+        form: Stored,
     },
     /// It failed
     Failed {
@@ -39,6 +40,30 @@ impl Left {
     }
 }
 
+/// What the members of an iteration left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gathered {
+    /// Member by member
+    pub left: Vec<Left>,
+    /// Outputs, p × J: all blocks one after the other; members without data are columns of NaN. Empty when the
+    /// outputs are to be read block by block
+    pub g: Mat,
+    /// In place of the outputs what they are, member by member
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Gathered {
+    /// The outputs, after members may have been set aside.
+    pub fn matrix(mut self) -> Mat {
+        for (j, left) in self.left.iter().enumerate() {
+            if !matches!(left, Left::Data { .. }) {
+                self.g.col_mut(j).fill(f64::NAN);
+            }
+        }
+        self.g
+    }
+}
+
 /// Look at every member of an iteration.
 ///
 /// # Errors
@@ -48,47 +73,79 @@ pub fn gather(
     prior: &Prior,
     ensemble: &Ensemble,
     iteration: Iteration,
-) -> Result<Vec<Left>, StepError> {
+) -> Result<Gathered, StepError> {
     if run.dir.packed() {
         return pack::gather(run, prior, ensemble, iteration);
     }
-    let writer = Writer::new(&run.dir, prior);
-    let asked = run.asked(iteration)?;
-    (1..=run.dir.identity.members)
-        .map(|member| {
-            let text = writer.text(ensemble, iteration, member)?;
-            Ok(match look(run, &asked, &writer, ensemble, iteration, member, &text)? {
-                Found::Data(data) => Left::Data { values: flat(&data), digest: data.digest },
-                Found::Failed(f) => Left::Failed { cause: f.cause, message: f.message },
-                Found::Missing => Left::Missing("no `data.toml` and no `failed.toml`".into()),
-                Found::Defective { file, defect } => {
-                    Left::Missing(format!("`{}`: {defect}", run.dir.shown(iteration, member, file)))
-                }
-            })
-        })
-        .collect()
+    let members = run.dir.identity.members as usize;
+    let mut look = Looker::new(run, prior, ensemble, iteration)?;
+    let mut g = Mat::zeros(look.asked.total(), members);
+    let mut left = Vec::with_capacity(members);
+    for (member, j) in (1..).zip(0..members) {
+        left.push(look.at(member, g.col_mut(j))?);
+        if !matches!(left[j], Left::Data { .. }) {
+            g.col_mut(j).fill(f64::NAN);
+        }
+    }
+    Ok(Gathered { left, g, verdicts: Vec::new() })
 }
 
-/// What a member left, whose parameters are `text` on this host.
-fn look(
-    run: &Run,
-    asked: &Asked<'_>,
-    writer: &Writer<'_>,
-    ensemble: &Ensemble,
+/// Looks at one member after the other.
+pub(super) struct Looker<'a> {
+    run: &'a Run,
+    /// What the iteration's members were to give
+    asked: Asked<'a>,
+    writer: Writer<'a>,
+    ensemble: &'a Ensemble,
     iteration: Iteration,
-    member: Member,
-    text: &str,
-) -> Result<Found, StepError> {
-    let folder = run.dir.member(iteration, member);
-    let found = Found::look(&folder, &digest(text.as_bytes()), &asked.blocks, &asked.lengths)?;
-    if let Found::Defective { defect: Defect::Foreign { .. }, .. } = found
-        && let Some(own) = own_digest(&run.dir, iteration, member, &writer.theta(ensemble, member))
-    {
-        // Another host may round the last digit of a bound's exponential otherwise: the outcome answers the
-        // file that was written there.
-        return Ok(Found::look(&folder, &own, &asked.blocks, &asked.lengths)?);
+    /// Room for a member's file
+    text: Vec<u8>,
+}
+
+impl<'a> Looker<'a> {
+    /// # Errors
+    /// What the iteration asks for cannot be read.
+    pub(super) fn new(
+        run: &'a Run,
+        prior: &'a Prior,
+        ensemble: &'a Ensemble,
+        iteration: Iteration,
+    ) -> Result<Self, StepError> {
+        let (asked, writer) = (run.asked(iteration)?, Writer::new(&run.dir, prior));
+        Ok(Self { run, asked, writer, ensemble, iteration, text: Vec::new() })
     }
-    Ok(found)
+
+    /// What a member left; its numbers go to `out`, which holds rubbish when it has none.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub(super) fn at(&mut self, member: Member, out: &mut [f64]) -> Result<Left, StepError> {
+        let text = self.writer.text(self.ensemble, self.iteration, member)?;
+        Ok(match self.found(member, &text, out)? {
+            Found::Data(data) => Left::Data { digest: data.digest, form: data.form },
+            Found::Failed(f) => Left::Failed { cause: f.cause, message: f.message },
+            Found::Missing => Left::Missing("no `data.toml` and no `failed.toml`".into()),
+            Found::Defective { file, defect } => {
+                Left::Missing(format!("`{}`: {defect}", self.run.dir.shown(self.iteration, member, file)))
+            }
+        })
+    }
+
+    /// What a member left, whose parameters are `text` on this host.
+    fn found(&mut self, member: Member, text: &str, out: &mut [f64]) -> Result<Found, StepError> {
+        let (asked, folder) = (&self.asked, self.run.dir.member(self.iteration, member));
+        let expected = digest(text.as_bytes());
+        let found = Found::read(&folder, &expected, &asked.blocks, &asked.lengths, out, &mut self.text)?;
+        if let Found::Defective { defect: Defect::Foreign { .. }, .. } = found
+            && let Some(own) =
+                own_digest(&self.run.dir, self.iteration, member, &self.writer.theta(self.ensemble, member))
+        {
+            // Another host may round the last digit of a bound's exponential otherwise: the outcome answers the
+            // file that was written there.
+            return Ok(Found::read(&folder, &own, &asked.blocks, &asked.lengths, out, &mut self.text)?);
+        }
+        Ok(found)
+    }
 }
 
 /// Move what is no outcome out of the way of these members, so that they run again wherever presence
@@ -106,36 +163,19 @@ pub(super) fn put_aside(
     if run.dir.packed() {
         return pack::put_aside(run, prior, ensemble, iteration, members);
     }
-    let writer = Writer::new(&run.dir, prior);
-    let asked = run.asked(iteration)?;
+    let mut look = Looker::new(run, prior, ensemble, iteration)?;
+    let mut values = vec![0.0; look.asked.total()];
     for member in members {
-        let text = writer.text(ensemble, iteration, member)?;
-        if own_digest(&run.dir, iteration, member, &writer.theta(ensemble, member)).is_none() {
+        let text = look.writer.text(ensemble, iteration, member)?;
+        if own_digest(&run.dir, iteration, member, &look.writer.theta(ensemble, member)).is_none() {
             restore(run, iteration, member, &text)?;
         }
         // Looked at once more: by now another process may have put a good one there.
-        if let Found::Defective { .. } = look(run, &asked, &writer, ensemble, iteration, member, &text)? {
+        if let Found::Defective { .. } = look.found(member, &text, &mut values)? {
             set_aside(&run.dir.member(iteration, member), &["data.toml", "failed.toml"])?;
         }
     }
     Ok(())
-}
-
-fn flat(data: &Data) -> Vec<f64> {
-    data.blocks.iter().flat_map(|(_, values)| values.iter().copied()).collect()
-}
-
-/// Outputs as a matrix p × J; members without data are columns of NaN.
-pub fn matrix(asked: &Asked<'_>, left: &[Left]) -> Mat {
-    let rows = asked.total();
-    let mut g = Mat::zeros(rows, left.len());
-    for (j, outcome) in left.iter().enumerate() {
-        match outcome {
-            Left::Data { values, .. } => g.col_mut(j).copy_from_slice(values),
-            _ => g.col_mut(j).fill(f64::NAN),
-        }
-    }
-    g
 }
 
 /// Members of an iteration that have no outcome, by presence of files alone: quick, for status and plans.
@@ -164,6 +204,6 @@ pub fn missing(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
 /// The disk cannot be read.
 pub fn open(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
     let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
-    let left = gather(run, &run.prior()?, &ensemble, iteration)?;
+    let left = gather(run, &run.prior()?, &ensemble, iteration)?.left;
     Ok((1u32..).zip(&left).filter(|(_, left)| matches!(left, Left::Missing(_))).map(|(m, _)| m).collect())
 }

@@ -15,14 +15,14 @@ use serde::Deserialize;
 
 use crate::files::npy;
 use crate::files::{
-    FileError, Iteration, Members, Record, RunDir, TomlText, crc32, digest, load_record, load_state,
+    FileError, Iteration, Members, Record, RunDir, Stored, TomlText, crc32, digest, load_record, load_state,
     parse_record, publish, publish_new,
 };
 use crate::models::{Cause, ModelError, ThetaRef};
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::member::{Options, Outcome, in_lanes, judged, place, set_aside};
-use crate::steps::outcomes::Left;
+use crate::steps::outcomes::{Gathered, Left};
 use crate::steps::parameters::{ENSEMBLE, near};
 use crate::steps::timing::{Clock, Who, job_id};
 use crate::steps::{Run, StepError, batch};
@@ -124,7 +124,7 @@ fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result
     let expected = digest(&bytes);
     let members: Vec<u32> = run.dir.chunk_members(chunk).collect();
     if !options.again
-        && let Ok(left) = look(run, asked.total(), &folder, &expected, members.len())
+        && let Ok((left, _)) = look(run, asked.total(), &folder, &expected, members.len())
     {
         let outcome = |l: &Left| match l {
             Left::Failed { .. } => Outcome::AlreadyFailed,
@@ -224,7 +224,7 @@ fn look(
     folder: &Path,
     parameters: &str,
     members: usize,
-) -> Result<Vec<Left>, String> {
+) -> Result<(Vec<Left>, Vec<f64>), String> {
     let path = folder.join("data.toml");
     let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
         ErrorKind::NotFound => "no `data.toml`".to_owned(),
@@ -246,9 +246,8 @@ fn look(
     if array.shape != [members, rows] {
         return Err(format!("`data.npy` has shape {:?}, not {members} × {rows}", array.shape));
     }
-    let values = Mat::from_columns(rows, members, array.data);
     let first = run.dir.chunk_members(chunk_number(folder)).next().unwrap_or(1);
-    Ok((0..members)
+    let left = (0..members)
         .map(|j| {
             let member = first + u32::try_from(j).expect("members are counted in u32");
             match record.failed.iter().position(|&m| m == member) {
@@ -256,13 +255,12 @@ fn look(
                     cause: record.causes.get(k).cloned().unwrap_or_default(),
                     message: record.messages.get(k).cloned().unwrap_or_default(),
                 },
-                None => Left::Data {
-                    values: values.col(j).to_vec(),
-                    digest: format!("{} row {}", record.data, j + 1),
-                },
+                None => Left::Data { digest: format!("{} row {}", record.data, j + 1), form: Stored::Other },
             }
         })
-        .collect())
+        .collect();
+    // A row per member in the file is a column per member here.
+    Ok((left, array.data))
 }
 
 fn chunk_number(folder: &Path) -> u32 {
@@ -276,17 +274,25 @@ pub(super) fn gather(
     prior: &Prior,
     ensemble: &Ensemble,
     iteration: Iteration,
-) -> Result<Vec<Left>, StepError> {
+) -> Result<Gathered, StepError> {
+    let rows: usize = run.dir.identity.lengths.iter().sum();
     let mut all = Vec::with_capacity(ensemble.u.ncols());
+    let mut data = Vec::with_capacity(rows * ensemble.u.ncols());
     for chunk in 1..=run.dir.chunks() {
         let members = run.dir.chunk_members(chunk).count();
         let bytes = parameters(&run.dir, prior, ensemble, chunk);
         match look_here(run, iteration, chunk, &bytes) {
-            Ok(left) => all.extend(left),
-            Err(why) => all.extend(std::iter::repeat_n(Left::Missing(why), members)),
+            Ok((left, values)) => {
+                all.extend(left);
+                data.extend(values);
+            }
+            Err(why) => {
+                all.extend(std::iter::repeat_n(Left::Missing(why), members));
+                data.extend(std::iter::repeat_n(f64::NAN, rows * members));
+            }
         }
     }
-    Ok(all)
+    Ok(Gathered { g: Mat::from_columns(rows, all.len(), data), left: all, verdicts: Vec::new() })
 }
 
 /// Move what is no outcome out of the way of these members, and give their packs back the parameters of the
@@ -314,7 +320,12 @@ pub(super) fn put_aside(
 
 /// The outcomes of a pack whose parameters are `bytes` on this host: another one may have rounded the last
 /// digit otherwise, and the outcome answers the file that was written there.
-fn look_here(run: &Run, iteration: Iteration, chunk: u32, bytes: &[u8]) -> Result<Vec<Left>, String> {
+fn look_here(
+    run: &Run,
+    iteration: Iteration,
+    chunk: u32,
+    bytes: &[u8],
+) -> Result<(Vec<Left>, Vec<f64>), String> {
     let folder = run.dir.chunk(iteration, chunk);
     let members = run.dir.chunk_members(chunk).count();
     let rows = run.asked(iteration).map_err(|e| e.to_string())?.total();

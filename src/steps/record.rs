@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::files::{Record, TomlText};
-use crate::problem::Report;
+use crate::problem::{BlockFit, Report};
 
 /// `update.toml`: the decision that closes an iteration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Update {
     /// Further measures of the ensemble before the step, by name
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
+    /// How well each block is met, before the step
+    #[serde(default, rename = "block")]
+    pub blocks: Vec<BlockFit>,
 }
 
 impl Record for Update {
@@ -64,6 +67,7 @@ impl Update {
             set_aside: report.set_aside.iter().map(|(j, why)| format!("member {}: {why}", j + 1)).collect(),
             warnings: report.warnings.clone(),
             metrics: report.metrics.clone(),
+            blocks: report.blocks.clone(),
         }
     }
 
@@ -92,6 +96,10 @@ impl Update {
         text.raw("]").table("metrics");
         for (name, value) in &self.metrics {
             text.float(name, *value);
+        }
+        for BlockFit { name, loss, avg_rmse } in &self.blocks {
+            text.raw("").raw("[[block]]");
+            text.text("name", name).float("loss", *loss).float("avg_rmse", *avg_rmse);
         }
         text.finish()
     }

@@ -92,7 +92,7 @@ pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<T
         member: 1,
         attempt: 1,
         seed: draw.model_seed(0, 1),
-        stream: draw.at(Purpose::Model, 0, 1),
+        stream: draw.address(Purpose::Model, 0, 1),
         parameters: path,
         folder: folder.join("try_1"),
         threads,

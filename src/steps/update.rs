@@ -14,14 +14,17 @@ use crate::machine;
 use crate::models::Cause;
 use crate::numerics::{Mat, Streams};
 use crate::problem::{Algorithm, Ensemble, Evaluated, Prior, Problem, State, Step, Stop};
-use crate::steps::outcomes::{self, Left};
+use crate::steps::outcomes::{self, Gathered, Left};
 use crate::steps::parameters::{ENSEMBLE, STATE};
 use crate::steps::record::Estimate;
 use crate::steps::timing::{Clock, Who, job_id};
-use crate::steps::{Run, StepError, Stopped, Update, due, ensemble, member, pack, reopen};
+use crate::steps::{Run, StepError, Stopped, Update, due, ensemble, member, pack, reopen, stream};
 
 /// How long a new file may stay unseen on a network disk.
 const NETWORK_WAIT: Duration = Duration::from_secs(60);
+
+/// Outputs that take more than so many MiB are read block by block.
+pub const MEMORY_MIB: u32 = 512;
 
 /// How an update ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +44,14 @@ pub enum Outcome {
 /// # Errors
 /// Outcomes are missing (exit 3), too many failed (exit 4), cancelled (exit 5), the disk, the mathematics.
 pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, StepError> {
+    run_within(run, iteration, close, MEMORY_MIB)
+}
+
+/// As [`run`], with outputs of all members together in memory only up to `mib` MiB. The bytes are the same either way.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_within(run: &Run, iteration: Iteration, close: bool, mib: u32) -> Result<Outcome, StepError> {
     let clock = Clock::start();
     let first = run.experiment.first_iteration;
     if iteration < first {
@@ -71,21 +82,49 @@ pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, Step
     let problem = run.problem_of(&whole, iteration)?;
     let tried: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
     let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
-    let mut left = settled(run, &problem.prior, &tried, iteration, close && published.is_none())?;
+    let by_blocks = stream::due(run, &problem, mib);
+    let wait = close && published.is_none();
+    let mut gathered = settled(run, wait, || match by_blocks {
+        Some(kalman) => stream::survey(run, kalman, &problem, &tried, iteration),
+        None => outcomes::gather(run, &problem.prior, &tried, iteration),
+    })?;
     if let Some(update) = &published {
-        as_decided(&mut left, update)?;
+        as_decided(&mut gathered.left, update)?;
     } else {
-        complete(run, &problem.prior, &tried, iteration, &mut left, close)?;
-        quorum(run, iteration, &left)?;
+        complete(run, &problem.prior, &tried, iteration, &mut gathered.left, close)?;
+        quorum(run, iteration, &gathered.left)?;
     }
-    let g = outcomes::matrix(&run.asked(iteration)?, &left);
-    let step = step(run, &problem, iteration, &tried, state, g)?;
+    let decided = published.as_ref().map(|update| update.step);
+    let left = gathered.left.clone();
+    let streamed = match by_blocks {
+        Some(kalman) => stream::step(
+            run,
+            kalman,
+            &problem,
+            iteration,
+            &tried,
+            &state,
+            &left,
+            std::mem::take(&mut gathered.verdicts),
+        )?,
+        None => None,
+    };
+    let step = match streamed {
+        Some(step) => step,
+        None => {
+            let g = match by_blocks {
+                Some(_) => stream::all(run, &problem, iteration, &tried, &left)?,
+                None => gathered.matrix(),
+            };
+            step(run, &problem, iteration, &tried, state, g, decided)?
+        }
+    };
     let update = match published {
         Some(update) => update,
         None => match decide(run, iteration, &left, &step)? {
             Some(update) => update,
             // Another process was first, perhaps with other outcomes: its decision counts.
-            None => return self::run(run, iteration, close),
+            None => return self::run_within(run, iteration, close, mib),
         },
     };
     ensemble::write_iteration(&run.dir, &whole, iteration + 1, &step.ensemble, &step.state)?;
@@ -108,17 +147,15 @@ fn published(run: &Run, iteration: Iteration) -> Result<Option<Update>, StepErro
 /// The outcomes; on a network disk a missing one is looked for again for a while before it counts.
 fn settled(
     run: &Run,
-    prior: &Prior,
-    tried: &Ensemble,
-    iteration: Iteration,
     wait: bool,
-) -> Result<Vec<Left>, StepError> {
+    look: impl Fn() -> Result<Gathered, StepError>,
+) -> Result<Gathered, StepError> {
     let until = Instant::now() + NETWORK_WAIT;
     loop {
-        let left = outcomes::gather(run, prior, tried, iteration)?;
-        let complete = !left.iter().any(|l| matches!(l, Left::Missing(_)));
+        let gathered = look()?;
+        let complete = !gathered.left.iter().any(|l| matches!(l, Left::Missing(_)));
         if complete || !wait || !on_network_disk(run) || Instant::now() > until {
-            return Ok(left);
+            return Ok(gathered);
         }
         std::thread::sleep(Duration::from_secs(3));
     }
@@ -216,11 +253,17 @@ fn step(
     tried: &Ensemble,
     state: State,
     g: Mat,
+    decided: Option<f64>,
 ) -> Result<Step, StepError> {
+    let mut algorithm = run.experiment.algorithm.clone();
+    if let Some(length) = decided {
+        // A length that a person has set since is for the steps after this one.
+        algorithm.set_step(length);
+    }
     let index = iteration - run.experiment.first_iteration;
     let evaluated = Evaluated { iteration: index, ensemble: tried, g };
     let draw = Streams::new(run.experiment.seed);
-    Ok(run.experiment.algorithm.next(problem, state, &evaluated, &draw)?)
+    Ok(algorithm.next(problem, state, &evaluated, &draw)?)
 }
 
 /// Publish the decision; none if another process was first.
@@ -263,7 +306,12 @@ fn finish(run: &Run, iteration: Iteration, update: &Update) -> Result<bool, Step
 /// Mean and spread of each parameter, first ensemble against the one of `last`, physical units.
 fn estimates(run: &Run, prior: &Prior, last: Iteration) -> Result<Vec<Estimate>, StepError> {
     let moments = |iteration| -> Result<Vec<(f64, f64)>, StepError> {
-        let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+        let mut ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
+        // Methods that keep mean and covariance have them in their state; for others the ensemble is the estimate.
+        if run.experiment.algorithm.places(prior.dim()).is_some() {
+            let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
+            ensemble = run.experiment.algorithm.estimate(ensemble, &state)?;
+        }
         Ok(physical_moments(prior, &ensemble))
     };
     let before = moments(run.experiment.first_iteration)?;

@@ -44,6 +44,17 @@ pub(super) fn cases() -> Vec<Case> {
         case("extend_text").made().init(&["--extend", "iterations=many", "run"]),
         case("extend_smaller").made().init(&["--extend", "iterations=5", "run"]),
         case("extend_too_many").made().init(&["--extend", "iterations=200000", "run"]),
+        case("extend_step_of_a_fixed_run").made().init(&["--extend", "step=0.5", "run"]),
+        case("fork_to_utki").made().init(&[
+            "--set",
+            "algorithm.method=utki",
+            "--set",
+            "algorithm.members=5",
+            "--from",
+            "run:0",
+            "experiment.toml",
+            "forked",
+        ]),
         case("extend_no_run").init(&["--extend", "iterations=20"]),
         case("extend_experiment").init(&["--extend", "iterations=20", "experiment.toml"]),
         // --from

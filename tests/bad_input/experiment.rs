@@ -94,7 +94,79 @@ pub(super) fn cases() -> Vec<Case> {
         algorithm("terminate_at_nan", "terminate_at = nan"),
         algorithm("number_too_large", "terminate_at = 1e400"),
         algorithm("on_terminate_unknown", "on_terminate = \"halt\""),
+        // What only some methods, schedulers, momenta and inflations know
+        algorithm("momentum_r_without_first_order", "momentum = \"nesterov\"\nmomentum_r = 3"),
+        algorithm("momentum_factor_of_one", "momentum = \"constant\"\nmomentum_factor = 1"),
+        algorithm("inflation_without_rate", "inflation = \"additive\""),
+        algorithm("inflation_rate_alone", "inflation_rate = 0.1"),
+        algorithm(
+            "inflation_without_bound",
+            "scheduler = \"fixed\"\nstep = 2\ninflation = \"multiplicative\"\ninflation_rate = 0.5",
+        ),
+        algorithm("inflation_damping_without_prior", "inflation = \"prior-damping\""),
+        algorithm(
+            "inflation_covariance_of_multiplicative",
+            "inflation = \"multiplicative\"\ninflation_rate = 0.1\ninflation_covariance = \"current\"",
+        ),
+        algorithm("sigma_points_with_etki", "sigma_points = \"simplex\""),
+        algorithm("numerator_with_data_misfit", "numerator = 1.0"),
+        method("momentum_with_aldi", "aldi", "momentum = \"nesterov\""),
+        method("inflation_with_eks", "eks", "inflation = \"additive\"\ninflation_rate = 0.1"),
+        method("impose_prior_with_aldi", "aldi", "impose_prior = true"),
+        method("members_with_utki", "utki", ""),
+        method("aldi_with_cauchy", "aldi", "").edited(
+            "priors.toml",
+            PRIORS,
+            "Parameterized(Normal(0, 5))",
+            "Parameterized(Cauchy(0, 5))",
+        ),
+        method("redraw_with_utki", "utki", "failed_members = \"redraw\""),
+        method("nugget_with_utki", "utki", "nugget = 1e-8"),
+        method("alpha_with_imposed_prior", "uki", "impose_prior = true\nalpha_reg = 0.5"),
+        method("prior_weight_without_imposed_prior", "uki", "prior_weight = \"twice\""),
+        method("update_freq_negative", "uki", "update_freq = -1"),
+        algorithm("draws_with_etki", "draws = \"peer\""),
+        method("gnki_step_above_one", "gnki", "step = 1.5"),
+        method("sparse_without_limit", "sparse", ""),
+        method("sparse_limit_zero", "sparse", "sparse = { limit = 0 }"),
+        method("sparse_limit_missing", "sparse", "sparse = { limits = 2 }"),
+        method("sparse_parameter_unknown", "sparse", "sparse = { limit = 2, parameters = [\"amplitud\"] }"),
+        method("sparse_table_with_eki", "eki", "sparse = { limit = 2 }"),
+        // [algorithm.localisation]
+        localised("localisation_without_rule", "eki", "form = \"cross\""),
+        localised("localisation_unknown", "eki", "rule = \"sec_nice\""),
+        localised("localisation_as_text", "eki", "weights = \"all\"\nrule = \"weights\""),
+        localised("localisation_with_etki", "etki", "rule = \"sec-nice\""),
+        localised("localisation_joint_with_etki", "etki", "rule = \"delta\"\nform = \"joint\""),
+        localised("localisation_local_with_eki", "eki", "rule = \"delta\"\nform = \"local\""),
+        localised("localisation_cross_with_gnki", "gnki", "rule = \"delta\"\nform = \"cross\""),
+        localised("localisation_foreign_key", "eki", "rule = \"sec\"\nlength = 2"),
+        localised("localisation_form_of_none", "eki", "rule = \"none\"\nform = \"joint\""),
+        localised("localisation_length_missing", "eki", "rule = \"rbf\""),
+        localised("localisation_keep_above_one", "eki", "rule = \"dropout\"\nkeep = 1.5"),
+        localised("localisation_alpha_negative", "eki", "rule = \"sec\"\nalpha = -1"),
+        localised("weights_missing", "eki", "rule = \"weights\""),
+        localised("weights_above_one", "eki", "rule = \"weights\"\nweights.amplitude.y = 2"),
+        localised("weights_without_block", "eki", "rule = \"weights\"\nweights.amplitude = 0.5"),
+        localised("weights_unknown_parameter", "eki", "rule = \"weights\"\nweights.amplitud.y = 0.5"),
+        localised("weights_unknown_block", "eki", "rule = \"weights\"\nweights.amplitude.z = 0.5"),
+        // [[algorithm.group]]
+        group("group_without_blocks", "parameters = [\"amplitude\"]"),
+        group("group_empty", "parameters = []\nblocks = [\"y\"]"),
+        group("group_unknown_parameter", "parameters = [\"amplitud\"]\nblocks = [\"y\"]"),
+        group("group_unknown_block", "parameters = [\"amplitude\"]\nblocks = [\"x\"]"),
+        group("group_leaves_one_out", "parameters = [\"amplitude\"]\nblocks = [\"y\"]"),
+        group(
+            "group_twice",
+            "parameters = [\"amplitude\", \"vert_shift\"]\nblocks = [\"y\"]\n\
+             [[algorithm.group]]\nparameters = [\"amplitude\"]\nblocks = [\"y\"]",
+        ),
         // The smaller tables
+        algorithm("outlier_factor_small", "[failures]\noutlier_factor = 0.5"),
+        algorithm(
+            "outlier_factor_with_ignore",
+            "failed_members = \"ignore\"\n[failures]\noutlier_factor = 1e6",
+        ),
         algorithm("retries_negative", "[failures]\nretries = -1"),
         algorithm("quorum_above_one", "[failures]\nquorum = 50"),
         algorithm("quorum_nan", "[failures]\nquorum = nan"),
@@ -112,6 +184,19 @@ fn names(name: &'static str, list: &str) -> Case {
     experiment(name, "file = \"priors.toml\"", &format!("file = \"priors.toml\"\nnames = {list}"))
 }
 
+fn method(name: &'static str, method: &str, more: &str) -> Case {
+    let text = EXPERIMENT.replace("\"etki\"", &format!("\"{method}\""));
+    case(name).file("experiment.toml", format!("{text}{more}\n"))
+}
+
 fn algorithm(name: &'static str, more: &str) -> Case {
     case(name).file("experiment.toml", format!("{EXPERIMENT}{more}\n"))
+}
+
+fn localised(name: &'static str, of: &str, keys: &str) -> Case {
+    method(name, of, &format!("[algorithm.localisation]\n{keys}"))
+}
+
+fn group(name: &'static str, keys: &str) -> Case {
+    algorithm(name, &format!("[[algorithm.group]]\n{keys}"))
 }

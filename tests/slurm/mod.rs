@@ -5,6 +5,7 @@
 
 mod bed;
 mod chains;
+mod cut;
 mod elsewhere;
 mod failures;
 mod limits;

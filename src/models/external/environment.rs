@@ -33,9 +33,9 @@ pub(crate) fn variables(place: &Place, data: &Path, mpi: Option<&Mpi>) -> Vec<(O
     all
 }
 
-/// Variables of ours that a model must not inherit.
-pub(crate) fn unset() -> Vec<OsString> {
-    std::env::vars_os().map(|(name, _)| name).filter(|name| is_rank_mark(&name.to_string_lossy())).collect()
+/// A variable of ours that a model must not inherit: it would take itself for one of our ranks.
+pub(crate) fn is_ours_alone(name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(is_rank_mark)
 }
 
 /// What one member does, as lines for a shell.
@@ -79,7 +79,7 @@ pub(crate) fn printable(external: &External, place: &Place) -> String {
         let _ = writeln!(text, "# `{to}` is filled from `{from}` by ekp-run-member");
     }
     let _ = write!(text, "env");
-    for name in unset() {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours_alone(name.as_bytes())) {
         let _ = write!(text, " -u {}", quoted(name.as_bytes()));
     }
     for (name, value) in variables(place, &data, external.mpi.as_ref()) {

@@ -80,7 +80,6 @@ struct Prepared {
     folders: Vec<PathBuf>,
     /// The program, where it does not depend on the member
     program: Option<PathBuf>,
-    unset: Vec<OsString>,
 }
 
 impl External {
@@ -125,6 +124,11 @@ impl External {
         place.folder.join(&self.reader.file)
     }
 
+    /// What every member leaves in its working folder.
+    pub fn files(&self) -> [&Path; 2] {
+        [Path::new(LOG), &self.reader.file]
+    }
+
     fn prepared(&self) -> Result<&Prepared, ModelError> {
         self.prepared.get_or_init(|| self.prepare()).as_ref().map_err(Clone::clone)
     }
@@ -142,7 +146,7 @@ impl External {
         folders.sort_unstable();
         folders.dedup();
         let program = self.program.lookup(&links, &self.base).map_err(fail)?;
-        Ok(Prepared { links, templates, folders, program, unset: environment::unset() })
+        Ok(Prepared { links, templates, folders, program })
     }
 
     /// What the globs match, without what this model writes itself.
@@ -193,7 +197,7 @@ impl External {
         };
         let env = environment::variables(place, &data, self.mpi.as_ref());
         let mut job = Job::new(&program, &args, &place.folder);
-        (job.env, job.unset, job.timeout) = (&env, &prepared.unset, self.timeout);
+        (job.env, job.without, job.timeout) = (&env, environment::is_ours_alone, self.timeout);
         job.stop = place.stop.as_deref();
         let log = place.folder.join(LOG);
         let ended = process::run(&job, &log).map_err(|e| verdict::not_started(&e))?;

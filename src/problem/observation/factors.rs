@@ -87,6 +87,12 @@ impl Spiked {
         Self::new(d, self.v.clone())
     }
 
+    /// These rows of Γ alone: the same rows of D and V.
+    pub(super) fn select(&self, rows: &[usize]) -> Result<Self, LinalgError> {
+        let v = Mat::from_fn(rows.len(), self.v.ncols(), |i, j| self.v[(rows[i], j)]);
+        Self::new(rows.iter().map(|&i| self.d[i]).collect(), v)
+    }
+
     /// X ← X + Q diag(c(σ)) Qᵀ X.
     fn stretch(&self, x: &mut Mat, c: impl Fn(f64) -> f64) {
         let mut along = linalg::matmul_tn(&self.q, x); // r × n
@@ -149,6 +155,11 @@ pub(super) struct Span {
 }
 
 impl Span {
+    /// These rows of Γ alone.
+    pub(super) fn select(&self, rows: &[usize]) -> Result<Self, LinalgError> {
+        Self::new(Mat::from_fn(rows.len(), self.u.ncols(), |i, j| self.u[(rows[i], j)] * self.sigma[j]))
+    }
+
     pub(super) fn new(v: Mat) -> Result<Self, LinalgError> {
         let Svd { u, s, .. } = linalg::thin_svd(&v)?;
         let least = s.first().copied().unwrap_or(0.0) * v.nrows().min(v.ncols()) as f64 * f64::EPSILON;

@@ -220,6 +220,45 @@ impl Noise {
         Ok(sum)
     }
 
+    /// The noise of some rows alone (positions, ascending): the sub-block of Γ, not of its inverse.
+    ///
+    /// # Errors
+    /// `NotPositiveDefinite` when rounding leaves those rows of a dense block without a factor.
+    pub fn select(&self, wanted: &[usize]) -> Result<Self, LinalgError> {
+        let mut part = Self::default();
+        let mut wanted = wanted.iter().copied().peekable();
+        for Piece { rows, form } in &self.pieces {
+            let mut own: Vec<usize> = Vec::new();
+            while let Some(row) = wanted.next_if(|row| rows.contains(row)) {
+                own.push(row - rows.start);
+            }
+            if own.is_empty() {
+                continue;
+            }
+            let form = match form {
+                Form::Diagonal(sd) => Form::Diagonal(own.iter().map(|&i| sd[i]).collect()),
+                Form::Dense(dense) if own.len() == rows.len() => Form::Dense(Arc::clone(dense)),
+                Form::Dense(dense) => {
+                    let entry = |i: usize, j: usize| dense.matrix()[(own[i], own[j])];
+                    Form::Dense(Arc::new(Dense::new(Mat::from_fn(own.len(), own.len(), entry))?))
+                }
+                Form::Spiked(spiked) => Form::Spiked(Arc::new(spiked.select(&own)?)),
+                Form::Span(span) => Form::Span(Arc::new(span.select(&own)?)),
+            };
+            part.append(form, own.len());
+        }
+        assert!(wanted.next().is_none(), "rows to select are ascending and exist");
+        Ok(part)
+    }
+
+    /// These rows, and below them the rows of another noise that is independent of it.
+    #[must_use]
+    pub fn then(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.join(other);
+        both
+    }
+
     /// Γ as a matrix: for tests, and for p of a few hundred.
     pub fn to_dense(&self) -> Mat {
         let mut gamma = Mat::zeros(self.rows, self.rows);
@@ -436,6 +475,18 @@ mod tests {
         noise.whiten(&mut x);
         let square: f64 = x.data().iter().map(|x| x * x).sum();
         assert!((square - 1.0).abs() < 1e-8, "{square}"); // 1e14/(1 + 1e14), to eps σ
+    }
+
+    #[test]
+    fn some_rows_have_the_sub_block() {
+        let (noise, rows) = (mixed(), [0, 2, 3, 5]);
+        let whole = noise.to_dense();
+        let part = noise.select(&rows).unwrap();
+        assert_eq!(part.to_dense(), Mat::from_fn(4, 4, |i, j| whole[(rows[i], rows[j])]));
+        assert_eq!(noise.select(&[0, 1, 2, 3, 4, 5]).unwrap().to_dense(), whole);
+        assert!(noise.select(&[]).unwrap().is_empty());
+        let two = noise.then(&part).to_dense();
+        assert_eq!((two.nrows(), two[(4, 5)], two[(9, 9)], two[(5, 9)]), (10, 0.6, 1.0, 0.0));
     }
 
     #[test]

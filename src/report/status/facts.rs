@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::files::Iteration;
+use crate::problem::BlockFit;
 use crate::report::status::{Failures, Lost, Running, disk};
 
 /// What the caller knows beside the files.
@@ -137,6 +138,8 @@ pub struct Status {
     pub due: Option<String>,
     /// A row for each iteration
     pub iterations: Vec<Row>,
+    /// How well each observation block is met in the last closed iteration, before its step; empty where there is one
+    pub blocks: Vec<BlockFit>,
     /// The iteration told in detail below
     pub detail: Option<Iteration>,
     /// Its failed members, by cause and host

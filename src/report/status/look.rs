@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{
-    Failed, Found, Iteration, Member, Record, RunDir, crc32, digest, load_record, load_state,
+    Data, Failed, Found, Iteration, Member, Record, RunDir, Stored, crc32, digest, load_record, load_state,
 };
 use crate::problem::{Ensemble, Prior};
 use crate::report::ReportError;
@@ -152,9 +152,7 @@ fn singles(run: &Run, iteration: Iteration, expected: Option<&Expected>) -> Resu
 /// By presence alone.
 fn present(folder: &Path) -> Found {
     if folder.join("data.toml").exists() {
-        let data =
-            crate::files::Data { parameters: String::new(), blocks: Vec::new(), digest: String::new() };
-        return Found::Data(data);
+        return Found::Data(Data { digest: String::new(), form: Stored::Other });
     }
     load_record(&folder.join("failed.toml")).map_or(Found::Missing, Found::Failed)
 }

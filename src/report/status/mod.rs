@@ -48,6 +48,7 @@ pub fn look(run: &Run, view: &View) -> Result<Status, ReportError> {
         sentence: String::new(),
         due: None,
         iterations: Vec::new(),
+        blocks: Vec::new(),
         detail: None,
         failures: Vec::new(),
         defective: Vec::new(),
@@ -135,6 +136,7 @@ fn closed(
         time: Some(update.time),
         elapsed_s: elapsed.map(|d| d.as_secs_f64()),
     });
+    status.blocks = update.blocks;
     ended
 }
 

@@ -47,6 +47,7 @@ pub fn one(s: &Status, telling: Telling) -> String {
     if !s.iterations.is_empty() {
         let _ = write!(t, "\n{}", iterations(&s.iterations));
     }
+    blocks(&mut t, s);
     elsewhere(&mut t, s);
     failures(&mut t, s, telling);
     gaps(&mut t, s, telling);
@@ -87,6 +88,23 @@ fn iterations(rows: &[Row]) -> String {
         text.push(row);
     }
     table(&text)
+}
+
+/// Blocks in the line about them, the worst first.
+const BLOCKS: usize = 6;
+
+/// The misfit block by block, in a line.
+fn blocks(t: &mut String, s: &Status) {
+    if s.blocks.is_empty() {
+        return;
+    }
+    let mut worst: Vec<_> = s.blocks.iter().collect();
+    worst.sort_by(|a, b| b.loss.total_cmp(&a.loss));
+    let shown: Vec<String> =
+        worst.iter().take(BLOCKS).map(|b| format!("{} {}", b.name, short(b.loss))).collect();
+    let more =
+        if worst.len() > BLOCKS { format!(", and {} more", worst.len() - BLOCKS) } else { String::new() };
+    let _ = writeln!(t, "misfit of each block: {}{more}", shown.join(", "));
 }
 
 /// Failures of iterations that are not told in detail.

@@ -1,0 +1,183 @@
+//! The choices of `[algorithm]` in the run's copy: defaults that follow from other choices, and what each means.
+//!
+//! Belongs here: which keys a reader of the run folder should see, and a few words for each choice.
+//! Not here: reading them (`algorithm`), the other tables (`copy`).
+
+use toml_edit::{Item, Table};
+
+use super::algorithm::UNSCENTED;
+
+/// A few words for a choice: (key, value, words).
+const WORDS: &[(&str, &str, &str)] = &[
+    ("method", "etki", "ensemble transform: deterministic; at T = 1 the spread is the posterior's"),
+    ("method", "eki", "ensemble inversion: members see their own draws of the observation"),
+    ("method", "gnki", "Gauss and Newton: the prior counts in each step, of which one may be enough"),
+    ("method", "sparse", "ensemble inversion with a limit on the sum of magnitudes"),
+    ("method", "eks", "ensemble Kalman sampler: the posterior for many members as T grows"),
+    ("method", "aldi", "affine-invariant sampler: the posterior as T grows, also with few members"),
+    ("method", "utki", "unscented, in the space of its points: members are placed, not drawn"),
+    ("method", "uki", "unscented: members are placed, not drawn"),
+    ("scheduler", "data-misfit", "each step as long as the misfits allow, until T"),
+    ("scheduler", "fixed", "all steps have the same length"),
+    ("scheduler", "mutable", "`ekp-init --extend step=X RUN` sets the length of the steps to come"),
+    ("scheduler", "eks-stable", "short steps where the data pull hard"),
+    ("on_terminate", "stop", "the run ends at T"),
+    ("on_terminate", "continue", "steps go on after T, and the data count again"),
+    ("on_terminate", "continue-fixed", "steps go on after T with the last length, and the data count again"),
+    ("momentum", "nesterov", "steps go on in the direction of the last; the spread is not the posterior's"),
+    ("momentum", "first-order", "steps go on in the direction of the last by 1 - r/(k + 2)"),
+    ("momentum", "constant", "steps go on in the direction of the last by a constant share"),
+    ("inflation", "prior-damping", "multiplicative with rate 0.001 min(1, 1/step)"),
+    ("inflation", "multiplicative", "after each step the covariance times 1/(1 - rate step)"),
+    ("inflation", "additive", "after each step noise, rate step/(1 - rate step) times a covariance"),
+    ("inflation_covariance", "initial", "that of the first ensemble"),
+    ("inflation_covariance", "current", "that of the ensemble itself"),
+    ("failed_members", "redraw", "failed members are drawn anew from the Gaussian of the others"),
+    ("failed_members", "reweight", "failed points are left out, the others weigh more"),
+    ("failed_members", "ignore", "a missing number refuses the step"),
+    ("draws", "exact", "draws as large as the posterior needs"),
+    ("draws", "peer", "draws as large as those of EKP.jl"),
+    ("sigma_points", "symmetric", "the centre, and two points for each parameter"),
+    ("sigma_points", "simplex", "the centre, and the corners of a simplex"),
+    ("prior_weight", "once", "the posterior is the fixed point for steps of 1"),
+    ("prior_weight", "twice", "as EKP.jl 2.7.1: the fixed point has the prior's precision twice"),
+];
+
+/// Defaults that depend on what else stands in the table: keys with TOML values, in order.
+pub(super) fn defaults(method: &str, algorithm: &Item, members: u32) -> Vec<(&'static str, String)> {
+    let word = |key: &str| algorithm.get(key).and_then(Item::as_str);
+    let imposed = algorithm.get("impose_prior").and_then(Item::as_bool) == Some(true);
+    let own = UNSCENTED.contains(&method);
+    let sampler = matches!(method, "eks" | "aldi");
+    let text = |word: &str| format!("\"{word}\"");
+    let mut all = Vec::new();
+    let mut add = |key, value: String| all.push((key, value));
+    if own {
+        add("members", members.to_string());
+        add("sigma_points", text("symmetric"));
+        add("modified_transform", "true".into());
+    }
+    if matches!(method, "etki" | "eki") || own {
+        add("impose_prior", "false".into());
+    }
+    match (own, imposed) {
+        (true, true) => add("prior_weight", text("once")),
+        (true, false) => {
+            add("alpha_reg", "1.0".into());
+            add("update_freq", "0".into());
+        }
+        (false, _) if !sampler => {
+            add("momentum", text("none"));
+            match word("momentum") {
+                Some("constant") => add("momentum_factor", "0.9".into()),
+                Some("first-order") => add("momentum_r", "3.0".into()),
+                _ => {}
+            }
+            add("inflation", text(if imposed && method == "eki" { "prior-damping" } else { "none" }));
+            if word("inflation") == Some("additive") {
+                add("inflation_covariance", text("initial"));
+            }
+        }
+        _ => {}
+    }
+    if !matches!(method, "etki" | "utki") {
+        add("nugget", "0.0".into());
+    }
+    let usual = if own && imposed { "fixed" } else { super::algorithm::scheduler(method) };
+    add("scheduler", text(usual));
+    match word("scheduler").unwrap_or(usual) {
+        "fixed" | "mutable" => add("step", "1.0".into()),
+        "eks-stable" => add("numerator", "1.0".into()),
+        _ => {
+            add("terminate_at", "1.0".into());
+            add("on_terminate", text("stop"));
+        }
+    }
+    add("failed_members", text(if own { "reweight" } else { "redraw" }));
+    if method == "gnki" {
+        add("draws", text("exact"));
+    }
+    if matches!(method, "eki" | "gnki" | "sparse") {
+        add("localisation", "{ rule = \"none\" }".into());
+        let none = matches!(word("momentum"), None | Some("none"));
+        add("perturb", none.to_string());
+    }
+    all
+}
+
+/// A few words behind each choice that has no comment, or none but that it is the default.
+pub(super) fn explain(algorithm: &mut Table) {
+    for (key, item) in algorithm.iter_mut() {
+        let Some(value) = item.as_value_mut() else { continue };
+        let Some(chosen) = value.as_str() else { continue };
+        let found = WORDS.iter().find(|(k, v, _)| key == *k && chosen == *v);
+        let Some((.., words)) = found else { continue };
+        let suffix = value.decor().suffix().and_then(|s| s.as_str()).unwrap_or_default().to_owned();
+        match suffix.trim() {
+            "" => value.decor_mut().set_suffix(format!("  # {words}")),
+            "# default" => value.decor_mut().set_suffix(format!("  # default: {words}")),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::algorithm::{self, METHODS};
+    use crate::experiment::run_copy;
+    use crate::files::human::Document;
+
+    const HEAD: &str = "[prior]\nfile = \"p\"\n[observation]\nfile = \"o\"\n[algorithm]\n";
+
+    fn read(text: &str) -> algorithm::Algorithm {
+        let document = Document::parse("experiment.toml".as_ref(), text).unwrap();
+        let section = document.section().section("algorithm").unwrap().unwrap();
+        algorithm::read(&section).unwrap()
+    }
+
+    #[test]
+    fn written_defaults_are_those_that_are_read() {
+        for method in METHODS {
+            for more in [
+                "",
+                "impose_prior = true\n",
+                "momentum = \"constant\"\n",
+                "momentum = \"first-order\"\n",
+                "inflation = \"additive\"\ninflation_rate = 0.1\n",
+                "scheduler = \"mutable\"\n",
+                "scheduler = \"eks-stable\"\n",
+                "scheduler = \"data-misfit\"\n",
+            ] {
+                let sampler = matches!(*method, "eks" | "aldi");
+                let own = UNSCENTED.contains(method);
+                let refused = ((sampler || matches!(*method, "gnki" | "sparse"))
+                    && more.starts_with("impose"))
+                    || ((sampler || own) && (more.starts_with("mom") || more.starts_with("infl")));
+                if refused {
+                    continue;
+                }
+                let members = if own { "" } else { "members = 20\n" };
+                let limit = if *method == "sparse" { "sparse = { limit = 2.0 }\n" } else { "" };
+                let text = format!("{HEAD}method = \"{method}\"\niterations = 3\n{members}{limit}{more}");
+                let before = read(&text);
+                let copy = run_copy(&text, 5);
+                let after = read(&copy);
+                assert_eq!(before.kalman, after.kalman, "{copy}");
+                assert_eq!(after.members, if own { 5 } else { 20 });
+                // Made again it stays as it is
+                assert_eq!(run_copy(&copy, 5), copy);
+            }
+        }
+    }
+
+    #[test]
+    fn choices_are_explained_and_a_persons_comments_stay() {
+        let text =
+            format!("{HEAD}method = \"aldi\"\nmembers = 20\niterations = 3\nscheduler = \"fixed\"  # mine\n");
+        let copy = run_copy(&text, 20);
+        assert!(copy.contains("method = \"aldi\"  # affine-invariant sampler: "), "{copy}");
+        assert!(copy.contains("scheduler = \"fixed\"  # mine\n"), "{copy}");
+        assert!(copy.contains("failed_members = \"redraw\"  # default: failed members"), "{copy}");
+    }
+}

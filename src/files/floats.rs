@@ -1,0 +1,406 @@
+//! Floats of TOML, read and written as fast as their digits allow.
+//!
+//! A member's outcome is almost nothing but `key = [floats]`, and a general parser is then the whole cost of an
+//! update. Read here is the plain form alone: decimal numbers and `nan`, commas, spaces, tabs, line feeds. Whatever
+//! else TOML allows (signs `+`, `_` between digits, comments, hexadecimal, `inf`) is *odd*: nothing is refused here,
+//! the general parser judges it. What is accepted here has there the same value, bit for bit.
+//! Belongs here: numbers and arrays of them. Not here: keys, tables, what the numbers mean.
+
+use std::fmt::Write as _;
+
+/// How a run of numbers ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// At the `]`, which was read
+    Closed,
+    /// All places are taken; a comma was read after the last number
+    Full,
+    /// The text ends within the next item, which was not read
+    Cut,
+    /// At something that is not plain
+    Odd,
+}
+
+/// Read numbers with a `,` or `]` after each into `out`, from `at`, which moves behind the last separator.
+/// Tells how many there were.
+pub(crate) fn items(text: &[u8], at: &mut usize, out: &mut [f64]) -> (usize, End) {
+    let mut count = 0;
+    loop {
+        let from = blank(text, *at);
+        match text.get(from) {
+            None => return (count, End::Cut),
+            Some(b']') => {
+                *at = from + 1;
+                return (count, End::Closed);
+            }
+            Some(_) => {}
+        }
+        let Some(place) = out.get_mut(count) else { return (count, End::Full) };
+        let Some((value, end)) = number(text, from) else { return (count, odd_or_cut(&text[from..])) };
+        let end = blank(text, end);
+        match text.get(end) {
+            None => return (count, End::Cut),
+            Some(b',') => *at = end + 1,
+            Some(b']') => {
+                *place = value;
+                *at = end + 1;
+                return (count + 1, End::Closed);
+            }
+            Some(_) => return (count, odd_or_cut(&text[from..])),
+        }
+        *place = value;
+        count += 1;
+    }
+}
+
+/// Letters, signs and digits that reach the end of the text may be the beginning of a number.
+fn odd_or_cut(item: &[u8]) -> End {
+    let ends = item.iter().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'-' | b'+' | b'.'));
+    if ends { End::Odd } else { End::Cut }
+}
+
+/// Read a whole array of exactly `out.len()` numbers; `at` is behind its `[`. None for anything else.
+pub(crate) fn array(text: &[u8], at: &mut usize, out: &mut [f64]) -> Option<()> {
+    match items(text, at, out) {
+        (count, End::Closed) if count == out.len() => Some(()),
+        _ => None,
+    }
+}
+
+/// The first place from `at` on that is no blank.
+pub(crate) fn blank(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b' ' | b'\n' | b'\t')) {
+        at += 1;
+    }
+    at
+}
+
+/// A number and the place behind it; none when it is odd.
+#[inline]
+pub(crate) fn number(text: &[u8], at: usize) -> Option<(f64, usize)> {
+    quick(text, at).or_else(|| every(text, at))
+}
+
+/// Most numbers: some digits, a point, some digits, at most 19 together, and a separator; far from the end of text.
+#[inline]
+fn quick(text: &[u8], at: usize) -> Option<(f64, usize)> {
+    let negative = *text.get(at)? == b'-';
+    let from = at + usize::from(negative);
+    // 40 bytes at hand: no load below leaves the text.
+    let window: &[u8; 40] = text.get(from..from + 40)?.first_chunk()?;
+    let (whole, n) = digits(window, 0);
+    if n == 0 || n == 8 || window[n] != b'.' || (window[0] == b'0' && n > 1) {
+        return None;
+    }
+    let (mut mantissa, mut length, mut places) = (whole, n + 1, 0);
+    loop {
+        let (part, n) = digits(window, length);
+        mantissa = mantissa.wrapping_mul(TEN[n]).wrapping_add(part);
+        length += n;
+        places += n;
+        if n < 8 {
+            break;
+        }
+        if places == 24 {
+            return None;
+        }
+    }
+    // 19 digits fit into 64 bits
+    let separated = matches!(window[length], b',' | b']' | b' ' | b'\n');
+    if places == 0 || places + n > 19 || !separated {
+        return None;
+    }
+    let value = decimal(mantissa, places)?;
+    Some((if negative { -value } else { value }, from + length))
+}
+
+/// Powers of ten up to the number of digits in a load.
+const TEN: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The digits from `at` on, eight at most: their value, and how many there are.
+#[inline(always)]
+fn digits(window: &[u8; 40], at: usize) -> (u64, usize) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let bytes: [u8; 8] = window[at..at + 8].try_into().expect("eight bytes");
+    let load = u64::from_le_bytes(bytes) ^ (0x30 * ONES);
+    // Now digits are 0 to 9; a byte above 9 raises its highest bit here, or has it.
+    let other = (load.wrapping_add(0x76 * ONES) | load) & (0x80 * ONES);
+    let n = (other.trailing_zeros() / 8) as usize;
+    // The first digit is in the lowest byte: shifted up, zeros stand in front of the number. A carry of the sum above
+    // goes to higher bytes only, behind the first that is no digit.
+    let load = if n == 0 { 0 } else { load << (64 - 8 * n) };
+    let pairs = (load.wrapping_mul(10) + (load >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let value = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
+    (value, n)
+}
+
+/// 2ᵏ / 5^q cut to 64 bits with the highest one set, and k − 63, for q from 0 to 27.
+const FIFTHS: [(u64, i32); 28] = {
+    let mut table = [(0, 0); 28];
+    let (mut q, mut five) = (0, 1_u128);
+    while q < 28 {
+        // Long division in base two: 5^q is below 2^63, so that no remainder overflows.
+        let (mut rest, mut quotient, mut k) = (1_u128, 0_u64, 0);
+        while quotient >> 63 == 0 {
+            quotient = (quotient << 1) | (rest >= five) as u64;
+            rest = (if rest >= five { rest - five } else { rest }) << 1;
+            k += 1;
+        }
+        table[q] = (quotient, k - 1 - 63);
+        five *= 5;
+        q += 1;
+    }
+    table
+};
+
+/// The double next to mantissa · 10^−places; none where 64 bits of 1/5^places do not decide.
+///
+/// # Source
+/// After Lemire (2021), Software: Practice and Experience 51, 1700–1727, doi:10.1002/spe.2984, with one product and
+/// a way out in place of the second.
+#[inline(always)]
+fn decimal(mantissa: u64, places: usize) -> Option<f64> {
+    if mantissa == 0 {
+        return Some(0.0);
+    }
+    if mantissa < 1 << 53 && places <= 22 {
+        // Both are doubles, and a quotient of doubles is rounded once.
+        return Some(mantissa as f64 / EXACT[places]);
+    }
+    let (fifth, k) = *FIFTHS.get(places)?;
+    let shift = mantissa.leading_zeros();
+    // The cut table makes the product too small, by less than 2^64 in 2^128.
+    let product = u128::from(mantissa << shift) * u128::from(fifth);
+    let top = (product >> 64) as u64;
+    let high = (top >> 63) as u32;
+    // 54 bits, the last of which decides on rounding; below them stand 9 or 10.
+    let below = 9 + high;
+    let rest = top & ((1 << below) - 1);
+    if rest == 0 || rest == (1 << below) - 1 {
+        return None;
+    }
+    let bits = top >> below;
+    let rounded = (bits >> 1) + (bits & 1);
+    // value = mantissa · 2^−places / 5^places, far from the smallest and the largest doubles
+    let power = 64 + below as i32 + 1 - shift as i32 - k - 63 - places as i32;
+    Some(rounded as f64 * f64::from_bits(((1023 + power) as u64) << 52))
+}
+
+/// 10ᵏ as doubles, exact.
+const EXACT: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
+/// Any plain number.
+fn every(text: &[u8], at: usize) -> Option<(f64, usize)> {
+    let rest = &text[at..];
+    let sign = usize::from(rest.first() == Some(&b'-'));
+    let digits = &rest[sign..];
+    let first = *digits.first()?;
+    if !first.is_ascii_digit() {
+        return (sign == 0 && digits.starts_with(b"nan")).then_some((f64::NAN, at + 3));
+    }
+    let mut whole = 1;
+    while digits.get(whole).is_some_and(u8::is_ascii_digit) {
+        whole += 1;
+    }
+    if first == b'0' && whole > 1 {
+        return None;
+    }
+    match digits.get(whole) {
+        Some(b'.') if digits.get(whole + 1).is_some_and(u8::is_ascii_digit) => {}
+        Some(b'e' | b'E') => {}
+        Some(b'.') => return None,
+        // An integer: exact in i64, and rounded once to a double, as in the general parser. `-0` is 0.
+        _ if whole <= 18 => {
+            let size = digits[..whole].iter().fold(0_i64, |n, d| 10 * n + i64::from(d - b'0'));
+            let value = if sign == 1 { -size } else { size } as f64;
+            return Some((value, at + sign + whole));
+        }
+        _ => return None,
+    }
+    let (value, length) = fast_float2::parse_partial::<f64, _>(rest).ok()?;
+    // An exponent without digits is left unread, and then stands where a separator should.
+    (length > sign + whole && f64::is_finite(value)).then_some((value, at + length))
+}
+
+/// Append the shortest text that reads back to the same double, always with a point or an exponent: the form of
+/// Rust's `{:?}`, to the byte.
+pub(crate) fn push_float(out: &mut String, value: f64) {
+    let size = value.abs();
+    if size == 0.0 || (1e-4..1e16).contains(&size) {
+        out.push_str(zmij::Buffer::new().format_finite(value));
+    } else if value.is_nan() {
+        out.push_str("nan");
+    } else if value.is_infinite() {
+        out.push_str(if value > 0.0 { "inf" } else { "-inf" });
+    } else if (1e-5..1e-4).contains(&size) {
+        // Here the two libraries part: 0.00001 and 1e-5.
+        let _ = write!(out, "{value:?}");
+    } else {
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        match text.split_once("e+") {
+            Some((digits, exponent)) => {
+                out.push_str(digits);
+                out.push('e');
+                out.push_str(exponent);
+            }
+            None => out.push_str(text),
+        }
+    }
+}
+
+/// Append `[1.0, 2.0]`, eight numbers to a line when there are more.
+pub(crate) fn push_array(out: &mut String, values: &[f64]) {
+    let broken = values.len() > 8;
+    // 17 digits, sign, point, exponent and a separator are 26; most numbers are shorter
+    out.reserve(22 * values.len() + 8);
+    out.push('[');
+    for (k, line) in values.chunks(8).enumerate() {
+        if broken {
+            out.push_str("\n  ");
+        }
+        for (i, value) in line.iter().enumerate() {
+            if i > 0 {
+                out.push_str(", ");
+            }
+            push_float(out, *value);
+        }
+        if broken || (k + 1) * 8 < values.len() {
+            out.push(',');
+        }
+    }
+    out.push_str(if broken { "\n]" } else { "]" });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn general(text: &str) -> Option<Vec<f64>> {
+        let table: toml::Table = toml::from_str(&format!("x = [{text}]")).ok()?;
+        let number = |v: &toml::Value| v.as_float().or_else(|| v.as_integer().map(|i| i as f64));
+        table["x"].as_array()?.iter().map(number).collect()
+    }
+
+    /// What this file makes of it; none when it is odd.
+    fn plain(text: &str) -> Option<Vec<f64>> {
+        let (mut out, mut at) = (vec![0.0; text.len() + 1], 0);
+        let closed = format!("{text}]");
+        let (count, end) = items(closed.as_bytes(), &mut at, &mut out);
+        out.truncate(count);
+        (end == End::Closed && at == closed.len()).then_some(out)
+    }
+
+    fn agree(text: &str) {
+        if let Some(found) = plain(text) {
+            let expected = general(text).unwrap_or_else(|| panic!("`{text}` is no TOML"));
+            let bits = |x: &[f64]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&found), bits(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_plain_form_is_read_and_every_other_left_to_the_general_parser() {
+        for text in
+            ["", "1.0", "1.0,", " 1, -0, 0,\n\t-0.0 ,1e5,1E-3", "nan", "123456789012345678, 1e-400, 5e-324"]
+        {
+            assert!(plain(text).is_some(), "{text}");
+            agree(text);
+        }
+        let odd = [
+            "01.0", "1.", ".5", "+1.0", "1_0.0", "inf", "-nan", "0x10", "1e", "1.5e+", "1e400", "1.0 # c",
+            "1.0 2.0",
+        ];
+        for text in odd.into_iter().chain([
+            "1,,2",
+            ",",
+            "1979-05-27",
+            "9999999999999999999",
+            "\"a\"",
+            "[1.0]",
+            "1.0\r",
+            "-",
+            "1.0.0",
+        ]) {
+            assert!(plain(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_cut_anywhere_goes_on_where_it_was_left() {
+        let values = [1.5, -2.25e-30, f64::NAN, 7.0, 123456.78901, -0.0, 1e22, 4.0, 5.0];
+        let mut text = String::new();
+        push_array(&mut text, &values);
+        let text = &text.as_bytes()[1..];
+        for cut in 0..text.len() {
+            let (mut at, mut out) = (0, [0.0; 9]);
+            let (some, end) = items(&text[..cut], &mut at, &mut out);
+            assert_eq!(end, End::Cut, "{cut}");
+            let (rest, end) = items(text, &mut at, &mut out[some..]);
+            assert_eq!((some + rest, end, at), (9, End::Closed, text.len()), "{cut}");
+            assert!(out.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits()), "{cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_double_is_printed_as_rust_prints_it_and_read_back(bits: u64, short in -1e6..1e6f64) {
+            for x in [f64::from_bits(bits), short, (short * 1000.0).round() / 1000.0, short * 1e-10, short.trunc()] {
+                let mut text = String::new();
+                push_float(&mut text, x);
+                if x.is_nan() {
+                    prop_assert_eq!(&text, "nan");
+                } else {
+                    prop_assert_eq!(&text, &format!("{:?}", x));
+                    let found = plain(&text);
+                    prop_assert_eq!(found.is_some(), x.is_finite());
+                    prop_assert!(found.is_none_or(|f| f[0].to_bits() == x.to_bits()));
+                }
+                agree(&text);
+            }
+        }
+
+        #[test]
+        fn quick_texts_have_the_general_parsers_bits(text in "-?(0|[1-9][0-9]{0,8})\\.[0-9]{1,21}", tail in "[,\n .e_1]") {
+            agree(&text);
+            let padded = format!("{text}, {}", "1.0, ".repeat(10));
+            agree(&padded);
+            agree(&format!("{text}{tail}{}", "1.0, ".repeat(10)));
+            prop_assert_eq!(number(padded.as_bytes(), 0), every(padded.as_bytes(), 0));
+        }
+
+        #[test]
+        fn doubles_and_the_halves_between_them_are_rounded_right(x in 1e-9..1e7f64, more: bool) {
+            let half = f64::from_bits(x.to_bits() + 1) - x;
+            for places in [3, 9, 14, 16, 18] {
+                for y in [x, x + half] {
+                    let text = format!("{y:.places$}{}, {}", if more { "5" } else { "" }, "1.0, ".repeat(10));
+                    prop_assert_eq!(number(text.as_bytes(), 0), every(text.as_bytes(), 0), "{}", text);
+                }
+            }
+            // The exact middle between two doubles below 2^53 with a short decimal
+            let odd = (x * 1e3) as u64;
+            let text = format!("{}.5, {}", odd + (1 << 52), "1.0, ".repeat(10));
+            prop_assert_eq!(number(text.as_bytes(), 0), every(text.as_bytes(), 0), "{}", text);
+        }
+
+        #[test]
+        fn decimal_texts_have_the_general_parsers_bits(text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?") {
+            agree(&text);
+        }
+
+        #[test]
+        fn texts_near_arrays_are_read_alike_or_left(text in "[-+0-9.eE,_ \n\tnaif#x\\]\\[\"]{0,40}") {
+            if !text.contains([']', '[', '"', '#']) {
+                agree(&text);
+            }
+            let mut at = 0;
+            let _ = items(text.as_bytes(), &mut at, &mut [0.0; 4]);
+        }
+    }
+}

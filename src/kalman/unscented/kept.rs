@@ -1,0 +1,157 @@
+//! What an unscented method remembers between steps, and how it predicts from it.
+//!
+//! Belongs here: mean and covariance after the last data, the evolution that widens them, the next points.
+//! Not here: what the data do to them.
+
+use super::sigma::Scheme;
+use crate::numerics::Mat;
+use crate::numerics::columns;
+use crate::numerics::linalg::{self, Cholesky};
+use crate::problem::{AlgorithmError, State};
+
+/// Eigenvalues below this share of the largest are raised to it where rounding left no Cholesky factor.
+const FLOOR: f64 = 1e-10;
+
+/// Mean, covariance and their evolution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// μ, d: after the last data
+    pub mean: Vec<f64>,
+    /// P, d × d
+    pub covariance: Mat,
+    /// Q, d × d: what a step of 1 adds
+    pub evolution: Mat,
+    /// r, d: where α < 1 pulls
+    pub reference: Vec<f64>,
+    /// Predictions so far
+    pub count: u32,
+}
+
+const MEAN: &str = "unscented_mean";
+const COVARIANCE: &str = "unscented_covariance";
+const EVOLUTION: &str = "unscented_evolution";
+const REFERENCE: &str = "unscented_reference";
+const COUNT: &str = "unscented_predictions";
+
+impl Kept {
+    /// Before any data: the prior N(m, C₀), `Q = (2 − α²) C₀`.
+    pub fn new(m: Vec<f64>, c0: Mat, alpha: f64) -> Self {
+        let evolution = scaled(&c0, 2.0 - alpha * alpha);
+        Self { mean: m.clone(), covariance: c0, evolution, reference: m, count: 0 }
+    }
+
+    /// As kept between calls.
+    ///
+    /// # Errors
+    /// `State` when an entry is missing; `Shape` when one is not of d parameters.
+    pub fn read(state: &State, d: usize) -> Result<Self, AlgorithmError> {
+        let lacks = |key: &str| AlgorithmError::State { key: key.to_owned() };
+        let array = |key: &'static str, cols: usize| {
+            let found = state.arrays.get(key).ok_or_else(|| lacks(key))?;
+            if (found.nrows(), found.ncols()) == (d, cols) {
+                Ok(found.clone())
+            } else {
+                Err(AlgorithmError::Shape { what: key, found: found.nrows(), expected: d })
+            }
+        };
+        let count = state.scalars.get(COUNT).copied().ok_or_else(|| lacks(COUNT))?;
+        Ok(Self {
+            mean: array(MEAN, 1)?.data().to_vec(),
+            covariance: array(COVARIANCE, d)?,
+            evolution: array(EVOLUTION, d)?,
+            reference: array(REFERENCE, 1)?.data().to_vec(),
+            count: count as u32,
+        })
+    }
+
+    /// Keep it.
+    pub fn write(&self, state: &mut State) {
+        let column = |x: &[f64]| Mat::from_columns(x.len(), 1, x.to_vec());
+        state.arrays.insert(MEAN.into(), column(&self.mean));
+        state.arrays.insert(COVARIANCE.into(), self.covariance.clone());
+        state.arrays.insert(EVOLUTION.into(), self.evolution.clone());
+        state.arrays.insert(REFERENCE.into(), column(&self.reference));
+        state.scalars.insert(COUNT.into(), f64::from(self.count));
+    }
+
+    /// The points of `N(α μ + (1 − α) r, α² P + Δt Q)`, d × n. Every `freq`-th time Q becomes `(2 − α²) P` first.
+    ///
+    /// Q is that of this step, while the next data come with a step of their own, as in EKP.jl.
+    ///
+    /// # Errors
+    /// `Collapsed`, `NotPositiveDefinite`, `NoConvergence`.
+    pub fn predict(
+        &mut self,
+        scheme: &Scheme,
+        alpha: f64,
+        freq: u32,
+        dt: f64,
+    ) -> Result<Mat, AlgorithmError> {
+        self.count += 1;
+        if freq > 0 && self.count.is_multiple_of(freq) {
+            self.evolution = scaled(&self.covariance, 2.0 - alpha * alpha);
+        }
+        let mean: Vec<f64> =
+            self.mean.iter().zip(&self.reference).map(|(m, r)| alpha * m + (1.0 - alpha) * r).collect();
+        let mut covariance = scaled(&self.covariance, alpha * alpha);
+        columns::add_scaled(covariance.data_mut(), dt, self.evolution.data());
+        Ok(scheme.place(&mean, &factor(&covariance)?))
+    }
+}
+
+fn scaled(a: &Mat, by: f64) -> Mat {
+    let mut a = a.clone();
+    a.data_mut().iter_mut().for_each(|x| *x *= by);
+    a
+}
+
+/// L of `A = L Lᵀ`. Where rounding left eigenvalues of zero or below, they are raised to [`FLOOR`] of the largest.
+///
+/// # Errors
+/// `Collapsed` when none is above zero; `NoConvergence`; `NotPositiveDefinite` does not occur after the floor.
+pub fn factor(a: &Mat) -> Result<Mat, AlgorithmError> {
+    const OF: &str = "the parameters";
+    if let Ok(factor) = Cholesky::new(a) {
+        return Ok(factor.factor().clone());
+    }
+    let eigen = linalg::symmetric_eigen(a).map_err(AlgorithmError::of(OF))?;
+    let most = eigen.values.last().copied().unwrap_or(0.0);
+    if most < f64::MIN_POSITIVE {
+        return Err(AlgorithmError::Collapsed { what: OF });
+    }
+    let raised: Vec<f64> = eigen.values.iter().map(|w| w.max(FLOOR * most).sqrt()).collect();
+    let root = Mat::from_fn(a.nrows(), a.ncols(), |i, j| eigen.vectors[(i, j)] * raised[j]);
+    // V √W: its Gram matrix is far enough from singular for a factor
+    let mended = linalg::gram(&root.transpose());
+    Ok(Cholesky::new(&mended).map_err(AlgorithmError::of(OF))?.factor().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kalman::given::{apart, rough};
+
+    #[test]
+    fn what_is_kept_survives_its_state() {
+        let mut kept = Kept::new(vec![1.0, -2.0], Mat::identity(2), 0.5);
+        kept.count = 7;
+        let mut state = State::default();
+        kept.write(&mut state);
+        assert_eq!(Kept::read(&state, 2).unwrap(), kept);
+        assert_eq!(kept.evolution[(0, 0)], 1.75);
+        assert!(matches!(Kept::read(&state, 3), Err(AlgorithmError::Shape { .. })));
+        assert!(matches!(Kept::read(&State::default(), 2), Err(AlgorithmError::State { .. })));
+    }
+
+    #[test]
+    fn a_covariance_that_rounding_made_singular_is_raised_a_little() {
+        // Rank 2 of 4, and a slightly negative eigenvalue
+        let x = rough(1, 4, 2);
+        let mut a = linalg::gram(&x.transpose());
+        a[(3, 3)] -= 1e-14;
+        let l = factor(&a).unwrap();
+        assert!((0..4).all(|j| (0..j).all(|i| l[(i, j)] == 0.0) && l[(j, j)] > 0.0));
+        assert!(apart(linalg::gram(&l.transpose()).data(), a.data()) < 4.0 * FLOOR);
+        assert!(matches!(factor(&Mat::zeros(2, 2)), Err(AlgorithmError::Collapsed { .. })));
+    }
+}
