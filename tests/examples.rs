@@ -104,7 +104,7 @@ fn the_series_in_minibatches_gives_the_numbers_of_its_page() {
     let (run, ended) = launched(&study, "experiment.toml", &["--workers", "2"]);
     readme_shows(&study, &ended);
     near(&run, &[("level_c", 8.0), ("swing_c", 11.0), ("warmest", 6.8)], 2.0);
-    assert_eq!(run.toml("stop.toml")["final"].as_integer(), Some(5));
+    assert_eq!(run.toml("stop.toml")["final"].as_integer(), Some(6));
 }
 
 #[test]
