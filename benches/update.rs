@@ -1,6 +1,7 @@
 //! A whole `ekp-update`, from a run folder to the next iteration, and its reader against the general TOML parser.
 //!
-//! Processor time of the process (user and system), best of several, interleaved; with it the largest memory.
+//! Processor time of the process (user and system), best of several; with it the largest memory (a small process shows
+//! that of this one, from which it was started).
 //! Arguments: words that the names of sizes must contain. `huge` (10⁶ outputs, 100 members) runs only when named.
 
 #![allow(clippy::print_stdout, unsafe_code)]
@@ -138,6 +139,7 @@ fn tool(command: &mut Command) {
     assert!(command.stdout(std::process::Stdio::null()).status().expect("a tool").success());
 }
 
+#[allow(clippy::zombie_processes, reason = "wait4 waits for it, and tells what it used")]
 /// CPU time of one update in ms, and its largest memory in kB; the run is as before.
 fn update(run: &Path, memory: Option<&str>) -> (f64, i64) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ekp-update"));
