@@ -23,14 +23,15 @@ pub(super) fn read(
     let nugget = section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0);
     let impose_prior = section.opt("impose_prior")?.unwrap_or(false);
     // Momentum would carry the noise of one step into all that follow.
-    let perturbed = section.opt("perturb")?.unwrap_or(momentum == Momentum::None);
+    let perturbed =
+        || -> Result<bool, Marked> { Ok(section.opt("perturb")?.unwrap_or(momentum == Momentum::None)) };
     let process = match method {
-        "eki" => Process::Eki { perturbed },
+        "eki" => Process::Eki { perturbed: perturbed()? },
         "gnki" => {
             let peer = section.choice("draws", &["exact", "peer"])? == Some("peer");
-            Process::Gnki { perturbed, draws: if peer { Draws::Peer } else { Draws::Exact } }
+            Process::Gnki { perturbed: perturbed()?, draws: if peer { Draws::Peer } else { Draws::Exact } }
         }
-        "sparse" => Process::Sparse { perturbed },
+        "sparse" => Process::Sparse { perturbed: perturbed()? },
         "eks" => Process::Eks,
         "aldi" => Process::Aldi,
         _ => Process::Etki,
