@@ -8,9 +8,9 @@
 use std::convert::Infallible;
 use std::ops::Range;
 
-use crate::numerics::columns;
+use crate::numerics::columns::{self, Distance};
 use crate::numerics::linalg::{self, Svd};
-use crate::numerics::{LinalgError, Mat};
+use crate::numerics::{CentredProducts, LinalgError, Mat};
 use crate::problem::observation::Noise;
 
 /// Rows of a panel: 768 × 100 doubles are 600 KiB, within a second-level cache.
@@ -69,6 +69,12 @@ pub struct Misfits {
     pub plain_mean: f64,
 }
 
+impl Misfits {
+    fn none(rows: usize, n: usize) -> Self {
+        Self { rows, members: vec![0.0; n], plain_members: vec![0.0; n], ..Self::default() }
+    }
+}
+
 /// `scale · YᵀY = V diag(λ) Vᵀ`.
 #[derive(Debug, Clone)]
 pub struct Spectrum {
@@ -96,7 +102,13 @@ pub fn gather(rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
         load(rows, range, panel, sum);
         Ok::<(), Infallible>(())
     };
-    match gather_from(rows.y, rows.noise, n, keep, load) {
+    // Outputs that lie side by side need no copy.
+    let there = |j: usize, range: &Range<usize>| {
+        let wanted = &rows.rows[range.clone()];
+        let (first, last) = (wanted[0], wanted[wanted.len() - 1]);
+        (last - first + 1 == wanted.len()).then(|| &rows.g.col(rows.members[j])[first..=last])
+    };
+    match gather_by(rows.y, rows.noise, n, keep, there, load) {
         Ok(both) => both,
         Err(never) => match never {},
     }
@@ -112,26 +124,56 @@ pub fn gather_from<E>(
     noise: &Noise,
     n: usize,
     keep: Keep,
+    load: impl FnMut(&Range<usize>, &mut Mat, &mut [f64]) -> Result<(), E>,
+) -> Result<(Evidence, Misfits), E> {
+    gather_by(y, noise, n, keep, |_, _| None, load)
+}
+
+fn gather_by<'a, E>(
+    y: &[f64],
+    noise: &Noise,
+    n: usize,
+    keep: Keep,
+    there: impl Fn(usize, &Range<usize>) -> Option<&'a [f64]>,
     mut load: impl FnMut(&Range<usize>, &mut Mat, &mut [f64]) -> Result<(), E>,
 ) -> Result<(Evidence, Misfits), E> {
     let p = y.len();
-    let mut misfits =
-        Misfits { rows: p, members: vec![0.0; n], plain_members: vec![0.0; n], ..Misfits::default() };
+    let mut misfits = Misfits::none(p, n);
     // Y and r side by side: one Gram matrix holds YᵀY and Yᵀr, one whitening does both.
-    let (mut gram, mut whole) = match keep {
-        Keep::Gram => (Mat::zeros(n + 1, n + 1), Mat::default()),
-        Keep::Whitened => (Mat::default(), Mat::zeros(p, n + 1)),
-    };
+    let mut whole = if keep == Keep::Whitened { Mat::zeros(p, n + 1) } else { Mat::default() };
+    let mut gram = Mat::default();
+    let mut products = if keep == Keep::Gram { CentredProducts::new(n) } else { None };
     let mut panel = Mat::default();
+    let mut off = vec![Distance::default(); n];
     for range in noise.panels(PANEL) {
-        if panel.nrows() != range.len() {
-            panel = Mat::zeros(range.len(), n + 1);
-        }
         let mut sum = vec![0.0; range.len()];
-        load(&range, &mut panel, &mut sum)?;
+        let mut filled = |panel: &mut Mat, sum: &mut [f64]| {
+            if panel.nrows() != range.len() {
+                *panel = Mat::zeros(range.len(), n + 1);
+            }
+            load(&range, panel, sum)
+        };
+        if let (Some(products), Some(weights)) = (&mut products, noise.weights(&range)) {
+            // Rows of independent noise: everything in one pass.
+            if there(0, &range).is_none() {
+                filled(&mut panel, &mut sum)?;
+            }
+            let column = |j| there(j, &range).unwrap_or_else(|| panel.col(j));
+            let columns: Vec<&[f64]> = (0..n).map(column).collect();
+            let mean = products.add(&columns, &y[range.clone()], &weights, &mut off);
+            misfits.plain_mean += mean.plain;
+            misfits.mean += mean.weighted;
+            continue;
+        }
+        filled(&mut panel, &mut sum)?;
         compare(&y[range.clone()], noise, &range, &mut panel, sum, &mut misfits);
         match keep {
-            Keep::Gram => linalg::add_gram(&mut gram, panel.data(), range.len()),
+            Keep::Gram => {
+                if gram.ncols() == 0 {
+                    gram = Mat::zeros(n + 1, n + 1);
+                }
+                linalg::add_gram(&mut gram, panel.data(), range.len());
+            }
             Keep::Whitened => {
                 for j in 0..=n {
                     whole.col_mut(j)[range.clone()].copy_from_slice(panel.col(j));
@@ -139,11 +181,23 @@ pub fn gather_from<E>(
             }
         }
     }
+    for (j, off) in off.iter().enumerate() {
+        misfits.plain_members[j] += off.plain;
+        misfits.members[j] += off.weighted;
+    }
     let evidence = match keep {
         Keep::Gram => {
-            let b = (0..n).map(|j| gram[(n, j)]).collect();
-            let mut s = Mat::from_fn(n, n, |i, j| gram[(i, j)]);
-            linalg::mirror(&mut s);
+            let (mut s, mut b) = match products {
+                Some(products) => products.finish(),
+                None => (Mat::zeros(n, n), vec![0.0; n]),
+            };
+            if gram.ncols() > 0 {
+                linalg::mirror(&mut gram);
+                for j in 0..n {
+                    columns::add_scaled(s.col_mut(j), 1.0, &gram.col(j)[..n]);
+                    b[j] += gram[(n, j)];
+                }
+            }
             Evidence::Gram { s, b }
         }
         Keep::Whitened => {
@@ -157,8 +211,7 @@ pub fn gather_from<E>(
 /// Misfits alone: one pass over the rows, no memory but a panel.
 pub fn distances(rows: &Rows<'_>) -> Misfits {
     let (p, n) = (rows.rows.len(), rows.members.len());
-    let mut misfits =
-        Misfits { rows: p, members: vec![0.0; n], plain_members: vec![0.0; n], ..Misfits::default() };
+    let mut misfits = Misfits::none(p, n);
     for range in rows.noise.panels(PANEL) {
         let mut panel = Mat::zeros(range.len(), n + 1);
         let mut sum = vec![0.0; range.len()];

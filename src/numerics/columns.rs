@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 /// What [`centre_and_scale`] found: sums over the rows of one column.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Distance {
     /// Σ eᵢ²
     pub plain: f64,
@@ -69,7 +69,7 @@ wide! {
 
 /// Eight partial sums become one.
 #[inline(always)]
-fn fold(part: [f64; 8]) -> f64 {
+pub(super) fn fold(part: [f64; 8]) -> f64 {
     ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]))
 }
 

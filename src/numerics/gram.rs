@@ -11,7 +11,7 @@
 use crate::numerics::Mat;
 
 /// Columns of a group: one register of AVX-512.
-const GROUP: usize = 8;
+pub(super) const GROUP: usize = 8;
 /// Rows that are packed at once: two or three groups of them stay in the first-level cache.
 const DEPTH: usize = 256;
 /// Above this many columns packed rows no longer fit into the second-level cache, and a library that cuts all
@@ -21,14 +21,14 @@ const WIDEST: usize = 640;
 /// One row of a group, where a register of AVX-512 loads it without crossing a line of the cache.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
-struct Row([f64; GROUP]);
+pub(super) struct Row(pub(super) [f64; GROUP]);
 
 /// Lower triangle of S += PᵀP for a panel P of `rows` rows, columns one after the other. False where this
 /// processor has no fused multiply-add, or P is too wide: nothing was done.
 pub(super) fn add(s: &mut Mat, panel: &[f64], rows: usize) -> bool {
     let n = s.ncols();
     assert!(panel.len() >= rows * n, "a panel has all its columns");
-    let Some(kernel) = Kernel::of_this_processor().filter(|_| n <= WIDEST) else { return false };
+    let Some(kernel) = Kernel::for_columns(n) else { return false };
     let mut packed = vec![Row([0.0; GROUP]); n.div_ceil(GROUP) * DEPTH.min(rows)];
     for start in (0..rows).step_by(DEPTH) {
         let depth = DEPTH.min(rows - start);
@@ -48,7 +48,7 @@ static ZEROS: [f64; DEPTH] = [0.0; DEPTH];
 
 /// Which instructions there are.
 #[derive(Debug, Clone, Copy)]
-enum Kernel {
+pub(super) enum Kernel {
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
@@ -59,6 +59,11 @@ enum Kernel {
 type Tile<const ROWS: usize> = [[f64; ROWS]; GROUP];
 
 impl Kernel {
+    /// The instructions of this processor; none without fused multiply-adds, or for too many columns.
+    pub(super) fn for_columns(n: usize) -> Option<Self> {
+        Self::of_this_processor().filter(|_| n <= WIDEST)
+    }
+
     #[cfg(target_arch = "x86_64")]
     fn of_this_processor() -> Option<Self> {
         if std::arch::is_x86_feature_detected!("avx512f") {
@@ -84,21 +89,24 @@ impl Kernel {
         }
     }
 
-    /// Lower triangle of S += the product of the packed groups.
-    fn add_packed(self, s: &mut Mat, packed: &[Row], depth: usize) {
+    /// Lower triangle of S += the product of the packed groups, each of `rows` rows.
+    pub(super) fn add_packed(self, s: &mut Mat, packed: &[Row], rows: usize) {
         let groups = s.ncols().div_ceil(GROUP);
-        let group = |g: usize| &packed[g * depth..][..depth];
-        // Two groups stay in the first-level cache while those to their left go by.
-        for left in (0..groups).step_by(2) {
-            for right in 0..=left {
-                if left + 1 < groups {
-                    put(s, left, right, &self.two(group(left), group(left + 1), group(right)));
-                } else {
-                    put(s, left, right, &self.one(group(left), group(right)));
+        for start in (0..rows).step_by(DEPTH) {
+            let depth = DEPTH.min(rows - start);
+            let group = |g: usize| &packed[g * rows + start..][..depth];
+            // Two groups stay in the first-level cache while those to their left go by.
+            for left in (0..groups).step_by(2) {
+                for right in 0..=left {
+                    if left + 1 < groups {
+                        put(s, left, right, &self.two(group(left), group(left + 1), group(right)));
+                    } else {
+                        put(s, left, right, &self.one(group(left), group(right)));
+                    }
                 }
-            }
-            if left + 1 < groups {
-                put(s, left + 1, left + 1, &self.one(group(left + 1), group(left + 1)));
+                if left + 1 < groups {
+                    put(s, left + 1, left + 1, &self.one(group(left + 1), group(left + 1)));
+                }
             }
         }
     }
@@ -155,7 +163,7 @@ fn interleave(columns: [&[f64]; GROUP], out: &mut [Row]) {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use std::arch::x86_64::{
         __m256d, __m512d, _mm256_broadcast_sd, _mm256_fmadd_pd, _mm256_loadu_pd, _mm256_setzero_pd,
         _mm256_storeu_pd, _mm512_fmadd_pd, _mm512_loadu_pd, _mm512_set1_pd, _mm512_setzero_pd,
@@ -263,7 +271,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx512f")]
-    fn transposed(c: [__m512d; GROUP]) -> [__m512d; GROUP] {
+    pub(in crate::numerics) fn transposed(c: [__m512d; GROUP]) -> [__m512d; GROUP] {
         // Pairs of columns, then quarters, then halves.
         let low = |a, b| _mm512_unpacklo_pd(a, b);
         let high = |a, b| _mm512_unpackhi_pd(a, b);

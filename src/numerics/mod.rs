@@ -13,10 +13,12 @@ pub mod lanczos;
 pub mod linalg;
 mod mat;
 mod normals;
+mod products;
 pub mod special;
 mod streams;
 
 pub use linalg::LinalgError;
 pub use mat::Mat;
 pub use normals::standard_normals;
+pub use products::CentredProducts;
 pub use streams::{Address, Purpose, Stream, Streams};
