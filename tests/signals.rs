@@ -110,7 +110,7 @@ fn ranks_under_mpirun_end_too() {
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("ekp-launch: error: stopped by a signal"), "{said}");
-    wait_for("nobody is left behind", 8, || !family.iter().any(|&pid| alive(pid)));
+    wait_for("nobody is left behind", 30, || !family.iter().any(|&pid| alive(pid)));
 }
 
 #[test]
