@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Outputs of all members together that take more memory than this, in MiB, are read block by block; the result is the same
     #[arg(long, value_name = "MIB", default_value_t = update::MEMORY_MIB)]
     memory: u32,
+    /// Threads for the pass over the outputs; the result is the same
+    #[arg(long, env = "SLURM_CPUS_PER_TASK", default_value_t = 1, value_parser = cli::threads)]
+    threads: usize,
     #[command(flatten)]
     voice: Voice,
 }
@@ -45,7 +48,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, StepError> {
-    let run = Run::open(&args.run)?;
+    let mut run = Run::open(&args.run)?;
+    run.experiment.algorithm.use_threads(args.threads);
     let say = |update: &Update, more: &str| {
         args.voice.warn(&update.warnings);
         args.voice.say(&format!(

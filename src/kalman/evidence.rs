@@ -7,14 +7,18 @@
 
 use std::convert::Infallible;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::numerics::columns::{self, Distance};
+use crate::numerics::columns;
 use crate::numerics::linalg::{self, Svd};
-use crate::numerics::{CentredProducts, LinalgError, Mat};
+use crate::numerics::{CentredProducts, LinalgError, Mat, Products};
 use crate::problem::observation::Noise;
 
 /// Rows of a panel: 768 × 100 doubles are 600 KiB, within a second-level cache.
 pub(super) const PANEL: usize = 768;
+
+/// So many panels are added up by themselves, whoever does it: the order of sums does not depend on threads.
+const PART: usize = 8;
 
 /// Above this sum of eigenvalues the small ones of a Gram matrix are known to worse than 1e-7 (eps × 1e9):
 /// the singular values of Y itself are used instead.
@@ -73,6 +77,15 @@ impl Misfits {
     fn none(rows: usize, n: usize) -> Self {
         Self { rows, members: vec![0.0; n], plain_members: vec![0.0; n], ..Self::default() }
     }
+
+    fn add(&mut self, products: &Products) {
+        for (j, off) in products.off.iter().enumerate() {
+            self.plain_members[j] += off.plain;
+            self.members[j] += off.weighted;
+        }
+        self.plain_mean += products.mean.plain;
+        self.mean += products.mean.weighted;
+    }
 }
 
 /// `scale · YᵀY = V diag(λ) Vᵀ`.
@@ -114,6 +127,59 @@ pub fn gather(rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
     }
 }
 
+/// [`gather`] with this many threads: the same bits. One thread does what cannot be shared out.
+pub fn gather_on(threads: usize, rows: &Rows<'_>, keep: Keep) -> (Evidence, Misfits) {
+    let shared = || {
+        let n = rows.members.len();
+        let products = CentredProducts::new(n).filter(|_| threads > 1 && keep == Keep::Gram)?;
+        let panels = rows.noise.panels(PANEL);
+        let unbroken =
+            |range: &Range<usize>| rows.rows[range.end - 1] - rows.rows[range.start] + 1 == range.len();
+        let independent = |range: &Range<usize>| rows.noise.weights(range).is_some();
+        let can = panels.len() > PART && panels.iter().all(|range| unbroken(range) && independent(range));
+        can.then(|| side_by_side(threads, rows, &panels, products))
+    };
+    shared().unwrap_or_else(|| gather(rows, keep))
+}
+
+fn side_by_side(
+    threads: usize,
+    rows: &Rows<'_>,
+    panels: &[Range<usize>],
+    mut all: CentredProducts,
+) -> (Evidence, Misfits) {
+    let n = rows.members.len();
+    let parts: Vec<&[Range<usize>]> = panels.chunks(PART).collect();
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut own = Vec::new();
+        loop {
+            let k = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(part), Some(mut products)) = (parts.get(k), CentredProducts::new(n)) else { break };
+            for range in *part {
+                let (from, to) = (rows.rows[range.start], rows.rows[range.end - 1]);
+                let columns: Vec<&[f64]> = rows.members.iter().map(|&j| &rows.g.col(j)[from..=to]).collect();
+                let weights = rows.noise.weights(range).unwrap_or_default();
+                products.add(&columns, &rows.y[range.clone()], &weights);
+            }
+            own.push((k, products));
+        }
+        own
+    };
+    let mut done: Vec<(usize, CentredProducts)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(parts.len())).map(|_| scope.spawn(worker)).collect();
+        let mut done = worker();
+        done.extend(others.into_iter().flat_map(|other| other.join().expect("sums do not panic")));
+        done
+    });
+    done.sort_by_key(|(k, _)| *k);
+    done.iter().for_each(|(_, products)| all.join(products));
+    let mut misfits = Misfits::none(rows.rows.len(), n);
+    let products = all.finish();
+    misfits.add(&products);
+    (Evidence::Gram { s: products.s, b: products.b }, misfits)
+}
+
 /// The same for outputs that come panel by panel: `load` fills the first J columns of a panel with those rows of
 /// the outputs, and adds them up over the members, in their order, in its last argument (which holds zeros).
 ///
@@ -144,8 +210,10 @@ fn gather_by<'a, E>(
     let mut gram = Mat::default();
     let mut products = if keep == Keep::Gram { CentredProducts::new(n) } else { None };
     let mut panel = Mat::default();
-    let mut off = vec![Distance::default(); n];
-    for range in noise.panels(PANEL) {
+    for (k, range) in noise.panels(PANEL).into_iter().enumerate() {
+        if let Some(products) = products.as_mut().filter(|_| k > 0 && k % PART == 0) {
+            products.close();
+        }
         let mut sum = vec![0.0; range.len()];
         let mut filled = |panel: &mut Mat, sum: &mut [f64]| {
             if panel.nrows() != range.len() {
@@ -160,9 +228,7 @@ fn gather_by<'a, E>(
             }
             let column = |j| there(j, &range).unwrap_or_else(|| panel.col(j));
             let columns: Vec<&[f64]> = (0..n).map(column).collect();
-            let mean = products.add(&columns, &y[range.clone()], &weights, &mut off);
-            misfits.plain_mean += mean.plain;
-            misfits.mean += mean.weighted;
+            products.add(&columns, &y[range.clone()], &weights);
             continue;
         }
         filled(&mut panel, &mut sum)?;
@@ -181,14 +247,14 @@ fn gather_by<'a, E>(
             }
         }
     }
-    for (j, off) in off.iter().enumerate() {
-        misfits.plain_members[j] += off.plain;
-        misfits.members[j] += off.weighted;
-    }
     let evidence = match keep {
         Keep::Gram => {
             let (mut s, mut b) = match products {
-                Some(products) => products.finish(),
+                Some(products) => {
+                    let products = products.finish();
+                    misfits.add(&products);
+                    (products.s, products.b)
+                }
                 None => (Mat::zeros(n, n), vec![0.0; n]),
             };
             if gram.ncols() > 0 {
@@ -329,5 +395,36 @@ impl Evidence {
                 Ok(Spectrum { v, lambda, pull })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kalman::given::rough;
+    use crate::problem::observation::Covariance;
+
+    #[test]
+    fn threads_and_sources_change_no_bit() {
+        let (p, n) = (20_000, 13);
+        let (g, y) = (rough(1, p, n), rough(2, p, 1).data().to_vec());
+        let (all, members): (Vec<usize>, Vec<usize>) = ((0..p).collect(), (0..n).collect());
+        let mut noise = Noise::default();
+        noise.push(&Covariance::Diagonal((0..p).map(|i| 1.0 + (i % 7) as f64).collect()), &all).unwrap();
+        let rows = Rows { g: &g, rows: &all, members: &members, y: &y, noise: &noise };
+        let bits = |(evidence, misfits): (Evidence, Misfits)| match evidence {
+            Evidence::Gram { s, b } => (s, b, misfits),
+            Evidence::Whitened { .. } => unreachable!("products were asked for"),
+        };
+        let one = bits(gather(&rows, Keep::Gram));
+        for threads in [1, 2, 3, 8] {
+            assert_eq!(bits(gather_on(threads, &rows, Keep::Gram)), one);
+        }
+        // Panel by panel, as from files
+        let from_files = gather_from(&y, &noise, n, Keep::Gram, |range, panel, sum| {
+            load(&rows, range, panel, sum);
+            Ok::<(), Infallible>(())
+        });
+        assert_eq!(bits(from_files.unwrap()), one);
     }
 }

@@ -73,6 +73,13 @@ impl Method {
         }
     }
 
+    /// Share the pass over the outputs out to this many threads, where the method can; the bits stay the same.
+    pub fn use_threads(&mut self, threads: usize) {
+        if let Self::Ensemble(kalman) = self {
+            kalman.threads = threads.max(1);
+        }
+    }
+
     /// A method whose ensemble was drawn.
     pub fn drawn(&self) -> Option<&Kalman> {
         match self {

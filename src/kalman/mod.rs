@@ -114,6 +114,8 @@ pub struct Kalman {
     pub outlier_factor: Option<f64>,
     /// The limit of the sparse method
     pub sparse: Sparse,
+    /// Threads for the pass over the outputs; the bits do not depend on it
+    pub threads: usize,
 }
 
 impl Kalman {
@@ -133,6 +135,7 @@ impl Kalman {
             groups: Vec::new(),
             outlier_factor: None,
             sparse: Sparse::default(),
+            threads: 1,
         }
     }
 }

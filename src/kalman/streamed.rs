@@ -53,7 +53,7 @@ impl Kalman {
     pub fn streams(&self, problem: &Problem) -> bool {
         let Self { process, members, failures, impose_prior, nugget, schedule, .. } = self;
         let Self { localisation, groups, outlier_factor, inflation, .. } = self;
-        let Self { momentum: _, nan_tolerance: _, sparse: _, .. } = self;
+        let Self { momentum: _, nan_tolerance: _, sparse: _, threads: _, .. } = self;
         let by_products = match process {
             Process::Etki => true,
             Process::Eki { .. } => *nugget == 0.0,

@@ -3,7 +3,7 @@
 //! Belongs here: what all processes without localisation share around their formula.
 //! Not here: the formulas, who survived, how long the step is.
 
-use super::evidence::{Evidence, Keep, Misfits, Rows, gather};
+use super::evidence::{Evidence, Keep, Misfits, Rows, gather, gather_on};
 use super::localise::{self, Plan};
 use super::names;
 use super::sampler::{self, Gaussian};
@@ -18,6 +18,8 @@ use crate::problem::{AlgorithmError, Prior};
 #[derive(Debug)]
 pub(super) struct Survivors<'a> {
     pub(super) process: Process,
+    /// Threads for the pass over the outputs
+    threads: usize,
     /// d × J
     pub(super) u: &'a Mat,
     pub(super) rows: Rows<'a>,
@@ -56,7 +58,17 @@ impl<'a> Survivors<'a> {
         let limited = limited(kalman, prior, u.nrows())?;
         let (imposed, prior) = if needed { (None, known) } else { (known, None) };
         let nugget = if kalman.process == Process::Etki { 0.0 } else { kalman.nugget };
-        Ok(Self { process: kalman.process, u, rows, nugget, imposed, prior, sparse: &kalman.sparse, limited })
+        Ok(Self {
+            process: kalman.process,
+            threads: kalman.threads,
+            u,
+            rows,
+            nugget,
+            imposed,
+            prior,
+            sparse: &kalman.sparse,
+            limited,
+        })
     }
 
     /// The same for some parameters `u` (rows `parameters` of all) and some data alone: sub-blocks of every covariance.
@@ -71,6 +83,7 @@ impl<'a> Survivors<'a> {
         let own = parameters.iter().enumerate().filter(|(_, row)| self.limited.contains(row));
         Survivors {
             process: self.process,
+            threads: self.threads,
             u,
             rows,
             nugget: self.nugget,
@@ -130,7 +143,7 @@ impl<'a> Survivors<'a> {
 
     /// What they say about the data, and how far they are from it.
     pub(super) fn look(&self) -> (Evidence, Misfits) {
-        gather(&self.rows, self.smaller())
+        gather_on(self.threads, &self.rows, self.smaller())
     }
 
     /// Whichever is smaller: J × J products, or all p (+ d) rows.

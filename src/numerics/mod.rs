@@ -20,5 +20,5 @@ mod streams;
 pub use linalg::LinalgError;
 pub use mat::Mat;
 pub use normals::standard_normals;
-pub use products::CentredProducts;
+pub use products::{CentredProducts, Products};
 pub use streams::{Address, Purpose, Stream, Streams};

@@ -12,15 +12,53 @@ use crate::numerics::Mat;
 use crate::numerics::columns::{self, Distance, fold};
 use crate::numerics::gram::{GROUP, Kernel, Row};
 
-/// Sums over the panels seen so far.
+/// Sums over the panels seen so far, in parts: what belongs to a part is added up by itself and then to the rest, so
+/// that parts may be made by several threads and joined in their order, with the bits of one.
 #[derive(Debug)]
 pub struct CentredProducts {
     kernel: Kernel,
     /// Columns, n
     n: usize,
+    /// Parts that are closed
+    closed: Sums,
+    /// The part that is open
+    open: Sums,
+    packed: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Sums {
     /// Lower triangle of DᵀD, D the weighted offsets of columns and target from the first column
     gram: Mat,
-    packed: Vec<Row>,
+    /// How far each column is from the target, n, and behind them the columns' mean
+    off: Vec<Distance>,
+}
+
+impl Sums {
+    fn none(n: usize) -> Self {
+        Self { gram: Mat::zeros(n + 1, n + 1), off: vec![Distance::default(); n + 1] }
+    }
+
+    fn add(&mut self, other: &Self) {
+        columns::add_scaled(self.gram.data_mut(), 1.0, other.gram.data());
+        for (sum, more) in self.off.iter_mut().zip(&other.off) {
+            sum.plain += more.plain;
+            sum.weighted += more.weighted;
+        }
+    }
+}
+
+/// What all panels gave.
+#[derive(Debug, Clone)]
+pub struct Products {
+    /// YᵀY, Y the weighted columns minus their mean, n × n
+    pub s: Mat,
+    /// Yᵀr, r the weighted target minus that mean, n
+    pub b: Vec<f64>,
+    /// How far each column is from the target, n
+    pub off: Vec<Distance>,
+    /// How far the columns' mean is from the target
+    pub mean: Distance,
 }
 
 /// Eight running sums of one column: row k of a panel adds to sum k mod 8, on every processor.
@@ -40,20 +78,13 @@ impl CentredProducts {
     /// No rows yet; none where this processor, or so many columns, are better served otherwise.
     pub fn new(n: usize) -> Option<Self> {
         let kernel = Kernel::for_columns(n + 1)?;
-        Some(Self { kernel, n, gram: Mat::zeros(n + 1, n + 1), packed: Vec::new() })
+        Some(Self { kernel, n, closed: Sums::none(n), open: Sums::none(n), packed: Vec::new() })
     }
 
-    /// Add a panel: n columns, the target and the weight of each row. Adds to `off` how far each column is from the
-    /// target, and gives how far the columns' mean is.
-    pub fn add(
-        &mut self,
-        columns: &[&[f64]],
-        target: &[f64],
-        weights: &[f64],
-        off: &mut [Distance],
-    ) -> Distance {
+    /// Add a panel to the open part: n columns, the target and the weight of each row.
+    pub fn add(&mut self, columns: &[&[f64]], target: &[f64], weights: &[f64]) {
         let (n, rows) = (self.n, target.len());
-        assert!(columns.len() == n && off.len() == n && n > 0, "n columns");
+        assert!(columns.len() == n && n > 0, "n columns");
         assert!(columns.iter().all(|c| c.len() == rows) && weights.len() == rows, "equally long");
         let groups = (n + 1).div_ceil(GROUP);
         self.packed.resize(groups * rows, Row([0.0; GROUP]));
@@ -73,29 +104,42 @@ impl CentredProducts {
                 weights,
             };
             let found = offsets(self.kernel, &group, &mut sum, out);
-            let own = &mut off[(g * GROUP).min(n)..];
+            let own = &mut self.open.off[..n][(g * GROUP).min(n)..];
             for (off, (plain, weighted)) in own.iter_mut().zip(found.0.into_iter().zip(found.1)) {
                 off.plain += fold(plain);
                 off.weighted += fold(weighted);
             }
         }
-        self.kernel.add_packed(&mut self.gram, &self.packed, rows);
+        self.kernel.add_packed(&mut self.open.gram, &self.packed, rows);
         let mut off: Vec<f64> = sum.iter().zip(target).map(|(sum, y)| y - sum / n as f64).collect();
-        let plain = columns::dot(&off, &off);
+        self.open.off[n].plain += columns::dot(&off, &off);
         off.iter_mut().zip(weights).for_each(|(r, w)| *r *= w);
-        Distance { plain, weighted: columns::dot(&off, &off) }
+        self.open.off[n].weighted += columns::dot(&off, &off);
     }
 
-    /// YᵀY and Yᵀr, with Y the weighted columns minus their mean (n), r the weighted target minus that mean.
-    pub fn finish(self) -> (Mat, Vec<f64>) {
-        let (n, mut m) = (self.n, self.gram);
+    /// Close the open part.
+    pub fn close(&mut self) {
+        let open = std::mem::replace(&mut self.open, Sums::none(self.n));
+        self.closed.add(&open);
+    }
+
+    /// Add the open part of another, and close it.
+    pub fn join(&mut self, other: &Self) {
+        self.closed.add(&other.open);
+    }
+
+    /// All parts.
+    pub fn finish(mut self) -> Products {
+        self.close();
+        let (n, Sums { gram: mut m, mut off }) = (self.n, self.closed);
         crate::numerics::linalg::mirror(&mut m);
         let count = n as f64;
         let mean: Vec<f64> = (0..=n).map(|j| m.col(j)[..n].iter().sum::<f64>() / count).collect();
         let all = mean[..n].iter().sum::<f64>() / count;
         let s = Mat::from_fn(n, n, |i, j| m[(i, j)] - (mean[i] + mean[j]) + all);
         let b = (0..n).map(|j| m[(n, j)] - (mean[j] + mean[n]) + all).collect();
-        (s, b)
+        let mean = off.pop().unwrap_or_default();
+        Products { s, b, off, mean }
     }
 }
 
@@ -224,17 +268,16 @@ mod tests {
             let Some(mut products) = CentredProducts::new(n) else { return };
             let columns: Vec<Vec<f64>> = (0..n).map(|j| rough(j, rows)).collect();
             let (target, weights) = (rough(91, rows), rough(92, rows));
-            let mut off = vec![Distance { plain: 0.0, weighted: 0.0 }; n];
-            // In two panels
+            // In two panels, with and without a part of their own
             let cut = rows / 3 + 1;
-            let (mut plain, mut weighted) = (0.0, 0.0);
             for range in [0..cut, cut..rows] {
                 let part: Vec<&[f64]> = columns.iter().map(|c| &c[range.clone()]).collect();
-                let found = products.add(&part, &target[range.clone()], &weights[range.clone()], &mut off);
-                plain += found.plain;
-                weighted += found.weighted;
+                products.add(&part, &target[range.clone()], &weights[range.clone()]);
+                if n % 2 == 0 {
+                    products.close();
+                }
             }
-            let (s, b) = products.finish();
+            let Products { s, b, off, mean: Distance { plain, weighted } } = products.finish();
             // rows terms of at most 1, each rounded a few times
             let near = |a: f64, b: f64, what: &str| {
                 assert!((a - b).abs() < 1e-15 * (rows * 4) as f64, "{what} of {n} × {rows}: {a} {b}");
