@@ -34,7 +34,6 @@ use crate::problem::observation::Noise;
 pub fn update(u: &Mat, evidence: &Evidence, dt: f64, noise: Option<&Mat>) -> Result<Mat, LinalgError> {
     let members = u.ncols();
     assert_eq!(evidence.members(), members, "evidence speaks of these members");
-    let (x, _) = linalg::centred(u); // d × J
     let scale = dt / members as f64;
     let root_dt = dt.sqrt();
     let change = match evidence {
@@ -46,9 +45,13 @@ pub fn update(u: &Mat, evidence: &Evidence, dt: f64, noise: Option<&Mat>) -> Res
             });
             (0..members).for_each(|j| a[(j, j)] += 1.0);
             Cholesky::new(&a)?.solve(&mut k); // J × J
-            linalg::matmul(&x, &k) // d × J
+            // u + (u − ū) K as weights of old members in new ones
+            linalg::with_column_sums(&mut k, 0.0);
+            (0..members).for_each(|j| k[(j, j)] += 1.0);
+            return Ok(linalg::reweighted(u, &k));
         }
         Evidence::Whitened { y, .. } => {
+            let (x, _) = linalg::centred(u); // d × J
             let spectrum = evidence.spectrum(scale)?;
             let yv = linalg::matmul(y, &spectrum.v); // p × r
             let ve = noise.map(|e| linalg::matmul_tn(&yv, e)); // r × J

@@ -6,7 +6,7 @@
 //! doi:10.1175/1520-0493(2004)132<1590:WIBAAE>2.0.CO;2; as an inversion with steps Δt:
 //! Huang, Huang, Reich & Stuart (2022), Inverse Problems 38, 125006, doi:10.1088/1361-6420/ac99fa.
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Spectrum};
 use crate::numerics::columns;
 use crate::numerics::linalg;
 use crate::numerics::{LinalgError, Mat};
@@ -32,30 +32,44 @@ pub fn update(u: &Mat, evidence: &Evidence, dt: f64) -> Result<Mat, LinalgError>
     let members = u.ncols();
     assert_eq!(evidence.members(), members, "evidence speaks of these members");
     let spectrum = evidence.spectrum(dt / (members as f64 - 1.0))?;
-    let (x, mean) = linalg::centred(u); // d × J
     let rank = spectrum.lambda.len();
+    if rank == members {
+        return Ok(linalg::reweighted(u, &transform(&spectrum)));
+    }
+    let (x, mean) = linalg::centred(u); // d × J
     let xv = linalg::matmul(&x, &spectrum.v); // d × r
     let w: Vec<f64> = spectrum.pull.iter().zip(&spectrum.lambda).map(|(pull, l)| pull / (1.0 + l)).collect();
     let shift = linalg::matvec(&xv, &w); // d
-    // X (I+Λ)^(−½): with all of V at hand its own products, else a change of X within the span of V
-    let full = rank == members;
+    // X (I+Λ)^(−½) as a change of X within the span of V
     let mut scaled = xv;
     for (j, l) in spectrum.lambda.iter().enumerate() {
         let root = (1.0 + l).sqrt();
         // 1/√(1+λ) − 1 without cancellation
-        let factor = if full { 1.0 / root } else { -l / (root * (1.0 + root)) };
+        let factor = -l / (root * (1.0 + root));
         scaled.col_mut(j).iter_mut().for_each(|x| *x *= factor);
     }
     let mut moved = linalg::matmul_nt(&scaled, &spectrum.v); // d × J
     for j in 0..members {
         let column = moved.col_mut(j);
-        if !full {
-            columns::add_scaled(column, 1.0, x.col(j));
-        }
+        columns::add_scaled(column, 1.0, x.col(j));
         columns::add_scaled(column, 1.0, &mean);
         columns::add_scaled(column, 1.0, &shift);
     }
     Ok(moved)
+}
+
+/// The step as weights of old members in new ones, J × J: `11ᵀ/J + (I − 11ᵀ/J) (w 1ᵀ + (I+Λ)^(−½))`.
+fn transform(spectrum: &Spectrum) -> Mat {
+    let mut scaled = spectrum.v.clone();
+    for (j, l) in spectrum.lambda.iter().enumerate() {
+        scaled.col_mut(j).iter_mut().for_each(|x| *x /= (1.0 + l).sqrt());
+    }
+    let mut t = linalg::matmul_nt(&scaled, &spectrum.v);
+    let w: Vec<f64> = spectrum.pull.iter().zip(&spectrum.lambda).map(|(pull, l)| pull / (1.0 + l)).collect();
+    let w = linalg::matvec(&spectrum.v, &w);
+    (0..t.ncols()).for_each(|j| columns::add_scaled(t.col_mut(j), 1.0, &w));
+    linalg::with_column_sums(&mut t, 1.0);
+    t
 }
 
 #[cfg(test)]

@@ -52,8 +52,7 @@ impl Noise {
             Covariance::Scalar(s) => Form::Diagonal(vec![s.sqrt(); rows.len()]),
             Covariance::Diagonal(d) => Form::Diagonal(rows.iter().map(|&i| d[i].sqrt()).collect()),
             Covariance::Dense(c) => {
-                let even = |a: usize, b: usize| 0.5 * (c[(a, b)] + c[(b, a)]);
-                let part = Mat::from_fn(rows.len(), rows.len(), |i, j| even(rows[i], rows[j]));
+                let part = even_part(c, rows);
                 Form::Dense(Arc::new(Dense::new(part).map_err(singular)?))
             }
             // A part of these matrices is made of the same rows of their factors.
@@ -293,6 +292,25 @@ impl Noise {
             }
         }
     }
+}
+
+/// Rows and columns `rows` of ½ (C + Cᵀ), by tiles: a large matrix is read across once, not once for each entry.
+fn even_part(c: &Mat, rows: &[usize]) -> Mat {
+    const TILE: usize = 64;
+    let n = rows.len();
+    let mut part = Mat::zeros(n, n);
+    for left in (0..n).step_by(TILE) {
+        for top in (0..=left).step_by(TILE) {
+            for j in left..(left + TILE).min(n) {
+                for i in top..(top + TILE).min(n).min(j + 1) {
+                    let even = 0.5 * (c[(rows[i], rows[j])] + c[(rows[j], rows[i])]);
+                    part[(i, j)] = even;
+                    part[(j, i)] = even;
+                }
+            }
+        }
+    }
+    part
 }
 
 fn select_rows(v: &Mat, rows: &[usize]) -> Mat {
