@@ -33,8 +33,6 @@ pub(super) use write::write;
 /// The iterations of a folder, ready to be written.
 #[derive(Debug)]
 pub struct Adopted {
-    /// Number of their first iteration: 0 or 1
-    pub base: u32,
     /// In order; the last one is open, or the result
     pub iterations: Vec<Past>,
     /// Of all parameters and outputs
@@ -121,7 +119,13 @@ pub(super) fn read(
     within(experiment, folder, &iterations)?;
     let digest = digest_of(&iterations);
     let origin = folder.display().to_string();
-    Ok(Adopted { base: found.base, iterations, digest, origin, warnings })
+    if found.base != experiment.first_iteration {
+        warnings.push(format!(
+            "{} is iteration {} of the run; `layout.first_iteration = {}` keeps their numbers",
+            iterations[0].name, experiment.first_iteration, found.base
+        ));
+    }
+    Ok(Adopted { iterations, digest, origin, warnings })
 }
 
 impl Adopted {
