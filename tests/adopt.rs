@@ -244,7 +244,7 @@ fn members_without_numbers_failed_in_closed_iterations_and_run_in_the_open_one()
     put(&theirs.join("iteration_002/member_004/output.csv"), "NaN\nNaN\n");
     adopt(&study, &[])
         .code(0)
-        .says("1 members with `checkpoint.txt` at `started`")
+        .says("outputs of 1 member with `checkpoint.txt` at `started`")
         .says("the last has 1 of 4");
     let run = run(&study);
     let cause = |file: &str| run.toml(file)["cause"].as_str().unwrap().to_owned();

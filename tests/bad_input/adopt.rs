@@ -121,7 +121,10 @@ pub(super) fn cases() -> Vec<Case> {
         theirs("adopt_checkpoint_unknown").file(at(0, "member_001/checkpoint.txt"), "failed\n"),
         dead,
         // The experiment
-        set(folder("adopt_more_iterations_than_asked_for", &[0, 1, 2, 3]), "algorithm.iterations=2"),
+        folder("adopt_more_iterations_than_asked_for", &[0, 1, 2, 3]).init(
+            &[&["--set", "algorithm.iterations=2", "--set", "algorithm.scheduler=fixed"], &ADOPT[..]]
+                .concat(),
+        ),
         over,
         theirs("adopt_with_utki").init(&[
             "--set",

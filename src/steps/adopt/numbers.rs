@@ -64,7 +64,7 @@ fn table(text: &str) -> Result<Numbers, String> {
         }
         let found = numbers.data.len() - before;
         if numbers.rows > 0 && found != numbers.cols {
-            return Err(format!("line {} has {found} numbers, those before it have {}", k + 1, numbers.cols));
+            return Err(format!("numbers in line {}: {found}, in those before it: {}", k + 1, numbers.cols));
         }
         numbers.cols = found;
         numbers.rows += 1;
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(of("# heading\n1\t2\n\n3\t-Inf\n"), Ok((2, 2, vec![1.0, 2.0, 3.0, f64::NEG_INFINITY])));
         assert!(table("NaN,1\n").unwrap().data[0].is_nan());
         assert_eq!(of("1.5D0"), Ok((1, 1, vec![1.5])));
-        assert_eq!(of("1,2\n3\n").unwrap_err(), "line 2 has 1 numbers, those before it have 2");
+        assert_eq!(of("1,2\n3\n").unwrap_err(), "numbers in line 2: 1, in those before it: 2");
         assert_eq!(of("1\nx\n").unwrap_err(), "line 2: found `x`, expected a number");
         assert_eq!(of("\n# only this\n").unwrap_err(), "it holds no numbers");
         assert_eq!(toml_numbers("model_output = [1, 2.5]").unwrap().data, [1.0, 2.5]);

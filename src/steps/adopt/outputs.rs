@@ -72,7 +72,7 @@ impl Wanted<'_> {
             let turned = (g.cols, g.rows) == (p, members);
             return Err(refused(
                 format!(
-                    "`{}` has {} rows and {} columns, needed are {p} and {members}: {}, members",
+                    "`{}` has {} rows and {} columns, needed are {} and {members} members",
                     path.display(),
                     g.rows,
                     g.cols,
@@ -131,12 +131,19 @@ impl Wanted<'_> {
             }
             got.fill(Got::Nothing);
         }
-        let where_ = &theirs.name;
+        let place = &theirs.name;
+        let members = |n: usize| if n == 1 { "1 member".into() } else { format!("{n} members") };
         if begun > 0 {
-            warnings.push(format!("{where_}: outputs of {begun} members with `checkpoint.txt` at `started` are not taken: they run again"));
+            warnings.push(format!(
+                "{place}: outputs of {} with `checkpoint.txt` at `started` are not taken: to be run again",
+                members(begun)
+            ));
         }
         if bare > 0 {
-            warnings.push(format!("{where_}: {bare} members are `completed`, but have no outputs that can be read here: they run again"));
+            warnings.push(format!(
+                "{place}: {} `completed`, but without outputs that can be read here: to be run again",
+                members(bare)
+            ));
         }
         let source = names.into_iter().map(|n| format!("member_*/{n}")).collect::<Vec<_>>().join(", ");
         Ok(Found { got, source })

@@ -73,6 +73,10 @@ fn cannot(name: &str, error: &AlgorithmError) -> StepError {
             ),
             "the other tool went on: set `on_terminate = \"continue\"`, another `scheduler`, or a larger `terminate_at`",
         ),
+        AlgorithmError::TooFewMembers { .. } => refused(
+            format!("the step after `{name}` cannot be replayed: {error}"),
+            "members without outputs, or with NaN in them, count as failed: are those of this iteration complete?",
+        ),
         other => refused(
             format!("the step after `{name}` cannot be replayed: {other}"),
             &other.hint().unwrap_or_else(|| "does the experiment describe that calibration?".into()),
