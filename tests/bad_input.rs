@@ -3,6 +3,7 @@
 //! A case is a sound study with one thing spoilt. What the tool says is compared, whole, with
 //! `tests/golden/bad_input/NAME.txt` (EKP_BLESS=1 rewrites them): read them as a tired person at midnight.
 
+mod adopt;
 mod commands;
 mod experiment;
 mod model;
@@ -313,6 +314,11 @@ fn a_bad_command_line_is_explained_and_leaves_nothing() {
 }
 
 #[test]
+fn a_bad_folder_to_adopt_is_explained_and_leaves_nothing() {
+    all(adopt::cases());
+}
+
+#[test]
 fn every_golden_text_belongs_to_a_case() {
     let cases = [
         experiment::cases(),
@@ -321,6 +327,7 @@ fn every_golden_text_belongs_to_a_case() {
         observation::cases(),
         site::cases(),
         commands::cases(),
+        adopt::cases(),
     ];
     let names: BTreeSet<String> = cases.iter().flatten().map(|c| format!("{}.txt", c.name)).collect();
     assert_eq!(names.len(), cases.iter().map(Vec::len).sum::<usize>(), "each name once");

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod acceptance;
+mod adopt;
 mod bad_input;
 mod cancel;
 mod cat;

@@ -121,6 +121,13 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     forked.tool("ekp-init").args(["--extend", "iterations=4", "."]).succeeds();
     forked.launch(&["--workers", "1"]);
 
+    plain.tool("ekp-export").args([".", "--climacalibrate", "-o", "../theirs"]).succeeds();
+    tool("ekp-init", small.folder.path())
+        .args(["-q", "--adopt", "theirs", "--set", "algorithm.iterations=4", "experiment.toml", "adopted"])
+        .succeeds();
+    let adopted = TestRun { path: small.folder.path().join("adopted") };
+    adopted.launch(&["--workers", "1"]);
+
     // Every option of `[algorithm]` in some run: their experiments need not be run to be read
     let set = |study: Study, options: &[(&str, &str)]| {
         options.iter().fold(study, |study, (key, word)| study.set(&format!("algorithm.{key}"), *word))
@@ -172,7 +179,8 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     let field = flow.init("field");
     field.launch(&["--workers", "2"]);
     let mut runs =
-        [vec![plain, pooled, cancelled, forked, packed, external, arrays, series, field], optional].concat();
+        [vec![plain, pooled, cancelled, forked, adopted, packed, external, arrays, series, field], optional]
+            .concat();
     let studies = [vec![small, many, own, beside, years, flow], others];
     let mut studies: Vec<Study> = studies.into_iter().flatten().collect();
     for (name, keys) in [("localised", localised), ("sparse", sparse), ("newton", "method = 'gnki'")] {

@@ -10,7 +10,7 @@ use clap::Parser;
 use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
 use ekp::launch::{LaunchError, setup, test_only};
-use ekp::steps::init::{self, Made, Request};
+use ekp::steps::init::{self, Made, Prepared, Request};
 use ekp::steps::{Run, StepError};
 
 /// Make a run folder from one experiment file
@@ -24,7 +24,8 @@ use ekp::steps::{Run, StepError};
   ekp-init --check experiment.toml      only look for faults
   ekp-init --try experiment.toml        run the model once, at the centre of the prior
   ekp-init --extend iterations=20 RUN   more iterations for a run
-  ekp-init --extend step=0.5 RUN        another length for the steps to come"
+  ekp-init --extend step=0.5 RUN        another length for the steps to come
+  ekp-init --adopt output experiment.toml RUN      go on with what EKP.jl or ClimaCalibrate left in output"
 )]
 pub(crate) struct Args {
     /// The experiment, or its folder [default: experiment.toml]; with --new the folder to make, with --extend the run
@@ -53,6 +54,9 @@ pub(crate) struct Args {
     /// Start from an ensemble of another run: `RUN:3`
     #[arg(long, value_name = "RUN:N")]
     from: Option<String>,
+    /// Go on from a folder of EKP.jl or ClimaCalibrate: its iterations become the first ones of the run
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["from", "try_", "new", "extend"])]
+    adopt: Option<PathBuf>,
     #[command(flatten)]
     voice: Voice,
 }
@@ -77,14 +81,20 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         return again(args, run);
     }
     let from = args.from.as_deref().map(fork).transpose()?;
-    let request =
-        Request { experiment: experiment.clone(), run: args.run.clone(), settings: args.set.clone(), from };
+    let request = Request {
+        experiment: experiment.clone(),
+        run: args.run.clone(),
+        settings: args.set.clone(),
+        from,
+        adopt: args.adopt.clone(),
+    };
     if args.check {
         let site = setup::site(args.site.as_deref(), &experiment)?;
         let prepared = init::check(&request)?;
         setup::context(&prepared, &site, "")?;
         args.voice.warn(&prepared.warnings);
         args.voice.say(&setup::summary(&prepared));
+        adopted(args, &prepared);
         test_only::test_only(&prepared, &site)?.iter().for_each(|line| args.voice.say(line));
         return Ok(Exit::Done);
     }
@@ -100,7 +110,10 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     args.voice.warn(&prepared.warnings);
     let root = prepared.root.display();
     match made {
-        Made::New => args.voice.say(&format!("made `{root}`: {}", setup::summary(&prepared))),
+        Made::New => {
+            args.voice.say(&format!("made `{root}`: {}", setup::summary(&prepared)));
+            adopted(args, &prepared);
+        }
         Made::Same => args.voice.say("the run is there already, with this experiment: nothing changed"),
         Made::Refreshed => {
             args.voice.say("the run is there already, with this experiment: scripts and site written anew")
@@ -111,6 +124,13 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     cli::out(&format!("{root}\n"));
     args.voice.say(&setup::next_steps(&prepared, &setup::site_of(&run)?));
     Ok(Exit::Done)
+}
+
+/// Say what was adopted, if anything was.
+fn adopted(args: &Args, prepared: &Prepared) {
+    if let (Some(adopted), Some(folder)) = (&prepared.adopted, &args.adopt) {
+        args.voice.say(&adopted.summary(folder));
+    }
 }
 
 /// The run folder that `experiment` is the copy of, if it is one.
@@ -125,7 +145,13 @@ fn run_folder(experiment: &Path) -> Option<&Path> {
 /// In a run folder: its scripts follow its `site.toml` again. The copy is no experiment to begin from: its
 /// model lies elsewhere.
 fn again(args: &Args, folder: &Path) -> Result<Exit, LaunchError> {
-    if args.run.is_some() || !args.set.is_empty() || args.from.is_some() || args.try_ || args.check {
+    if args.run.is_some()
+        || !args.set.is_empty()
+        || args.from.is_some()
+        || args.adopt.is_some()
+        || args.try_
+        || args.check
+    {
         let shown = setup::shown(folder);
         return Err(refused(
             format!("`{}` is a run folder already", folder.display()),

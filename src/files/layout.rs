@@ -273,6 +273,11 @@ impl RunDir {
         self.root.join("start.bin")
     }
 
+    /// Where the first iterations came from, when another tool made them.
+    pub fn adopted(&self) -> PathBuf {
+        self.root.join("adopted.toml")
+    }
+
     /// The observation with its factors, where they are large.
     pub fn factored(&self) -> PathBuf {
         self.root.join("observation.bin")

@@ -54,22 +54,7 @@ impl Momentum {
         if self == Self::None {
             return Ok(moved);
         }
-        let kept = |key: &str, none: f64| state.scalars.get(key).copied().unwrap_or(none);
-        // β, and what the rule counts by
-        let (beta, counter) = match self {
-            Self::None | Self::Constant { .. } => {
-                (if let Self::Constant { factor } = self { factor } else { 0.0 }, None)
-            }
-            Self::Nesterov => {
-                let before = kept(KEPT.1, 1.0);
-                let theta = ((before * before + 4.0).sqrt() - before) * before / 2.0;
-                (theta * (1.0 / before - 1.0), Some((KEPT.1, theta)))
-            }
-            Self::FirstOrder { r } => {
-                let k = kept(KEPT.2, 0.0) + 1.0;
-                (1.0 - r / (k + 2.0), Some((KEPT.2, k)))
-            }
-        };
+        let (beta, counter) = self.weight(state);
         let previous = state.arrays.get(KEPT.0).unwrap_or(tried);
         if previous.nrows() != moved.nrows() || previous.ncols() != moved.ncols() {
             let (found, expected) = (previous.ncols(), moved.ncols());
@@ -87,6 +72,45 @@ impl Momentum {
         }
         state.arrays.insert(KEPT.0.into(), moved);
         Ok(pushed)
+    }
+
+    /// β of the step after `state`, and what the rule will count by: a name and its new value.
+    fn weight(self, state: &State) -> (f64, Option<(&'static str, f64)>) {
+        let kept = |key: &str, none: f64| state.scalars.get(key).copied().unwrap_or(none);
+        match self {
+            Self::None => (0.0, None),
+            Self::Constant { factor } => (factor, None),
+            Self::Nesterov => {
+                let before = kept(KEPT.1, 1.0);
+                let theta = ((before * before + 4.0).sqrt() - before) * before / 2.0;
+                (theta * (1.0 / before - 1.0), Some((KEPT.1, theta)))
+            }
+            Self::FirstOrder { r } => {
+                let k = kept(KEPT.2, 0.0) + 1.0;
+                (1.0 - r / (k + 2.0), Some((KEPT.2, k)))
+            }
+        }
+    }
+
+    /// Remember an ensemble that another program made in place of [`Momentum::push`]: what it was before its push,
+    /// `u = (v + β u_prev) / (1 + β)`, takes the place of what was kept in `after`.
+    ///
+    /// | symbol | argument | shape | unit |
+    /// |---|---|---|---|
+    /// | v | `next` | d × J | unconstrained parameter space |
+    /// | u_prev | `tried` at the first step, then from `before` | d × J | the same |
+    /// | | `redrawn` | indices of members that got no push | |
+    pub fn recall(self, before: &State, tried: &Mat, next: &Mat, redrawn: &[usize], after: &mut State) {
+        if self == Self::None {
+            return;
+        }
+        let (beta, _) = self.weight(before);
+        let previous = before.arrays.get(KEPT.0).unwrap_or(tried);
+        let moved = Mat::from_fn(next.nrows(), next.ncols(), |i, j| {
+            let v = next[(i, j)];
+            if redrawn.contains(&j) { v } else { (v + beta * previous[(i, j)]) / (1.0 + beta) }
+        });
+        after.arrays.insert(KEPT.0.into(), moved);
     }
 }
 
@@ -117,6 +141,28 @@ mod tests {
         assert!((betas[1] - 0.2818).abs() < 1e-4);
         assert!(betas.windows(2).all(|b| b[0] < b[1]));
         assert!((betas[199] - (1.0 - 3.0 / 202.0)).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_another_program_pushed_is_known_from_where_it_went() {
+        for rule in [Momentum::Nesterov, Momentum::FirstOrder { r: 3.0 }, Momentum::Constant { factor: 0.9 }]
+        {
+            let (mut tried, mut own, mut theirs) = (line(&[0.0, 1.0]), State::default(), State::default());
+            for k in 1..5 {
+                let moved = line(&[f64::from(k * k), 1.0 - f64::from(k)]);
+                let before = theirs.clone();
+                let pushed = rule.push(moved.clone(), &tried, &[], &mut own).unwrap();
+                // Given a replay that came out somewhere else
+                rule.push(line(&[-7.0, 7.0]), &tried, &[], &mut theirs).unwrap();
+                // When it is told where they went, then it remembers what they do
+                rule.recall(&before, &tried, &pushed, &[], &mut theirs);
+                assert_eq!(own.scalars, theirs.scalars);
+                for (a, b) in own.arrays[KEPT.0].data().iter().zip(theirs.arrays[KEPT.0].data()) {
+                    assert!((a - b).abs() < 1e-12 * a.abs().max(1.0), "{a} {b}"); // round-off of a few products
+                }
+                tried = pushed;
+            }
+        }
     }
 
     #[test]

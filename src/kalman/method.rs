@@ -4,7 +4,7 @@
 //! Not here: how any of them moves.
 
 use super::{FailureRule, Group, Kalman, OnTerminate, Schedule, Unscented};
-use crate::numerics::Streams;
+use crate::numerics::{Mat, Streams};
 use crate::problem::{Algorithm, AlgorithmError, Ensemble, Evaluated, Prior, Problem, State, Step};
 
 /// A method with all its parts.
@@ -91,6 +91,15 @@ impl Method {
     /// Whether no step leaves the span of the first ensemble.
     pub fn stays_in_span(&self) -> bool {
         self.drawn().is_some_and(Kalman::stays_in_span)
+    }
+
+    /// A step was replayed, but members went where another program put them: what is kept of the ensemble follows
+    /// them. `before` and `after` are the states around the step, `tried` and `next` the ensembles (d × J),
+    /// `redrawn` members that failed.
+    pub fn follow(&self, before: &State, tried: &Mat, next: &Mat, redrawn: &[usize], after: &mut State) {
+        if let Self::Ensemble(kalman) = self {
+            kalman.momentum.recall(before, tried, next, redrawn, after);
+        }
     }
 
     /// Parameters that learn from some of the data alone.

@@ -7,12 +7,13 @@ use crate::experiment::{Experiment, ExperimentError, differences, run_copy, with
 use crate::explain::{Explain, Marked};
 use crate::files::human::{self, Document};
 use crate::files::{
-    FileError, Identity, RunDir, TomlText, digest, load_state, publish, publish_new_durable, run_id,
-    save_state, whole_folder,
+    FileError, Identity, RunDir, TomlText, digest, load_record, load_state, publish, publish_new_durable,
+    run_id, save_state, whole_folder,
 };
 use crate::kalman::Schedule;
 use crate::numerics::Streams;
 use crate::problem::{Ensemble, Problem};
+use crate::steps::adopt::{self, Adopted, AdoptedRecord};
 use crate::steps::due::open_iteration;
 use crate::steps::ensemble::durable;
 use crate::steps::parameters::ENSEMBLE;
@@ -32,6 +33,8 @@ pub struct Request {
     pub settings: Vec<String>,
     /// Start from the ensemble of this iteration of another run
     pub from: Option<(PathBuf, u32)>,
+    /// Go on from a folder of EKP.jl or ClimaCalibrate
+    pub adopt: Option<PathBuf>,
 }
 
 /// An experiment that can be run: every file read and checked.
@@ -46,6 +49,8 @@ pub struct Prepared {
     pub root: PathBuf,
     /// What a person should know
     pub warnings: Vec<String>,
+    /// Iterations that another tool made
+    pub adopted: Option<Adopted>,
     texts: [(&'static str, String); 3],
     start: Option<Ensemble>,
     /// Whose ensemble that is
@@ -111,18 +116,33 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
         .as_ref()
         .map(|(run, iteration)| fork(run, *iteration, &problem, &experiment))
         .transpose()?;
+    let mut adopted = request
+        .adopt
+        .as_ref()
+        .map(|folder| adopt::read(folder, &experiment, &problem, &texts[1].1))
+        .transpose()?;
     let root = match &request.run {
         Some(run) => run.clone(),
         None => base.join("runs").join(&experiment.name),
     };
     let root: PathBuf =
         std::path::absolute(&root).map_err(FileError::io("find", &root))?.components().collect();
-    let identity = identity(&experiment, &problem, &texts, &base, &root, start.as_ref());
-    let origin = request.from.as_ref().map(|(run, iteration)| {
-        let run = std::path::absolute(run).unwrap_or_else(|_| run.clone());
-        format!("iteration {iteration} of `{}`", relative(&root, &run).display()).replace('\n', " ")
-    });
-    Ok(Prepared { experiment, problem, identity, root, warnings, texts, start, origin })
+    let beginning = match &adopted {
+        Some(adopted) => adopted.digest.clone(),
+        None => start.as_ref().map_or(String::new(), digest_of),
+    };
+    let identity = identity(&experiment, &problem, &texts, &base, &root, &beginning);
+    let seen = |folder: &Path| {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        relative(&root, &folder).display().to_string().replace('\n', " ")
+    };
+    let origin =
+        request.from.as_ref().map(|(run, iteration)| format!("iteration {iteration} of `{}`", seen(run)));
+    if let (Some(adopted), Some(folder)) = (&mut adopted, &request.adopt) {
+        adopted.origin = seen(folder);
+        warnings.append(&mut adopted.warnings);
+    }
+    Ok(Prepared { experiment, problem, identity, root, warnings, adopted, texts, start, origin })
 }
 
 /// The experiment's name in messages: a fault may come from a `--set`.
@@ -254,21 +274,18 @@ fn identity(
     texts: &[(&'static str, String); 3],
     base: &Path,
     root: &Path,
-    start: Option<&Ensemble>,
+    beginning: &str,
 ) -> Identity {
     // Comments and order are not the science: digests are taken of the values.
     let values = |text: &str| text.parse::<toml::Table>().map_or_else(|_| text.to_owned(), |t| t.to_string());
     let [experiment_digest, priors, observation] =
         texts.each_ref().map(|(_, text)| digest(values(text).as_bytes()));
-    let start = start.map_or(String::new(), |e| {
-        digest(&e.u.data().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
-    });
     let (blocks, lengths) = problem.observation.shape().into_iter().unzip();
     let (parameters, components) = problem.prior.names().iter().cloned().unzip();
     let digits = |n: u32| n.to_string().len().max(3);
     Identity {
         name: experiment.name.clone(),
-        id: run_id(&experiment_digest, &priors, &format!("{observation}{start}")),
+        id: run_id(&experiment_digest, &priors, &format!("{observation}{beginning}")),
         tools: env!("CARGO_PKG_VERSION").into(),
         seed: experiment.seed,
         method: experiment.method.clone(),
@@ -289,6 +306,10 @@ fn identity(
         priors,
         observation,
     }
+}
+
+fn digest_of(start: &Ensemble) -> String {
+    digest(&start.u.data().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
 }
 
 /// `to` as seen from the folder `from`; both absolute.
@@ -351,6 +372,9 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
             fs::create_dir(&path).map_err(FileError::io("make", &path))?;
         }
         lasting("run.toml", run_record(prepared).as_bytes())?;
+        if let Some(adopted) = &prepared.adopted {
+            adopt::write(adopted, &prepared.problem, hidden)?;
+        }
         Ok::<(), StepError>(())
     });
     if made.is_err() && made_parent {
@@ -378,6 +402,10 @@ fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) 
         let start: Option<Ensemble> = load_state(&root.join("start.bin"), ENSEMBLE.0, ENSEMBLE.1).ok();
         if start != prepared.start {
             lines.push("start.bin: it starts from another ensemble (`--from`)".into());
+        }
+        let theirs: Option<AdoptedRecord> = load_record(&root.join("adopted.toml")).ok();
+        if theirs.map(|record| record.digest) != prepared.adopted.as_ref().map(|a| a.digest.clone()) {
+            lines.push("adopted.toml: its first iterations are others (`--adopt`)".into());
         }
         if !lines.is_empty() {
             lines.truncate(12);
@@ -416,6 +444,10 @@ fn run_record(prepared: &Prepared) -> String {
         .to_owned();
     if let Some(origin) = &prepared.origin {
         comments.push_str(&format!("\nIts first ensemble (`start.bin`) is that of {origin}."));
+    }
+    if let Some(adopted) = &prepared.adopted {
+        comments
+            .push_str(&format!("\nIts first iterations (`adopted.toml`) were made in `{}`.", adopted.origin));
     }
     let comments = comments.as_str();
     let lengths = |n: &[usize]| n.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect::<Vec<u32>>();

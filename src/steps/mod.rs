@@ -3,6 +3,7 @@
 //! Belongs here: one file per tool call, each safe to repeat. Not here: formulas, and how or where
 //! a step is started.
 
+pub mod adopt;
 mod batch;
 pub mod cancel;
 pub mod due;

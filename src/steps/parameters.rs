@@ -48,8 +48,20 @@ impl<'a> Writer<'a> {
         iteration: Iteration,
         member: Member,
     ) -> Result<String, StepError> {
-        let theta = self.theta(ensemble, member);
-        let body = self.file.text("", &theta)?;
+        self.text_of(&self.theta(ensemble, member), iteration, member)
+    }
+
+    /// The text for these physical values.
+    ///
+    /// # Errors
+    /// A parameter is not finite.
+    pub(super) fn text_of(
+        &self,
+        theta: &[f64],
+        iteration: Iteration,
+        member: Member,
+    ) -> Result<String, StepError> {
+        let body = self.file.text("", theta)?;
         let place = place(self.dir, iteration, member);
         Ok(format!("{place}{}\n{body}", crc32(body.as_bytes())))
     }

@@ -42,6 +42,9 @@ pub struct Update {
     /// How well each block is met, before the step
     #[serde(default, rename = "block")]
     pub blocks: Vec<BlockFit>,
+    /// Where the iteration and the ensemble after it came from, when another tool made them; else empty
+    #[serde(default)]
+    pub adopted: String,
 }
 
 impl Record for Update {
@@ -68,15 +71,22 @@ impl Update {
             warnings: report.warnings.clone(),
             metrics: report.metrics.clone(),
             blocks: report.blocks.clone(),
+            adopted: String::new(),
         }
     }
 
     /// The text of the file.
     pub fn text(&self) -> String {
-        let comments = format!(
-            "ekp update: closes iteration {n}. What it was made from and what it decided.\nBy hand:  ekp-update . -i {n}",
-            n = self.iteration
-        );
+        let n = self.iteration;
+        let comments = if self.adopted.is_empty() {
+            format!(
+                "ekp update: closes iteration {n}. What it was made from and what it decided.\nBy hand:  ekp-update . -i {n}"
+            )
+        } else {
+            format!(
+                "ekp update: closes iteration {n}, which another tool made; adopted by `ekp-init --adopt`.\nStep and time are replayed from its outputs, the next ensemble is taken as it was."
+            )
+        };
         let mut text = TomlText::record::<Self>(&comments);
         text.number("iteration", self.iteration)
             .number("ok", self.ok)
@@ -86,10 +96,11 @@ impl Update {
             .float("misfit", self.misfit)
             .float("avg_rmse", self.avg_rmse)
             .floats("spread", &self.spread)
-            .text("stop", &self.stop)
-            .texts("set_aside", &self.set_aside)
-            .texts("warnings", &self.warnings)
-            .raw("outcomes = [");
+            .text("stop", &self.stop);
+        if !self.adopted.is_empty() {
+            text.text("adopted", &self.adopted);
+        }
+        text.texts("set_aside", &self.set_aside).texts("warnings", &self.warnings).raw("outcomes = [");
         for outcome in &self.outcomes {
             text.raw(&format!("  {},", crate::files::quoted(outcome)));
         }

@@ -287,7 +287,7 @@ fn decide(run: &Run, iteration: Iteration, left: &[Left], step: &Step) -> Result
 }
 
 /// Publish `stop.toml` when the run is over; true if it is.
-fn finish(run: &Run, iteration: Iteration, update: &Update) -> Result<bool, StepError> {
+pub(super) fn finish(run: &Run, iteration: Iteration, update: &Update) -> Result<bool, StepError> {
     let last = iteration + 1;
     let reason = match update.stop.as_str() {
         "" if last >= run.end()? => "iterations",
