@@ -76,11 +76,14 @@ fn slope(points: &[(f64, f64)], from: f64) -> f64 {
     above / below
 }
 
+/// Title, sizes, the updates of one size, and the factor between the largest size and the first that counts.
+type Curve<'a> = (&'a str, &'a [usize], fn(usize) -> [f64; 3], f64);
+
 fn main() {
     let p: &[usize] = &[10, 100, 1000, 10_000, 100_000, 1_000_000];
     let d: &[usize] = &[10, 100, 1000, 10_000, 100_000];
     let members: &[usize] = &[10, 30, 100, 300, 1000, 3000];
-    let curves: [(&str, &[usize], fn(usize) -> [f64; 3], f64); 3] = [
+    let curves: [Curve; 3] = [
         ("p, d = 20, J = 50", p, |n| updates(20, n, 50), 100.0),
         ("d, p = 1000, J = 50", d, |n| updates(n, 1000, 50), 100.0),
         ("J, d = 20, p = 3000", members, |n| updates(20, 3000, n), 10.0),
