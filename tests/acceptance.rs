@@ -6,7 +6,8 @@
 
 use ekp::files::human::Document;
 use ekp::kalman::{
-    Inflation, Kalman, Method, Momentum, OnTerminate, Points, Process, Rate, Schedule, Sigma, Unscented,
+    Draws, Inflation, Kalman, Method, Momentum, OnTerminate, Points, Process, Rate, Schedule, Sigma, Sparse,
+    Unscented,
 };
 use ekp::numerics::{Mat, Purpose, Streams, standard_normals};
 use ekp::problem::observation::{Block, Covariance};
@@ -70,8 +71,8 @@ fn errors(method: &Method, map: &Map, draw: &Streams) -> (f64, f64) {
     (before, after)
 }
 
-/// The methods, by name.
-fn methods() -> Vec<(String, Method)> {
+/// The methods, by name; those of an ensemble have 30 members.
+pub(crate) fn methods() -> Vec<(String, Method)> {
     let mut all = Vec::new();
     let on = Schedule::DataMisfit { terminate_at: 1.0, on_terminate: OnTerminate::ContinueFixed };
     let stable = Schedule::EksStable { numerator: 1.0 };
@@ -101,6 +102,14 @@ fn methods() -> Vec<(String, Method)> {
         let imposed = Kalman { impose_prior: true, inflation, schedule: on, ..plain };
         ensemble(&format!("{process:?}, prior imposed"), imposed);
     }
+    let half = Schedule::Fixed { step: 0.5 };
+    for draws in [Draws::Exact, Draws::Peer] {
+        let gnki = Process::Gnki { perturbed: true, draws };
+        ensemble(&format!("{gnki:?}"), Kalman { schedule: half, ..Kalman::new(gnki, 30) });
+    }
+    let sparse = Sparse { limit: 3.5, ..Sparse::default() };
+    let process = Process::Sparse { perturbed: true };
+    ensemble("Sparse", Kalman { sparse, schedule: half, ..Kalman::new(process, 30) });
     for points in [Points::Symmetric, Points::Simplex] {
         let plain = Unscented::new(points);
         let misfit = Schedule::DataMisfit { terminate_at: 1.0, on_terminate: OnTerminate::Stop };

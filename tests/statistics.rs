@@ -17,7 +17,7 @@ use ekp::problem::{Algorithm, Evaluated, Observation, Prior, Problem};
 use ekp::steps::update::physical_moments;
 
 /// An example's experiment and prior.
-fn example(name: &str) -> (Experiment, Prior) {
+pub(crate) fn example(name: &str) -> (Experiment, Prior) {
     let folder = folder(name);
     let document = load(&folder.join("experiment.toml")).unwrap();
     let experiment = Experiment::read(&document, &folder).unwrap();
@@ -25,7 +25,7 @@ fn example(name: &str) -> (Experiment, Prior) {
     (experiment, prior)
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
 
@@ -70,7 +70,7 @@ fn calibrate(
     Calibrated { moments: physical_moments(&problem.prior, &ensemble), iterations: used }
 }
 
-fn place(draw: &Streams, iteration: u32, member: u32) -> Place {
+pub(crate) fn place(draw: &Streams, iteration: u32, member: u32) -> Place {
     Place {
         run: PathBuf::new(),
         iteration,
@@ -88,7 +88,7 @@ fn place(draw: &Streams, iteration: u32, member: u32) -> Place {
 }
 
 /// The same for many seeds, on all cores.
-fn repeat<T: Send>(seeds: std::ops::Range<u64>, one: impl Fn(u64) -> T + Sync) -> Vec<T> {
+pub(crate) fn repeat<T: Send>(seeds: std::ops::Range<u64>, one: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(8) as u64;
     let (first, one) = (seeds.start, &one);
     let mut all: Vec<(u64, T)> = std::thread::scope(|scope| {

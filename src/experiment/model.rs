@@ -7,7 +7,7 @@ use crate::explain::{Marked, nearest, one_of};
 use crate::files::human::Section;
 use crate::models::darcy::Darcy;
 use crate::models::external::External;
-use crate::models::lorenz96::Lorenz96;
+use crate::models::lorenz96;
 use crate::models::sinusoid::Sinusoid;
 use crate::models::{Forward, Want};
 
@@ -50,7 +50,7 @@ impl Model {
                 let options = section.section(&name)?;
                 let forward: Arc<dyn Forward> = match name.as_str() {
                     "sinusoid" => Arc::new(Sinusoid::read(options.as_ref())?),
-                    "lorenz96" => Arc::new(Lorenz96::read(options.as_ref())?),
+                    "lorenz96" => lorenz96::forward(options.as_ref())?,
                     "darcy" => Arc::new(Darcy::read(options.as_ref())?),
                     _ => return Err(unknown(section, &name)),
                 };

@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn reference_values_are_met() {
         use crate::numerics::fixture::Fixture;
-        for case in Fixture::read("extras").cases(|name| name.starts_with("nesterov")) {
+        for case in Fixture::read("extras").cases("nesterov*") {
             let inputs = &case.inputs;
             let rule = match case.name.as_str() {
                 "nesterov" => Momentum::Nesterov,

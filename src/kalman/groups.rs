@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn reference_values_are_met_with_overlapping_data() {
-        for case in Fixture::read("groups_minibatch").cases(|name| name.starts_with("groups_")) {
+        for case in Fixture::read("groups_minibatch").cases("groups_*") {
             let inputs = &case.inputs;
             let (u, g, y) = (inputs.matrix("u"), inputs.matrix("g"), inputs.vector("y"));
             let observation = observation(y, covariance(inputs));

@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn holes_are_filled_as_in_the_reference() {
-        for case in Fixture::read("extras").cases(|name| name.starts_with("impute_")) {
+        for case in Fixture::read("extras").cases("impute_*") {
             let g = case.inputs.matrix("g");
             let observation = observation(case.inputs.vector("row_values"), Covariance::Scalar(1.0));
             let sorted = sort(&g, &observation, case.inputs.number("nan_tolerance")).unwrap();
@@ -309,7 +309,7 @@ mod tests {
     fn a_step_with_failed_members_is_that_of_the_reference() {
         use crate::kalman::eki;
         use crate::kalman::evidence::{Keep, Rows, gather};
-        for case in Fixture::read("extras").cases(|name| name == "eki_with_failed_members") {
+        for case in Fixture::read("extras").cases("eki_with_failed_members") {
             let inputs = &case.inputs;
             let (g, y, dt) = (inputs.matrix("g"), inputs.vector("y"), inputs.number("dt"));
             let observation = observation(y, Covariance::Dense(inputs.matrix("gamma")));

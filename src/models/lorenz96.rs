@@ -4,14 +4,19 @@
 //! the trajectory is described by statistics: the variance over all variables and the states of a short
 //! window, averaged over groups of such windows.
 //!
-//! Belongs here: options, the trait, the truth. The hot loop is in `kernel`.
+//! Belongs here: options, the trait, the truth. The hot loop is in `kernel`; with `forcing = "field"` the ring is
+//! that of `field`.
 //!
 //! # Source
 //! Lorenz (1996), "Predictability: a problem partly solved", Proc. ECMWF Seminar on Predictability I, 1–18.
 //! The setting of the defaults (36 variables, forcing held at the end of each step, 72 windows in 4 groups,
 //! truth F = 8, A = 2.5) is that of the Lorenz example of EnsembleKalmanProcesses.jl 2.7.1.
 
+pub mod field;
+mod field_kernel;
 mod kernel;
+
+use std::sync::Arc;
 
 use rand_distr::{Distribution, StandardNormal};
 
@@ -21,11 +26,25 @@ use crate::machine::simd::widest;
 use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, split};
 use crate::numerics::{Mat, Purpose, Streams};
 
+use field::LorenzField;
 use kernel::{Forcing, Run};
 
 const NAMES: [&str; 2] = ["F", "A"];
 /// Members in one pass of the hot loop: its six arrays of 36 variables then fit in 32 KiB of first-level cache.
 const LANES: usize = 16;
+
+/// The ring that `[model.lorenz96]` asks for: forced by a wave, or by a field.
+///
+/// # Errors
+/// An option is unknown or out of range.
+pub fn forward(section: Option<&Section<'_>>) -> Result<Arc<dyn Forward>, Marked> {
+    match section {
+        Some(options) if options.choice("forcing", &["wave", "field"])? == Some("field") => {
+            Ok(Arc::new(LorenzField::read(options)?))
+        }
+        _ => Ok(Arc::new(Lorenz96::read(section)?)),
+    }
+}
 
 /// Lorenz 96 with its options.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +84,7 @@ impl Lorenz96 {
     /// An option is unknown or out of range.
     pub fn read(section: Option<&Section<'_>>) -> Result<Self, Marked> {
         let Some(options) = section else { return Ok(Self::default()) };
+        options.choice("forcing", &["wave"])?;
         let size = |key: &str, low: i64, default: usize| -> Result<usize, Marked> {
             Ok(options.integer(key, low..=1_000_000)?.map_or(default, |n| n as usize))
         };

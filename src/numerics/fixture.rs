@@ -42,13 +42,19 @@ impl Fixture {
         Self { rtol, atol, cases: cases.into_iter().map(case).collect() }
     }
 
-    /// Cases whose name fits; at least one does.
-    pub(crate) fn cases(&self, fits: impl Fn(&str) -> bool) -> Vec<&Case> {
+    /// Cases whose name fits one of the patterns, which `|` separates; at least one does.
+    ///
+    /// A pattern stands in the source as it is: the test below finds by it which cases have a reader.
+    pub(crate) fn cases(&self, patterns: &str) -> Vec<&Case> {
         assert!(self.rtol > 0.0 && self.atol > 0.0);
-        let found: Vec<&Case> = self.cases.iter().filter(|case| fits(&case.name)).collect();
+        let found: Vec<&Case> = self.cases.iter().filter(|case| fits(&case.name, patterns)).collect();
         assert!(!found.is_empty(), "no case fits");
         found
     }
+}
+
+fn fits(name: &str, patterns: &str) -> bool {
+    patterns.split('|').any(|pattern| glob::Pattern::new(pattern).unwrap().matches(name))
 }
 
 impl Case {
@@ -124,4 +130,46 @@ fn matrix(value: &Value) -> Mat {
     let (rows, cols) = (size("rows"), size("cols"));
     let data: Vec<f64> = value["data"].as_array().unwrap().iter().map(number).collect();
     Mat::from_fn(rows, cols, |i, j| data[i * cols + j])
+}
+
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_case_of_every_file_has_a_reader() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        let mut readers: BTreeMap<String, String> = BTreeMap::new();
+        for entry in walkdir::WalkDir::new(root).into_iter().flatten() {
+            if entry.path().extension().is_none_or(|e| e != "rs") || entry.path().ends_with("fixture.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            for reader in text.split("Fixture::read(\"").skip(1) {
+                let (file, rest) =
+                    reader.split_once("\").cases(\"").expect("a reader names file and patterns");
+                let patterns = readers.entry(file.to_owned()).or_default();
+                patterns.push('|');
+                patterns.push_str(rest.split('"').next().unwrap());
+            }
+        }
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/kalman");
+        let (mut files, mut unread) = (0, Vec::new());
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.extension().is_none_or(|e| e != "json") {
+                continue;
+            }
+            files += 1;
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let patterns = readers.get(name).map_or("", |p| p.trim_start_matches('|'));
+            for case in &Fixture::read(name).cases {
+                if !fits(&case.name, patterns) {
+                    unread.push(format!("{name}: {}", case.name));
+                }
+            }
+        }
+        assert_eq!(files, readers.len(), "{readers:?}");
+        assert!(unread.is_empty(), "no test reads\n{}", unread.join("\n"));
+    }
 }

@@ -6,9 +6,10 @@
 //! vector width, so the bits depend on neither.
 
 use crate::machine::simd::Kernel;
+use crate::numerics::Mat;
 
 /// Ghost cells before the ring.
-const BEFORE: usize = 2;
+pub(super) const BEFORE: usize = 2;
 /// Ghost cells in all.
 const GHOSTS: usize = 3;
 
@@ -117,14 +118,14 @@ impl Run<'_> {
 }
 
 /// The state of some members.
-struct Ring {
+pub(super) struct Ring {
     n: usize,
     lanes: usize,
     dt: f64,
     /// Forcing of this step, for each variable and lane
     force: Vec<f64>,
     /// With ghosts
-    x: Vec<f64>,
+    pub(super) x: Vec<f64>,
     /// Two stages in turn, with ghosts
     stages: [Vec<f64>; 2],
     /// k₁ + 2 k₂ + 2 k₃
@@ -144,8 +145,23 @@ impl Ring {
         Self { n, lanes, dt, force: vec![0.0; n * lanes], x, stages, total: vec![0.0; n * lanes] }
     }
 
+    /// Each lane with its own x(0) and its own forcing that does not change, n × lanes both.
     #[inline(always)]
-    fn step(&mut self) {
+    pub(super) fn starting(initial: &Mat, forcing: &Mat, dt: f64) -> Self {
+        let (n, lanes) = (initial.nrows(), initial.ncols());
+        let mut ring = Self::new(initial.col(0), lanes, dt);
+        for i in 0..n {
+            for l in 0..lanes {
+                ring.x[(i + BEFORE) * lanes + l] = initial[(i, l)];
+                ring.force[i * lanes + l] = forcing[(i, l)];
+            }
+        }
+        wrap(&mut ring.x, n, lanes);
+        ring
+    }
+
+    #[inline(always)]
+    pub(super) fn step(&mut self) {
         let (n, lanes, dt) = (self.n, self.lanes, self.dt);
         let inner = BEFORE * lanes..(BEFORE + n) * lanes;
         let (force, total) = (&self.force, &mut self.total);
@@ -203,7 +219,7 @@ fn last(from: &[f64], force: &[f64], h: f64, total: &[f64], x: &mut [f64]) {
 
 /// sums += x − shift; squares += (x − shift)²
 #[inline(always)]
-fn add(x: &[f64], shift: &[f64], sums: &mut [f64], squares: &mut [f64]) {
+pub(super) fn add(x: &[f64], shift: &[f64], sums: &mut [f64], squares: &mut [f64]) {
     let size = x.len();
     let (shift, sums, squares) = (&shift[..size], &mut sums[..size], &mut squares[..size]);
     for m in 0..size {

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn batches_repeat_the_reference() {
-        for case in Fixture::read("groups_minibatch").cases(|name| name.starts_with("minibatch_")) {
+        for case in Fixture::read("groups_minibatch").cases("minibatch_*") {
             let inputs = &case.inputs;
             let order: Vec<usize> = inputs.vector("permutation").iter().map(|&k| k as usize).collect();
             let size = inputs.number("batch_size") as usize;

@@ -157,7 +157,7 @@ impl LogitNormal {
 mod tests {
     use super::super::grammar::{self, Expression};
     use super::*;
-    use serde_json::Value;
+    use crate::numerics::fixture::Fixture;
 
     fn read(mean: f64, std: f64, lower: f64, upper: f64) -> Result<Fit, Fault> {
         let [mean, std, lower, upper] = [mean, std, lower, upper].map(julia);
@@ -168,54 +168,32 @@ mod tests {
         }
     }
 
-    fn number(value: &Value) -> f64 {
-        value.as_f64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
-    }
-
-    fn list(value: &Value) -> Vec<f64> {
-        value.as_array().unwrap().iter().map(number).collect()
-    }
-
     #[test]
     fn the_second_implementation_finds_the_same() {
-        let text = include_str!("../../../tests/reference/kalman/priors.json");
-        let fixture: Value = serde_json::from_str(text).unwrap();
-        let rtol = number(&fixture["tolerance"]["rtol"]);
-        let atol = number(&fixture["tolerance"]["atol"]);
-        let same = |name: &str, got: &[f64], want: &[f64]| {
-            let largest = want.iter().fold(0.0, |m: f64, w| m.max(w.abs()));
-            assert_eq!(got.len(), want.len());
-            for (g, w) in got.iter().zip(want) {
-                assert!((g - w).abs() <= atol + rtol * largest, "{name}: {g} instead of {w}");
-            }
-        };
-        let cases = fixture["cases"].as_array().unwrap();
-        assert_eq!(cases.len(), 24);
-        for case in cases {
-            let name = case["name"].as_str().unwrap();
-            let (given, want) = (&case["inputs"], &case["expected"]);
-            let (lower, upper) = (number(&given["lower"]), number(&given["upper"]));
-            if name.starts_with("transform_") {
+        for case in Fixture::read("priors").cases("cg_*|transform_*") {
+            let (given, want) = (&case.inputs, &case.expected);
+            let (lower, upper) = (given.number("lower"), given.number("upper"));
+            if case.name.starts_with("transform_") {
                 let constraint = Constraint::new(lower, upper).unwrap();
-                let phi: Vec<f64> = list(&given["u"]).iter().map(|u| constraint.constrain(*u)).collect();
-                same(name, &phi, &list(&want["phi"]));
-                let back = list(&given["phi_back"]);
+                let phi: Vec<f64> = given.vector("u").iter().map(|u| constraint.constrain(*u)).collect();
+                case.assert_near("phi", &phi, &want.vector("phi"));
+                let back = given.vector("phi_back");
                 let back: Vec<f64> = back.iter().map(|x| constraint.unconstrain(*x).unwrap()).collect();
-                same(name, &back, &list(&want["u_back"]));
+                case.assert_near("u_back", &back, &want.vector("u_back"));
                 continue;
             }
-            let found = read(number(&given["mean"]), number(&given["std"]), lower, upper);
-            if want["error"] == true {
-                assert!(found.is_err(), "{name}");
+            let found = read(given.number("mean"), given.number("std"), lower, upper);
+            if case.name.starts_with("cg_error_") {
+                assert!(found.is_err() && want.flag("error"), "{}", case.name);
                 continue;
             }
             let found = found.unwrap();
-            assert!(found.exact, "{name}");
-            same(name, &[found.mu], &[number(&want["mu"])]);
-            same(name, &[found.sigma], &[number(&want["sigma"])]);
+            assert!(found.exact, "{}", case.name);
+            case.assert_near("mu", &[found.mu], &[want.number("mu")]);
+            case.assert_near("sigma", &[found.sigma], &[want.number("sigma")]);
             let phi: Vec<f64> =
-                list(&given["u_grid"]).iter().map(|u| found.constraint.constrain(*u)).collect();
-            same(name, &phi, &list(&want["phi_grid"]));
+                given.vector("u_grid").iter().map(|u| found.constraint.constrain(*u)).collect();
+            case.assert_near("phi_grid", &phi, &want.vector("phi_grid"));
         }
     }
 
