@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{FileError, TomlText, load_state, npy};
 use crate::numerics::Mat;
-use crate::problem::Ensemble;
+use crate::problem::{Ensemble, Prior};
 use crate::report::ReportError;
 use crate::report::export::{Row, Table, table};
 use crate::steps::Run;
@@ -49,18 +49,27 @@ pub fn write(run: &Run, folder: &Path) -> Result<(Table, Vec<PathBuf>), ReportEr
         // They count from 1.
         let place = folder.join(format!("iteration_{:03}", one.iteration - first + 1));
         let ensemble: Ensemble = load_state(&run.dir.ensemble(one.iteration), ENSEMBLE.0, ENSEMBLE.1)?;
-        iteration(run, &place, &rows[..members], table.outputs.len(), &ensemble.u)?;
+        iteration(run, &problem.prior, &place, &rows[..members], table.outputs.len(), &ensemble.u)?;
         written.push(place);
         rows = &rows[members..];
     }
     Ok((table, written))
 }
 
-fn iteration(run: &Run, place: &Path, rows: &[Row], outputs: usize, u: &Mat) -> Result<(), ReportError> {
+fn iteration(
+    run: &Run,
+    prior: &Prior,
+    place: &Path,
+    rows: &[Row],
+    outputs: usize,
+    u: &Mat,
+) -> Result<(), ReportError> {
     for row in rows {
         let folder = place.join(format!("member_{:03}", row.member));
         fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
-        put(&folder.join("parameters.toml"), parameters(run, &row.parameters).as_bytes())?;
+        // What a model gets: the table has coefficients of random fields, here stand their values.
+        let theta = prior.constrain(u.col(row.member as usize - 1));
+        put(&folder.join("parameters.toml"), parameters(run, &theta).as_bytes())?;
         // The last ensemble was not run: there is nothing to tell.
         if row.state != "result" {
             let state = if row.outputs.is_some() { "completed\n" } else { "started\n" };
