@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn short_sums_are_those_of_the_crate() {
         assert_eq!(crc32(b"123456789"), "cbf43926"); // the check value of the standard
-        let bytes: Vec<u8> = (0..SHORT as u32).map(|k| (k * k >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..SHORT as u32).map(|k| ((k * k) >> 3) as u8).collect();
         for n in [0, 1, 2, 100, 4095, 4096] {
             assert_eq!(short(&bytes[..n]), crc32fast::hash(&bytes[..n]));
         }

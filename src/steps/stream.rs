@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::files::{Column, FileError, Iteration};
 use crate::kalman::Kalman;
-use crate::kalman::streamed::{Outputs, Tried, Verdict};
+use crate::kalman::streamed::{Outputs, Tried};
 use crate::numerics::{Mat, Streams};
 use crate::problem::{AlgorithmError, Ensemble, Problem, State, Step};
 use crate::steps::outcomes::{Gathered, Left, Looker, gather};
@@ -62,14 +62,14 @@ pub(super) fn step(
     iteration: Iteration,
     tried: &Ensemble,
     state: &State,
-    left: &[Left],
-    mut verdicts: Vec<Verdict>,
+    gathered: &mut Gathered,
 ) -> Result<Option<Step>, StepError> {
+    let Gathered { left, verdicts, .. } = gathered;
     let size = (PIECES / left.len()).clamp(4096, 1 << 16);
     let asked = run.asked(iteration)?;
     let mut columns = Vec::with_capacity(left.len());
     let mut nothing = None;
-    for ((member, left), verdict) in (1..).zip(left).zip(&mut verdicts) {
+    for ((member, left), verdict) in (1..).zip(left.iter()).zip(verdicts.iter_mut()) {
         let Left::Data { form, .. } = left else {
             // It may have had data that came after the decision.
             let nan = || kalman.verdict(&vec![f64::NAN; problem.observation.len()], &problem.observation);
@@ -86,7 +86,7 @@ pub(super) fn step(
     let tried = Tried {
         iteration: iteration - run.experiment.first_iteration,
         ensemble: tried,
-        verdicts: &verdicts,
+        verdicts,
         outputs: &mut Files(columns),
     };
     let draw = Streams::new(run.experiment.seed);

@@ -95,20 +95,11 @@ pub fn run_within(run: &Run, iteration: Iteration, close: bool, mib: u32) -> Res
         quorum(run, iteration, &gathered.left)?;
     }
     let decided = published.as_ref().map(|update| update.step);
-    let left = gathered.left.clone();
     let streamed = match by_blocks {
-        Some(kalman) => stream::step(
-            run,
-            kalman,
-            &problem,
-            iteration,
-            &tried,
-            &state,
-            &left,
-            std::mem::take(&mut gathered.verdicts),
-        )?,
+        Some(kalman) => stream::step(run, kalman, &problem, iteration, &tried, &state, &mut gathered)?,
         None => None,
     };
+    let left = gathered.left.clone();
     let step = match streamed {
         Some(step) => step,
         None => {
