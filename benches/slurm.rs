@@ -88,7 +88,7 @@ fn init(tools: &Path, experiment: &Path, run: &Path, settings: &[&str]) {
 /// Submit a run and wait until nothing is queued.
 fn submit(run: &Path) {
     sbatch(run);
-    wait(|| idle());
+    wait(idle);
 }
 
 fn sbatch(run: &Path) {
@@ -151,7 +151,7 @@ fn thousand(run: &Path) -> (f64, f64) {
     let closed = run.join("iteration_000/update.toml");
     wait(|| closed.exists());
     let wall = start.elapsed().as_secs_f64();
-    wait(|| idle());
+    wait(idle);
     let spans = packs(&run.join("iteration_000"));
     let first = spans.iter().map(|s| s.0).fold(f64::INFINITY, f64::min);
     let last = spans.iter().map(|s| s.1).fold(0.0, f64::max);

@@ -1,17 +1,21 @@
 //! A whole `ekp-update`, from a run folder to the next iteration, and its reader against the general TOML parser.
 //!
-//! Processor time of the process (user and system), best of several; with it the largest memory (a small process shows
-//! that of this one, from which it was started).
+//! Processor time of the process (user and system), best of several, and the largest memory. Beside it stands the
+//! floor: a bare process that reads the same outcomes, sums them up, reads their digits with fast-float2, takes the
+//! Gram matrix and leaves the same folders and files, synced as often; it checks nothing and makes no step.
 //! Arguments: words that the names of sizes must contain. `huge` (10⁶ outputs, 100 members) runs only when named.
 
 #![allow(clippy::print_stdout, unsafe_code)]
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use ekp::files::{ARRAY, data_beside, data_text, digest, parse_data};
+use ekp::numerics::{Mat, linalg};
 
 /// Name; d, p, J
 const SIZES: [(&str, usize, usize, usize); 4] = [
@@ -23,6 +27,11 @@ const SIZES: [(&str, usize, usize, usize); 4] = [
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    if let [floor, run, p, members] = asked.as_slice()
+        && floor == "floor"
+    {
+        return bare(Path::new(run), p.parse().expect("p"), members.parse().expect("J"));
+    }
     let work = std::env::temp_dir().join(format!("ekp-bench-update-{}", std::process::id()));
     arrays(if asked.is_empty() { 12 } else { 3 });
     for (name, d, p, members) in SIZES {
@@ -31,22 +40,25 @@ fn main() {
             continue;
         }
         for form in ["toml", "npy"] {
-            let folder = work.join(format!("{name}-{form}"));
-            let run = study(&folder, d, p, members, form);
+            let run = study(&work.join(format!("{name}-{form}")), d, p, members, form);
             let times = if p < 10_000 { 20 } else { 5 };
-            for memory in [None, Some("0")] {
-                let (mut best, mut rss) = (f64::INFINITY, 0);
-                for _ in 0..if p > 500_000 { 2 } else { times } {
-                    let (cpu, peak) = update(&run, memory);
-                    (best, rss) = (best.min(cpu), peak.max(rss));
-                }
-                let way = if memory.is_some() { "block by block" } else { "as it decides" };
+            let times = if p > 500_000 { 2 } else { times };
+            let mut floor = Command::new(std::env::current_exe().expect("this program"));
+            floor.arg("floor").arg(&run).args([p.to_string(), members.to_string()]);
+            let best = |command: &mut Command| {
+                (0..times).map(|_| timed(&run, command)).fold(f64::INFINITY, f64::min)
+            };
+            // A matrix of 800 MB is no floor for a process that does without.
+            let floor = (p < 500_000).then(|| best(&mut floor));
+            for (way, memory) in [("as it decides", None), ("block by block", Some("0"))] {
+                let cpu = best(update(&run).args(memory.iter().flat_map(|m| ["--memory", m])));
+                let peak = peak(&run, memory);
+                let beside =
+                    floor.map_or(String::new(), |f| format!(", floor {f:.2} ms, ratio {:.2}", cpu / f));
                 println!(
-                    "update {name} (d {d}, p {p}, J {members}) from {form}, {way}: {best:.2} ms cpu, peak {} MB",
-                    rss / 1000
+                    "update {name} (d {d}, p {p}, J {members}) from {form}, {way}: {cpu:.2} ms cpu, peak {peak:.0} MB{beside}"
                 );
             }
-            let _ = fs::remove_dir_all(&folder);
         }
     }
     let _ = fs::remove_dir_all(&work);
@@ -139,15 +151,16 @@ fn tool(command: &mut Command) {
     assert!(command.stdout(std::process::Stdio::null()).status().expect("a tool").success());
 }
 
-#[allow(clippy::zombie_processes, reason = "wait4 waits for it, and tells what it used")]
-/// CPU time of one update in ms, and its largest memory in kB; the run is as before.
-fn update(run: &Path, memory: Option<&str>) -> (f64, i64) {
+fn update(run: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ekp-update"));
     command.arg("-q").arg(run).args(["-i", "0"]);
-    if let Some(memory) = memory {
-        command.args(["--memory", memory]);
-    }
-    let mut child = command.spawn().expect("ekp-update");
+    command
+}
+
+#[allow(clippy::zombie_processes, reason = "wait4 waits for it, and tells what it used")]
+/// CPU time of one update in ms; the run is as before.
+fn timed(run: &Path, command: &mut Command) -> f64 {
+    let child = command.spawn().expect("a program");
     let id = i32::try_from(child.id()).expect("a process number");
     // SAFETY: plain numbers, and both pointers live through the call; the child is not waited for elsewhere.
     let (usage, status) = unsafe {
@@ -156,11 +169,94 @@ fn update(run: &Path, memory: Option<&str>) -> (f64, i64) {
         (usage, status)
     };
     assert_eq!(status, 0, "the update succeeds");
-    drop(child.stdout.take());
-    for file in ["iteration_000/update.toml", "stop.toml", "iteration_000/timing.toml"] {
-        let _ = fs::remove_file(run.join(file));
-    }
-    fs::remove_dir_all(run.join("iteration_001")).expect("the next iteration");
+    again(run);
     let ms = |t: libc::timeval| t.tv_sec as f64 * 1e3 + t.tv_usec as f64 / 1e3;
-    (ms(usage.ru_utime) + ms(usage.ru_stime), usage.ru_maxrss)
+    ms(usage.ru_utime) + ms(usage.ru_stime)
+}
+
+/// The largest memory of an update in MB, as it writes it down itself. A program that is started from a large one
+/// counts that one's memory as its own; from a shell's child it does not.
+fn peak(run: &Path, memory: Option<&str>) -> f64 {
+    let program = update(run);
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg("\"$@\"; exit $?").arg("sh").arg(program.get_program()).args(program.get_args());
+    tool(shell.args(memory.iter().flat_map(|m| ["--memory", m])));
+    let text = fs::read_to_string(run.join("iteration_000/timing.toml")).expect("timing");
+    again(run);
+    text.parse::<toml::Table>().expect("toml")["peak_rss_mb"].as_float().expect("a number")
+}
+
+/// Take the next iteration away. It is moved, not removed: for some seconds ext4 does not use the place of a removed
+/// file again, and every new one would have to search behind them.
+fn again(run: &Path) {
+    static CALL: AtomicU32 = AtomicU32::new(0);
+    let aside = run.join(format!("../aside_{}", CALL.fetch_add(1, Ordering::Relaxed)));
+    fs::create_dir(&aside).expect("a folder");
+    for (name, to) in [
+        ("iteration_001", "next"),
+        ("iteration_000/update.toml", "update"),
+        ("iteration_000/timing.toml", "timing"),
+        ("stop.toml", "stop"),
+    ] {
+        let _ = fs::rename(run.join(name), aside.join(to));
+    }
+}
+
+/// What no update can do without.
+fn bare(run: &Path, p: usize, members: usize) {
+    let before = run.join("iteration_000");
+    let member = |m: usize| format!("member_{m:03}");
+    let (mut g, mut room) = (Mat::zeros(p, members), Vec::new());
+    for m in 1..=members {
+        let folder = before.join(member(m));
+        let array = File::open(folder.join(ARRAY));
+        let (mut file, text) = match array {
+            Ok(file) => (file, false),
+            Err(_) => (File::open(folder.join("data.toml")).expect("an outcome"), true),
+        };
+        room.clear();
+        file.read_to_end(&mut room).expect("an outcome");
+        assert!(crc32fast::hash(&room) != 0, "a sum");
+        let column = g.col_mut(m - 1);
+        if text {
+            let mut at = room.windows(3).position(|w| w == b"= [").expect("an array") + 3;
+            for place in column {
+                while matches!(room[at], b' ' | b'\n' | b',') {
+                    at += 1;
+                }
+                let (x, length) = fast_float2::parse_partial::<f64, _>(&room[at..]).expect("a number");
+                (*place, at) = (x, at + length);
+            }
+        } else {
+            let data = room.len() - 8 * p;
+            for (place, bytes) in column.iter_mut().zip(room[data..].chunks_exact(8)) {
+                *place = f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+            }
+        }
+    }
+    let gram = linalg::gram(&g);
+    assert!(gram[(0, 0)] > 0.0, "a product");
+    let synced = |path: &Path, bytes: &[u8]| {
+        let mut file = File::create(path).expect("a file");
+        file.write_all(bytes).and_then(|()| file.sync_all()).expect("a file");
+    };
+    let sync = |folder: &Path| File::open(folder).and_then(|f| f.sync_all()).expect("a folder");
+    synced(&before.join("update.toml"), &room[..(60 * members).min(room.len())]);
+    sync(&before);
+    let hidden = run.join(".next");
+    fs::create_dir(&hidden).expect("a folder");
+    for name in ["ensemble.bin", "state.bin"] {
+        synced(&hidden.join(name), &fs::read(before.join(name)).expect("a state"));
+    }
+    let text = fs::read(before.join(member(1)).join("parameters.toml")).expect("parameters");
+    for m in 1..=members {
+        fs::create_dir(hidden.join(member(m))).expect("a folder");
+        fs::write(hidden.join(member(m)).join("parameters.toml"), &text).expect("parameters");
+    }
+    sync(&hidden);
+    fs::rename(&hidden, run.join("iteration_001")).expect("the next iteration");
+    sync(run);
+    fs::write(before.join("timing.toml"), "").expect("a file");
+    synced(&run.join("stop.toml"), &text);
+    sync(run);
 }

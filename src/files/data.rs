@@ -16,7 +16,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::files::outcome::Defect;
-use crate::files::{TomlText, crc32, digest, floats, npy};
+use crate::files::{TomlText, crc32, digest, floats, npy, raw};
 
 /// The last line of an outcome begins so.
 const MARK: &str = "# crc32 ";
@@ -139,7 +139,7 @@ pub fn read_data(
     }
     let raw = general(bytes, parameters)?;
     let blocks = |found: Vec<String>| Defect::Blocks { found, expected: names.to_vec() };
-    let form = match (&raw.model_output, &raw.array, folder) {
+    let (form, infinite) = match (&raw.model_output, &raw.array, folder) {
         (Some(output), None, _) => {
             let found: Vec<String> = output.keys().cloned().collect();
             if found.len() != names.len() || names.iter().any(|n| !output.contains_key(n)) {
@@ -156,18 +156,19 @@ pub fn read_data(
                 (place, rest) = rest.split_at_mut(expected);
                 place.copy_from_slice(&values);
             }
-            Stored::Other
+            (Stored::Other, out.iter().any(|x| x.is_infinite()))
         }
         (None, Some(array), Some(folder)) => {
             if array.blocks != names {
                 return Err(blocks(array.blocks.clone()));
             }
-            Stored::Array(array.read(folder, out)?)
+            let (begin, infinite) = array.read(folder, out)?;
+            (Stored::Array(begin), infinite)
         }
         _ => return Err(Defect::Unreadable("it has no `[model_output]`, or an `[array]` beside it".into())),
     };
     let mut from = 0;
-    for (name, &length) in names.iter().zip(lengths) {
+    for (name, &length) in names.iter().zip(lengths).filter(|_| infinite) {
         if let Some(at) = out[from..from + length].iter().position(|x| x.is_infinite()) {
             return Err(Defect::Infinite { block: name.clone(), at: at + 1 });
         }
@@ -204,8 +205,8 @@ fn numbers(value: &toml::Value) -> Option<Vec<f64>> {
 }
 
 impl Beside {
-    /// Read the array; tells at which byte its numbers begin.
-    fn read(&self, folder: &Path, out: &mut [f64]) -> Result<u64, Defect> {
+    /// Read the array; tells at which byte its numbers begin, and whether one of them is infinite.
+    fn read(&self, folder: &Path, out: &mut [f64]) -> Result<(u64, bool), Defect> {
         let wrong = |why: String| Defect::Array { file: self.file.chars().take(60).collect(), why };
         // A name, not a path: an outcome reads nothing but its own folder.
         if self.file != ARRAY {
@@ -226,21 +227,24 @@ impl Beside {
         }
         let mut sum = crc32fast::Hasher::new();
         sum.update(&bytes);
-        let mut piece = vec![0_u8; PIECE.min(8 * out.len())];
+        let mut infinite = false;
         for places in out.chunks_mut(PIECE / 8) {
-            let piece = &mut piece[..8 * places.len()];
-            file.read_exact(piece).map_err(|e| match e.kind() {
+            let filled = raw::fill(places, |piece| {
+                file.read_exact(piece)?;
+                sum.update(piece);
+                Ok(())
+            });
+            filled.map_err(|e: io::Error| match e.kind() {
                 io::ErrorKind::UnexpectedEof => wrong("it is cut short".into()),
                 _ => unread(e),
             })?;
-            sum.update(piece);
-            npy::doubles(piece, places);
+            infinite = places.iter().fold(infinite, |some, x| some | x.is_infinite());
         }
         let more = file.read(&mut [0]).map_err(unread)? > 0;
         if more || format!("{:08x}", sum.finalize()) != self.crc32 {
             return Err(wrong("its checksum does not fit its content (cut short, or changed)".into()));
         }
-        Ok(bytes.len() as u64)
+        Ok((bytes.len() as u64, infinite))
     }
 }
 

@@ -8,6 +8,8 @@
 
 use std::fmt::Write as _;
 
+use crate::files::digits::{self, others};
+
 /// How a run of numbers ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -21,11 +23,12 @@ pub(crate) enum End {
     Odd,
 }
 
-/// Read numbers with a `,` or `]` after each into `out`, from `at`, which moves behind the last separator.
-/// Tells how many there were.
+/// Read numbers with a `,` or `]` after each into `out`, from `at`, which moves behind the last separator and may
+/// move behind blanks after it. Tells how many there were.
 pub(crate) fn items(text: &[u8], at: &mut usize, out: &mut [f64]) -> (usize, End) {
     let mut count = 0;
     loop {
+        count += lane(text, at, &mut out[count..]);
         let from = blank(text, *at);
         match text.get(from) {
             None => return (count, End::Cut),
@@ -51,6 +54,34 @@ pub(crate) fn items(text: &[u8], at: &mut usize, out: &mut [f64]) -> (usize, End
         *place = value;
         count += 1;
     }
+}
+
+/// As many numbers of the most usual form as follow each other, each with a comma right behind it; `at` moves behind
+/// the last comma and the blanks after it.
+#[inline(always)]
+fn lane(text: &[u8], at: &mut usize, out: &mut [f64]) -> usize {
+    digits::quickest!(lane_body(text: &[u8], at: &mut usize, out: &mut [f64]) -> usize)
+}
+
+#[inline(always)]
+fn lane_body(text: &[u8], at: &mut usize, out: &mut [f64]) -> usize {
+    let mut from = blank(text, *at);
+    let mut count = 0;
+    for place in out {
+        let Some((value, end)) = quick(text, from) else { break };
+        if text[end] != b',' {
+            break;
+        }
+        *place = value;
+        count += 1;
+        // Most often one blank stands between two numbers.
+        from = end + 1 + usize::from(text[end + 1] == b' ');
+        if matches!(text[from], b' ' | b'\n' | b'\t') {
+            from = blank(text, from);
+        }
+        *at = from;
+    }
+    count
 }
 
 /// Letters, signs and digits that reach the end of the text may be the beginning of a number.
@@ -81,58 +112,86 @@ pub(crate) fn number(text: &[u8], at: usize) -> Option<(f64, usize)> {
     quick(text, at).or_else(|| every(text, at))
 }
 
-/// Most numbers: some digits, a point, some digits, at most 19 together, and a separator; far from the end of text.
-#[inline]
+/// Bytes before a number and from it on that [`quick`] looks at.
+const BEFORE: usize = 16;
+const AFTER: usize = 40;
+
+/// Most numbers: at most eight digits, a point, some digits, at most 19 together, and a separator; neither at the begin
+/// nor at the end of the text. At least two bytes of the text stand behind it.
+///
+/// Its end is found first, from one mask of 32 bytes. Then whole digits and places are loaded with their last one in
+/// the highest byte, and what stands before them is masked out: no load waits for the value of another.
+#[inline(always)]
 fn quick(text: &[u8], at: usize) -> Option<(f64, usize)> {
-    let negative = *text.get(at)? == b'-';
-    let from = at + usize::from(negative);
-    // 40 bytes at hand: no load below leaves the text.
-    let window: &[u8; 40] = text.get(from..from + 40)?.first_chunk()?;
-    let (whole, n) = digits(window, 0);
-    if n == 0 || n == 8 || window[n] != b'.' || (window[0] == b'0' && n > 1) {
+    let window: &[u8; BEFORE + AFTER] =
+        text.get(at.checked_sub(BEFORE)?..at.checked_add(AFTER)?)?.first_chunk()?;
+    let mut others = others(window[BEFORE..BEFORE + 32].first_chunk()?);
+    let negative = window[BEFORE] == b'-';
+    // A sign is no digit; another sign than this one leaves no whole digits below.
+    others &= !u32::from(negative);
+    let first = BEFORE + usize::from(negative);
+    let point = BEFORE + others.trailing_zeros() as usize;
+    others &= others.wrapping_sub(1);
+    if others == 0 {
         return None;
     }
-    let (mut mantissa, mut length, mut places) = (whole, n + 1, 0);
-    loop {
-        let (part, n) = digits(window, length);
-        mantissa = mantissa.wrapping_mul(TEN[n]).wrapping_add(part);
-        length += n;
-        places += n;
-        if n < 8 {
-            break;
-        }
-        if places == 24 {
-            return None;
-        }
-    }
-    // 19 digits fit into 64 bits
-    let separated = matches!(window[length], b',' | b']' | b' ' | b'\n');
-    if places == 0 || places + n > 19 || !separated {
+    let end = BEFORE + others.trailing_zeros() as usize;
+    let (whole, places) = (point - first, end - point - 1);
+    let fits = whole.wrapping_sub(1) < 8 && places.wrapping_sub(1) < 19 && whole + places <= 19;
+    let separated = matches!(window[end], b',' | b']' | b' ' | b'\n');
+    if !fits || window[point] != b'.' || !separated || (window[first] == b'0' && whole > 1) {
         return None;
     }
-    let value = decimal(mantissa, places)?;
-    Some((if negative { -value } else { value }, from + length))
+    let size = eight(load(window, point) & HIGH[whole]);
+    let last = eight(load(window, end) & HIGH[places.min(8)]);
+    let mut part = last;
+    if places > 8 {
+        part += eight(load(window, end - 8) & HIGH[(places - 8).min(8)]) * TEN[8];
+        if places > 16 {
+            part += eight(load(window, end - 16) & HIGH[places - 16]) * TEN[16];
+        }
+    }
+    let value = decimal(size * TEN[places] + part, places)?;
+    Some((f64::from_bits(value.to_bits() | (u64::from(negative) << 63)), at + end - BEFORE))
 }
 
-/// Powers of ten up to the number of digits in a load.
-const TEN: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+/// Powers of ten up to the number of places.
+const TEN: [u64; 20] = {
+    let mut table = [1; 20];
+    let mut k = 1;
+    while k < 20 {
+        table[k] = 10 * table[k - 1];
+        k += 1;
+    }
+    table
+};
 
-/// The digits from `at` on, eight at most: their value, and how many there are.
+/// The highest bytes alone: none to all eight.
+const HIGH: [u64; 9] = {
+    let mut table = [u64::MAX; 9];
+    let mut k = 0;
+    while k < 8 {
+        table[k] = !(u64::MAX >> (8 * k));
+        k += 1;
+    }
+    table
+};
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// The eight bytes before `end` as digits, 0 to 9 where they are some.
 #[inline(always)]
-fn digits(window: &[u8; 40], at: usize) -> (u64, usize) {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let bytes: [u8; 8] = window[at..at + 8].try_into().expect("eight bytes");
-    let load = u64::from_le_bytes(bytes) ^ (0x30 * ONES);
-    // Now digits are 0 to 9; a byte above 9 raises its highest bit here, or has it.
-    let other = (load.wrapping_add(0x76 * ONES) | load) & (0x80 * ONES);
-    let n = (other.trailing_zeros() / 8) as usize;
-    // The first digit is in the lowest byte: shifted up, zeros stand in front of the number. A carry of the sum above
-    // goes to higher bytes only, behind the first that is no digit.
-    let load = if n == 0 { 0 } else { load << (64 - 8 * n) };
-    let pairs = (load.wrapping_mul(10) + (load >> 8)) & 0x00ff_00ff_00ff_00ff;
+fn load(window: &[u8; BEFORE + AFTER], end: usize) -> u64 {
+    let bytes: [u8; 8] = window[end - 8..end].try_into().expect("eight bytes");
+    u64::from_le_bytes(bytes) ^ (0x30 * ONES)
+}
+
+/// The value of eight digits, the first in the lowest byte.
+#[inline(always)]
+fn eight(digits: u64) -> u64 {
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    let value = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
-    (value, n)
+    (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff
 }
 
 /// 2ᵏ / 5^q cut to 64 bits with the highest one set, and k − 63, for q from 0 to 27.
@@ -161,30 +220,25 @@ const FIFTHS: [(u64, i32); 28] = {
 /// a way out in place of the second.
 #[inline(always)]
 fn decimal(mantissa: u64, places: usize) -> Option<f64> {
-    if mantissa == 0 {
-        return Some(0.0);
-    }
-    if mantissa < 1 << 53 && places <= 22 {
-        // Both are doubles, and a quotient of doubles is rounded once.
-        return Some(mantissa as f64 / EXACT[places]);
-    }
     let (fifth, k) = *FIFTHS.get(places)?;
-    let shift = mantissa.leading_zeros();
+    let shift = mantissa.leading_zeros() & 63;
     // The cut table makes the product too small, by less than 2^64 in 2^128.
     let product = u128::from(mantissa << shift) * u128::from(fifth);
     let top = (product >> 64) as u64;
     let high = (top >> 63) as u32;
     // 54 bits, the last of which decides on rounding; below them stand 9 or 10.
     let below = 9 + high;
-    let rest = top & ((1 << below) - 1);
-    if rest == 0 || rest == (1 << below) - 1 {
-        return None;
+    let mask = (1 << below) - 1;
+    // All ones or all zeros: what was cut may decide.
+    if (top.wrapping_add(1) & mask) < 2 {
+        // Where both are doubles, a quotient of doubles is rounded once. Short numbers all go this way.
+        return (mantissa < 1 << 53 && places <= 22).then(|| mantissa as f64 / EXACT[places]);
     }
     let bits = top >> below;
     let rounded = (bits >> 1) + (bits & 1);
     // value = mantissa · 2^−places / 5^places, far from the smallest and the largest doubles
     let power = 64 + below as i32 + 1 - shift as i32 - k - 63 - places as i32;
-    Some(rounded as f64 * f64::from_bits(((1023 + power) as u64) << 52))
+    Some(rounded as i64 as f64 * f64::from_bits(((1023 + power) as u64) << 52))
 }
 
 /// 10ᵏ as doubles, exact.

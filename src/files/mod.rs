@@ -10,6 +10,7 @@ mod batch;
 mod column;
 mod data;
 mod digest;
+pub(crate) mod digits;
 mod envelope;
 mod error;
 pub(crate) mod floats;
@@ -18,6 +19,7 @@ mod lease;
 mod members;
 mod outcome;
 mod publish;
+mod raw;
 mod record;
 
 pub use batch::{Asked, BatchRecord};

@@ -151,7 +151,7 @@ impl Found {
     }
 
     /// As [`Found::look`], with a place for the numbers: `out` holds those of all blocks, one after the other, and
-    /// rubbish when there is no data. `text` is room for the file, to be used again.
+    /// rubbish when there is no data. `room` is that for the file, to be used again: it only grows.
     ///
     /// # Errors
     /// The disk cannot be read.
@@ -161,10 +161,10 @@ impl Found {
         names: &[String],
         lengths: &[usize],
         out: &mut [f64],
-        text: &mut Vec<u8>,
+        room: &mut Vec<u8>,
     ) -> Result<Self, FileError> {
-        let defective = match content(&folder.join("data.toml"), text)? {
-            Content::Bytes => match read_data(text, Some(folder), parameters, names, lengths, out) {
+        let defective = match content(&folder.join("data.toml"), room)? {
+            Content::Bytes(text) => match read_data(text, Some(folder), parameters, names, lengths, out) {
                 Ok(data) => return Ok(Self::Data(data)),
                 Err(defect) => Some(defect),
             },
@@ -179,11 +179,11 @@ impl Found {
         }
         let path = folder.join("failed.toml");
         let defective = |defect| Self::Defective { file: "failed.toml", defect };
-        Ok(match content(&path, text)? {
+        Ok(match content(&path, room)? {
             Content::Missing => Self::Missing,
             Content::Folder => defective(Defect::Folder),
-            Content::Bytes if text.is_empty() => defective(Defect::Empty),
-            Content::Bytes => match parse_record::<Failed>(&path, text) {
+            Content::Bytes([]) => defective(Defect::Empty),
+            Content::Bytes(text) => match parse_record::<Failed>(&path, text) {
                 Ok(failed) => Self::Failed(failed),
                 // A torn one says nothing: the member has no outcome.
                 Err(FileError::Invalid { why, .. }) => defective(Defect::Unreadable(why)),
@@ -194,24 +194,40 @@ impl Found {
 }
 
 /// What stands under a name.
-enum Content {
-    Bytes,
+enum Content<'a> {
+    Bytes(&'a [u8]),
     Folder,
     Missing,
 }
 
-fn content(path: &Path, bytes: &mut Vec<u8>) -> Result<Content, FileError> {
-    bytes.clear();
-    let read = File::open(path).and_then(|mut file| {
-        let length = file.metadata()?.len();
-        // A file may shrink or grow meanwhile: this is only room.
-        bytes.reserve(usize::try_from(length).unwrap_or(0).min(1 << 30) + 1);
-        file.read_to_end(bytes)
-    });
-    match read {
-        Ok(_) => Ok(Content::Bytes),
+fn content<'a>(path: &Path, room: &'a mut Vec<u8>) -> Result<Content<'a>, FileError> {
+    match whole(path, room) {
+        Ok(length) => Ok(Content::Bytes(&room[..length])),
         Err(e) if e.kind() == io::ErrorKind::IsADirectory => Ok(Content::Folder),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Content::Missing),
         Err(e) => Err(FileError::io("read", path)(e)),
+    }
+}
+
+/// Read a file into the begin of `room`, and tell its length. What stood there is overwritten, not cleared: for files
+/// of megabytes that would cost as much as a pass over them.
+fn whole(path: &Path, room: &mut Vec<u8>) -> io::Result<usize> {
+    let mut file = File::open(path)?;
+    // A file may shrink or grow meanwhile: this is only a guess.
+    let guess = usize::try_from(file.metadata()?.len()).unwrap_or(0).min(1 << 30) + 1;
+    if room.len() < guess {
+        room.resize(guess, 0);
+    }
+    let mut length = 0;
+    loop {
+        if length == room.len() {
+            room.resize(2 * length, 0);
+        }
+        match file.read(&mut room[length..]) {
+            Ok(0) => return Ok(length),
+            Ok(more) => length += more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
     }
 }

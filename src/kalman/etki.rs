@@ -29,12 +29,24 @@ use crate::numerics::{LinalgError, Mat};
 /// # Source
 /// See the head of the file. The complement of V is left as it is, so that p < J costs p² J.
 pub fn update(u: &Mat, evidence: &Evidence, dt: f64) -> Result<Mat, LinalgError> {
+    Ok(moved(u, &spectrum(evidence, dt)?))
+}
+
+/// The eigenvalues that a step of length Δt is made of: `Δt/(J−1) YᵀY = V Λ Vᵀ`.
+///
+/// # Errors
+/// As [`update`].
+pub fn spectrum(evidence: &Evidence, dt: f64) -> Result<Spectrum, LinalgError> {
+    evidence.spectrum(dt / (evidence.members() as f64 - 1.0))
+}
+
+/// The step with these eigenvalues.
+pub fn moved(u: &Mat, spectrum: &Spectrum) -> Mat {
     let members = u.ncols();
-    assert_eq!(evidence.members(), members, "evidence speaks of these members");
-    let spectrum = evidence.spectrum(dt / (members as f64 - 1.0))?;
+    assert_eq!(spectrum.v.nrows(), members, "evidence speaks of these members");
     let rank = spectrum.lambda.len();
     if rank == members {
-        return Ok(linalg::reweighted(u, &transform(&spectrum)));
+        return linalg::reweighted(u, &transform(spectrum));
     }
     let (x, mean) = linalg::centred(u); // d × J
     let xv = linalg::matmul(&x, &spectrum.v); // d × r
@@ -55,7 +67,7 @@ pub fn update(u: &Mat, evidence: &Evidence, dt: f64) -> Result<Mat, LinalgError>
         columns::add_scaled(column, 1.0, &mean);
         columns::add_scaled(column, 1.0, &shift);
     }
-    Ok(moved)
+    moved
 }
 
 /// The step as weights of old members in new ones, J × J: `11ᵀ/J + (I − 11ᵀ/J) (w 1ᵀ + (I+Λ)^(−½))`.

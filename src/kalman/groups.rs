@@ -7,7 +7,7 @@
 
 use super::evidence::{Evidence, Rows};
 use super::localise::Plan;
-use super::survivors::Survivors;
+use super::survivors::{Seen, Survivors};
 use super::{Kalman, Process, names};
 use crate::numerics::{Mat, Streams};
 use crate::problem::{AlgorithmError, Observation, Prior, Problem};
@@ -144,10 +144,11 @@ pub(super) fn parts(kalman: &Kalman, problem: &Problem, d: usize) -> Result<Vec<
 
 /// One step of all parts, of length `dt` or, where that is too long, of a half of it, a quarter, …; and its length.
 ///
-/// `data` is what [`Survivors::look`] gave.
+/// `data` is what [`Survivors::look`] gave; `seen` gets the eigenvalues of all data, where one step needs them.
 ///
 /// # Errors
 /// Those of the method; `Diverges`.
+#[allow(clippy::too_many_arguments)] // a method, its problem and members, and what the step is made of
 pub(super) fn step(
     kalman: &Kalman,
     problem: &Problem,
@@ -156,6 +157,7 @@ pub(super) fn step(
     dt: f64,
     draw: &Streams,
     iteration: u32,
+    seen: &mut Option<Seen>,
 ) -> Result<(Mat, f64), AlgorithmError> {
     // A step of Gauss and Newton is a share of the way to the solution.
     let dt = if matches!(kalman.process, Process::Gnki { .. }) { dt.min(1.0) } else { dt };
@@ -163,7 +165,7 @@ pub(super) fn step(
     if let ([_], None) = (parts.as_slice(), &kalman.localisation)
         && kalman.groups.is_empty()
     {
-        return all.step(data, dt, draw, iteration).map(|moved| (moved, dt));
+        return all.step(data, dt, draw, iteration, seen).map(|moved| (moved, dt));
     }
     let mut dt = dt;
     let plan = |part: &Part| match &kalman.localisation {
@@ -201,7 +203,7 @@ fn together(
         let draw = draw.part(part.index);
         let moved = match plan {
             Some(plan) => own.localised(plan, dt, &draw, iteration)?,
-            None => Some(own.step(own.look().0, dt, &draw, iteration)?),
+            None => Some(own.step(own.look().0, dt, &draw, iteration, &mut None)?),
         };
         let Some(moved) = moved else { return Ok(None) };
         for (i, &row) in part.parameters.iter().enumerate() {

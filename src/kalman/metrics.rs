@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use super::evidence::{Evidence, Keep, Misfits, Rows, Spectrum, distances, gather};
+use super::evidence::{Evidence, Keep, Misfits, PANEL, Rows, Spectrum, distances, gather};
+use super::survivors::Seen;
 use crate::numerics::columns;
 use crate::numerics::linalg::{self, Cholesky};
 use crate::numerics::special::erf;
@@ -142,13 +143,41 @@ pub fn crps_of(spectrum: &Spectrum, scale: f64, n: usize) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// Measures by name: `unweighted_loss`, `unweighted_avg_rmse`, and `crps` where there is one.
+/// [`crps`] from the eigenvalues that a step was made of; none inside where they are not those of the outputs in one
+/// unit: then rows differ in their noise.
+fn crps_seen(rows: &Rows<'_>, seen: &Seen) -> Option<Option<f64>> {
+    if rows.rows.len() * rows.members.len() > CRPS_LIMIT {
+        return Some(None);
+    }
+    let mut one = None;
+    for range in rows.noise.panels(PANEL) {
+        let weights = rows.noise.weights(&range)?;
+        if weights.iter().any(|weight| weight != one.get_or_insert(*weight)) {
+            return None;
+        }
+    }
+    // W = w I: λ is Δt w² σ², and so is the pull.
+    let factor = 1.0 / (seen.dt * one?.powi(2));
+    let mut spectrum = seen.spectrum.clone();
+    spectrum.lambda.iter_mut().chain(&mut spectrum.pull).for_each(|x| *x *= factor);
+    let n = rows.members.len();
+    Some(crps_of(&spectrum, 1.0 / (n as f64 - 1.0), n))
+}
+
+/// Measures by name: `unweighted_loss`, `unweighted_avg_rmse`, and `crps` where there is one. `seen` saves an
+/// eigendecomposition where the step had the same.
 ///
 /// # Errors
 /// `NoConvergence`.
-pub fn measure(rows: &Rows<'_>, misfits: &Misfits) -> Result<BTreeMap<String, f64>, AlgorithmError> {
+pub(super) fn measure(
+    rows: &Rows<'_>,
+    misfits: &Misfits,
+    seen: Option<&Seen>,
+) -> Result<BTreeMap<String, f64>, AlgorithmError> {
     let mut all = plain(misfits);
-    if let Some(crps) = crps(rows).map_err(AlgorithmError::of("the members' outputs"))? {
+    let known = seen.and_then(|seen| crps_seen(rows, seen));
+    let score = known.map_or_else(|| crps(rows), Ok);
+    if let Some(crps) = score.map_err(AlgorithmError::of("the members' outputs"))? {
         all.insert("crps".to_owned(), crps);
     }
     Ok(all)
@@ -218,6 +247,28 @@ mod tests {
             ] {
                 case.assert_near(name, &[got], &[case.expected.number(name)]);
             }
+        }
+    }
+
+    #[test]
+    fn a_score_from_the_eigenvalues_of_a_step_is_that_of_the_outputs() {
+        use crate::kalman::etki;
+        use crate::problem::observation::Covariance;
+        for (p, n) in [(30, 8), (5, 12)] {
+            let g = crate::kalman::given::rough(p as u64, p, n);
+            let (all, members): (Vec<usize>, Vec<usize>) = ((0..p).collect(), (0..n).collect());
+            let y: Vec<f64> = all.iter().map(|i| (*i as f64).sin()).collect();
+            let score = |covariance| {
+                let noise = noise(&[(covariance, p)]);
+                let rows = Rows { g: &g, rows: &all, members: &members, y: &y, noise: &noise };
+                let keep = if p < n { Keep::Whitened } else { Keep::Gram };
+                let spectrum = etki::spectrum(&gather(&rows, keep).0, 0.3).unwrap();
+                (crps_seen(&rows, &Seen { spectrum, dt: 0.3 }), crps(&rows).unwrap().unwrap())
+            };
+            let (seen, own) = score(Covariance::Scalar(0.04));
+            assert!((seen.unwrap().unwrap() - own).abs() < 1e-12 * own.abs(), "{seen:?} {own}");
+            let variances = (0..p).map(|i| 1.0 + i as f64).collect();
+            assert!(score(Covariance::Diagonal(variances)).0.is_none(), "rows in different units");
         }
     }
 

@@ -207,7 +207,9 @@ impl Algorithm for Kalman {
 
         // 3. The survivors move, group by group; a localised step may have to be shorter.
         let planned = after.step;
-        let (moved, step) = groups::step(self, problem, &survivors, data, planned, draw, tried.iteration)?;
+        let mut seen = None;
+        let (moved, step) =
+            groups::step(self, problem, &survivors, data, planned, draw, tried.iteration, &mut seen)?;
         let after = after.shortened(&before, step);
 
         // 4. The failed are drawn anew from the moved survivors.
@@ -233,7 +235,7 @@ impl Algorithm for Kalman {
 
         // 7. What people and the next call are told.
         let stop = self.schedule.is_over(&after).then_some(Stop::Time);
-        let mut metrics = metrics::measure(&rows, &misfits)?;
+        let mut metrics = metrics::measure(&rows, &misfits, seen.as_ref())?;
         if let Some(loss) = survivors.bayes_loss(&misfits)? {
             metrics.insert("bayes_loss".into(), loss);
         }

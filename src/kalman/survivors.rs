@@ -3,7 +3,7 @@
 //! Belongs here: what all processes without localisation share around their formula.
 //! Not here: the formulas, who survived, how long the step is.
 
-use super::evidence::{Evidence, Keep, Misfits, Rows, gather, gather_on};
+use super::evidence::{Evidence, Keep, Misfits, Rows, Spectrum, gather, gather_on};
 use super::localise::{self, Plan};
 use super::names;
 use super::sampler::{self, Gaussian};
@@ -32,6 +32,13 @@ pub(super) struct Survivors<'a> {
     /// Options of the sparse method, and the rows it limits
     pub(super) sparse: &'a Sparse,
     pub(super) limited: Vec<usize>,
+}
+
+/// Eigenvalues of the data in units of the noise, times Δt: what a deterministic step is made of.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) spectrum: Spectrum,
+    pub(super) dt: f64,
 }
 
 impl<'a> Survivors<'a> {
@@ -163,7 +170,8 @@ impl<'a> Survivors<'a> {
     }
 
     /// One step of length `dt`. `data` is what [`Survivors::look`] gave; it is taken again only where the nugget,
-    /// or eigenvalues over too many orders of magnitude, ask for another form.
+    /// or eigenvalues over too many orders of magnitude, ask for another form. `seen` gets the eigenvalues of the data,
+    /// where the step needs just those.
     ///
     /// # Errors
     /// `NoConvergence`, `NotPositiveDefinite`; `NotFinite` for members that left the numbers.
@@ -173,6 +181,7 @@ impl<'a> Survivors<'a> {
         dt: f64,
         draw: &Streams,
         iteration: u32,
+        seen: &mut Option<Seen>,
     ) -> Result<Mat, AlgorithmError> {
         if self.process.samples() {
             return self.diffuse(&data, dt, self.prior()?, draw, iteration);
@@ -215,7 +224,11 @@ impl<'a> Survivors<'a> {
             }
         };
         let moved = match self.process {
-            Process::Etki => etki::update(self.u, &evidence, dt),
+            Process::Etki => etki::spectrum(&evidence, dt).map(|spectrum| {
+                let moved = etki::moved(self.u, &spectrum);
+                *seen = self.imposed.is_none().then_some(Seen { spectrum, dt });
+                moved
+            }),
             // The samplers went another way above.
             Process::Eki { .. } | Process::Eks | Process::Aldi => {
                 eki::update(self.u, &evidence, dt, drawn.as_ref())

@@ -10,6 +10,7 @@ pub mod host;
 pub mod limits;
 pub mod locks;
 pub mod memory;
+pub mod pages;
 pub mod probe;
 pub mod process;
 pub mod signals;

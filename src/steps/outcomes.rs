@@ -2,6 +2,7 @@
 
 use crate::files::{Asked, Defect, Found, Iteration, Member, Stored, digest, load_state};
 use crate::kalman::streamed::Verdict;
+use crate::machine::pages::ask_large;
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::member::set_aside;
@@ -80,6 +81,7 @@ pub fn gather(
     let members = run.dir.identity.members as usize;
     let mut look = Looker::new(run, prior, ensemble, iteration)?;
     let mut g = Mat::zeros(look.asked.total(), members);
+    ask_large(g.data_mut());
     let mut left = Vec::with_capacity(members);
     for (member, j) in (1..).zip(0..members) {
         left.push(look.at(member, g.col_mut(j))?);

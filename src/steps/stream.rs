@@ -55,6 +55,7 @@ pub(super) fn survey(
 ///
 /// # Errors
 /// The disk, the mathematics.
+#[allow(clippy::too_many_arguments)] // an iteration, what its members left, and the method
 pub(super) fn step(
     run: &Run,
     kalman: &Kalman,

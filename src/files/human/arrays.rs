@@ -2,7 +2,7 @@
 //!
 //! An observation of 10⁵ numbers is one array, and a general parser takes 50 times as long for it as its digits do. So
 //! a file's long plain arrays are read first, and blanks are put in their place: the general parser sees an empty
-//! array, and every other thing at the place where it stands in the file.
+//! array, and every other thing at the place where it stands in the file. A covariance is many such arrays, its rows.
 //! Belongs here: finding those arrays. Not here: the rest of the file.
 
 use std::cell::RefCell;
@@ -31,7 +31,7 @@ impl Long {
         if bytes.len() < 2 * LONG {
             return long;
         }
-        let (mut at, mut after_equals) = (0, false);
+        let (mut at, mut rest) = (0, Vec::new());
         while let Some(&byte) = bytes.get(at) {
             match byte {
                 b'#' => at += bytes[at..].iter().position(|b| *b == b'\n').unwrap_or(bytes.len() - at),
@@ -42,29 +42,29 @@ impl Long {
                     let Some(end) = closing(bytes, at) else { break };
                     at = end;
                 }
-                b'[' if after_equals => {
+                // Outside of texts and comments only arrays and names of tables begin so, and no name holds a comma.
+                b'[' => {
                     if let Some((items, end)) =
                         numbers(bytes, at + 1).filter(|(items, _)| items.len() >= LONG)
                     {
-                        long.take(text, at, items, end);
+                        if rest.is_empty() {
+                            rest = bytes.to_vec();
+                        }
+                        // Items are ASCII: blanks in their place keep the text whole, line feeds keep its lines.
+                        let inside = rest[at + 1..end - 1].iter_mut();
+                        inside.filter(|b| **b != b'\n').for_each(|b| *b = b' ');
+                        long.arrays.push((at, RefCell::new(items)));
                         at = end - 1;
                     }
                 }
                 _ => {}
             }
-            after_equals = byte == b'=' || (after_equals && byte == b' ');
             at += 1;
         }
+        if !rest.is_empty() {
+            long.rest = Some(String::from_utf8(rest).expect("ASCII was replaced by ASCII"));
+        }
         long
-    }
-
-    fn take(&mut self, text: &str, open: usize, items: Vec<Node>, end: usize) {
-        let rest = self.rest.get_or_insert_with(|| text.to_owned());
-        // The items are ASCII: blanks in their place keep the text whole, line feeds keep its lines.
-        let inside: String =
-            text[open + 1..end - 1].bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }).collect();
-        rest.replace_range(open + 1..end - 1, &inside);
-        self.arrays.push((open, RefCell::new(items)));
     }
 
     /// The numbers of the array whose `[` stands at `open`, handed out once.
@@ -139,7 +139,7 @@ mod tests {
         )
         .replace("'it''\"\"'", "'it\"'");
         let found = Long::find(&text);
-        assert_eq!(found.arrays.len(), 3);
+        assert_eq!(found.arrays.len(), 4);
         let with = Document::parse(Path::new("x"), &text).unwrap();
         // With a comment in them they are not plain, and take the other way.
         let slow = text.replace(&numbers, &format!("{} 1,#\n", &numbers));

@@ -87,7 +87,7 @@ fn one(kalman: &Kalman, linear: &Linear, u: &Mat, dt: f64) -> Option<Mat> {
     let all = Survivors::new(kalman, &problem.prior, u, rows).unwrap();
     let draw = Streams::new(5);
     match &kalman.localisation {
-        None => Some(all.step(all.look().0, dt, &draw, 3).unwrap()),
+        None => Some(all.step(all.look().0, dt, &draw, 3, &mut None).unwrap()),
         Some(rule) => {
             let part = Part::whole(u.nrows(), &problem.observation);
             let plan = rule.plan(&problem, &part, &draw, 3).unwrap();

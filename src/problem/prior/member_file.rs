@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::{PriorError, ranges, row_name};
+use crate::files::floats::push_float;
 use crate::files::human::{Document, Node, Table, Value};
 
 /// The text of a member's parameters with holes for its values.
@@ -92,9 +93,9 @@ impl MemberFile {
         for (text, rows) in &self.pieces {
             out.push_str(text);
             match &theta[rows.clone()] {
-                [one] => float(&mut out, *one),
+                [one] => push_float(&mut out, *one),
                 several => {
-                    separated(&mut out, '[', several, ']', |out, x| float(out, *x));
+                    separated(&mut out, '[', several, ']', |out, x| push_float(out, *x));
                 }
             }
         }
@@ -173,7 +174,7 @@ fn write_value(out: &mut String, value: &Value) {
     match value {
         Value::Text(text) => quoted(out, text),
         Value::Integer(i) => display(out, i),
-        Value::Float(x) => float(out, *x),
+        Value::Float(x) => push_float(out, *x),
         Value::Bool(b) => display(out, b),
         Value::Datetime(text) => out.push_str(text),
         Value::Array(items) => separated(out, '[', items, ']', |out, item| write_value(out, &item.value)),
@@ -200,15 +201,6 @@ fn separated<T>(
         item(out, each);
     }
     out.push(close);
-}
-
-/// Shortest text that reads back to the same double, always with a point or an exponent.
-fn float(out: &mut String, x: f64) {
-    if x.is_nan() {
-        out.push_str("nan");
-    } else {
-        display(out, format_args!("{x:?}"));
-    }
 }
 
 fn display(out: &mut String, value: impl std::fmt::Display) {
@@ -343,7 +335,7 @@ n = 2
             out.push_str(" = [");
             quoted(&mut out, &text);
             out.push_str(", ");
-            float(&mut out, x);
+            push_float(&mut out, x);
             out.push(']');
             let back = table(&out);
             prop_assert_eq!(back[&key][0].as_str(), Some(text.as_str()));

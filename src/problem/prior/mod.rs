@@ -179,7 +179,8 @@ impl Prior {
 
     /// One number for each row, for people: physical values, of fields the coefficients.
     pub fn physical(&self, u: &[f64]) -> Vec<f64> {
-        self.rows().zip(u).map(|((_, block, k), u)| block.constraint(k).constrain(*u)).collect()
+        let constraints = self.blocks.iter().flat_map(|b| (0..b.rows()).map(move |k| b.constraint(k)));
+        constraints.zip(u).map(|(constraint, u)| constraint.constrain(*u)).collect()
     }
 
     /// The d unconstrained values behind what a model gets; of fields the coefficients of the nearest field (see
