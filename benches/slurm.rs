@@ -68,7 +68,7 @@ fn inside(root: &Path, tools: &Path) {
         spans.push(members);
     }
     println!(
-        "1000 packed members of no work: {:.2} s from submission to the last member's data, {:.2} s of it the members (best of 3: {walls:.2?})",
+        "1000 packed members of no work: {:.2} s from sbatch to the closed iteration (first ensemble, members, update), {:.2} s from the first to the last of them (best of 3: {walls:.2?})",
         walls.iter().copied().fold(f64::INFINITY, f64::min),
         spans.iter().copied().fold(f64::INFINITY, f64::min),
     );
@@ -144,7 +144,7 @@ fn folders(iteration: &Path) -> Vec<PathBuf> {
     entries.filter(|p| p.is_dir() && p.join("timing.toml").exists()).collect()
 }
 
-/// Seconds from submission until the packs are all there, and from the first pack's start to the last one's end.
+/// Seconds from submission until the iteration is closed, and from the first pack's start to the last one's end.
 fn thousand(run: &Path) -> (f64, f64) {
     let start = Instant::now();
     sbatch(run);

@@ -137,6 +137,11 @@ fn every_method_comes_nearer_to_the_truth() {
         for seed in 0..3 {
             let draw = Streams::new(100 + seed);
             for (map, what) in [(linear(&draw), "linear"), (norms(), "norms")] {
+                // Full steps without a prior jump about the tip of a norm for ever: where they stand after a hundred
+                // is chance.
+                if name.ends_with(" plain") && what == "norms" {
+                    continue;
+                }
                 let (before, after) = errors(&method, &map, &draw);
                 if after.is_nan() || after >= before {
                     faults.push(format!("{name}, {what}, seed {seed}: {before:.3} to {after:.3}"));

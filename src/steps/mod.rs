@@ -19,6 +19,7 @@ pub mod reopen;
 mod stream;
 pub mod timing;
 pub mod trial;
+mod tries;
 pub mod update;
 pub mod worker;
 

@@ -5,8 +5,8 @@ use crate::kalman::streamed::Verdict;
 use crate::machine::pages::ask_large;
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
-use crate::steps::member::set_aside;
 use crate::steps::parameters::{ENSEMBLE, Writer, own_digest, restore};
+use crate::steps::tries::set_aside;
 use crate::steps::{Run, StepError, pack};
 
 /// What one member left.

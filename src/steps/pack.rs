@@ -21,10 +21,11 @@ use crate::files::{
 use crate::models::{Cause, ModelError, ThetaRef};
 use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
-use crate::steps::member::{Options, Outcome, in_lanes, judged, place, set_aside};
+use crate::steps::member::{Options, Outcome, in_lanes, judged, place};
 use crate::steps::outcomes::{Gathered, Left};
 use crate::steps::parameters::{ENSEMBLE, near};
 use crate::steps::timing::{Clock, Who, job_id};
+use crate::steps::tries::set_aside;
 use crate::steps::{Run, StepError, batch};
 
 /// `chunk_NNNNNN/data.toml`

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use crate::files::{FileError, Iteration, Member, RunDir, crc32, digest, load_state, publish};
 use crate::problem::MemberFile;
 use crate::problem::{Ensemble, Prior};
-use crate::steps::member::set_aside;
+use crate::steps::tries::set_aside;
 use crate::steps::{Run, StepError};
 
 /// Kind and version of `ensemble.bin`.

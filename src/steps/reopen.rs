@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::files::{Failed, FileError, Iteration, Record, load_record};
 use crate::models::Cause;
-use crate::steps::{Run, StepError, due, member, pack, update};
+use crate::steps::{Run, StepError, due, pack, tries, update};
 
 /// How often lost members of an iteration run again before they count as failed.
 pub const RERUNS: usize = 3;
@@ -52,7 +52,7 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
         .collect();
     if failed.len() > update::allowed_failures(run) {
         for &m in &failed {
-            member::set_aside(&run.dir.member(iteration, m), &["failed.toml"])?;
+            tries::set_aside(&run.dir.member(iteration, m), &["failed.toml"])?;
         }
         done.members = failed;
     }
