@@ -3,15 +3,12 @@
 //! A member that has an outcome is left alone. A defective outcome is named, moved aside and run again.
 //! Side files (timing) come first, the outcome last: its presence vouches for the rest.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::experiment::Keep;
 use crate::files::{
-    ARRAY, Asked, Failed, FileError, Found, Iteration, Member, Members, data_beside, data_text, next_try,
-    publish, publish_new,
+    ARRAY, Asked, Failed, Found, Iteration, Member, Members, data_beside, data_text, publish, publish_new,
 };
 use crate::models::{Cause, ModelError, Output, Place, ThetaRef, Want};
 use crate::numerics::{Mat, Purpose, Streams};
