@@ -10,6 +10,7 @@ use clap::Parser;
 use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
 use ekp::launch::{LaunchError, setup, test_only};
+use ekp::steps::extend;
 use ekp::steps::init::{self, Made, Prepared, Request};
 use ekp::steps::{Run, StepError};
 
@@ -186,7 +187,7 @@ fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
     if let Some(step) = extension.strip_prefix("step=").and_then(|x| x.parse().ok()) {
         let run = Run::open(folder)?;
         args.voice.warn(run.other_tools().as_slice());
-        args.voice.say(&if init::set_step(&run, step)? {
+        args.voice.say(&if extend::set_step(&run, step)? {
             format!("steps have the length {step} from now on")
         } else {
             format!("steps have the length {step} already: nothing changed")
@@ -202,7 +203,7 @@ fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
     })?;
     let run = Run::open(folder)?;
     args.voice.warn(run.other_tools().as_slice());
-    let new = init::extend(&run, iterations)?;
+    let new = extend::iterations(&run, iterations)?;
     setup::rewrite(&run, args.site.as_deref())?;
     args.voice.say(&if new {
         format!("the run has {iterations} iterations now; submit or launch it again to go on")

@@ -8,6 +8,7 @@ mod batch;
 pub mod cancel;
 pub mod due;
 pub mod ensemble;
+pub mod extend;
 pub mod init;
 pub mod member;
 pub mod outcomes;
