@@ -43,7 +43,7 @@ fn outputs(model: &LorenzField, prior: &Prior, u: &Mat, draw: &Streams, iteratio
     let values: Vec<f64> = (0..u.ncols()).flat_map(|j| prior.constrain(u.col(j))).collect();
     let values = Mat::from_columns(40, u.ncols(), values);
     let mut places: Vec<Place> = (first..).take(u.ncols()).map(|m| place(draw, iteration, m)).collect();
-    let want = Want { blocks: vec![("statistics".into(), 80)] };
+    let want = Want::series(vec![("statistics".into(), 80)]);
     let all = model.run(ThetaRef { names: prior.names(), values: &values }, &want, &mut places);
     let column = |output: Result<ekp::models::Output, _>| match output {
         Ok(output) => output.blocks.concat(),

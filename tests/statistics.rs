@@ -44,7 +44,7 @@ fn calibrate(
     seed: u64,
 ) -> Calibrated {
     let draw = Streams::new(seed);
-    let want = Want { blocks: problem.observation.shape() };
+    let want = Want::series(problem.observation.shape());
     let (mut ensemble, mut state) = algorithm.first(problem, &draw);
     let mut used = 0;
     for iteration in 0..iterations {

@@ -81,7 +81,7 @@ impl Model {
 
     /// What the caller needs back, from names and lengths of the observation blocks.
     pub fn want(names: &[String], lengths: &[usize]) -> Want {
-        Want { blocks: names.iter().cloned().zip(lengths.iter().copied()).collect() }
+        Want::series(names.iter().cloned().zip(lengths.iter().copied()).collect())
     }
 }
 

@@ -168,9 +168,9 @@ mod tests {
     fn it_gives_what_was_asked_for() {
         let darcy = Darcy::default();
         assert_eq!(darcy.seen(&vec![0.5; 37 * 37]), vec![0.5; 64]);
-        let want = Want { blocks: vec![("pressure".into(), 64)] };
+        let want = Want::series(vec![("pressure".into(), 64)]);
         assert!(darcy.fits(&[("a".into(), 37 * 37)], &want).is_ok());
         assert!(darcy.fits(&[("a".into(), 37)], &want).is_err());
-        assert!(darcy.fits(&[("a".into(), 37 * 37)], &Want { blocks: vec![("p".into(), 63)] }).is_err());
+        assert!(darcy.fits(&[("a".into(), 37 * 37)], &Want::series(vec![("p".into(), 63)])).is_err());
     }
 }

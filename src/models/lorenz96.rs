@@ -245,7 +245,7 @@ mod tests {
         let names = [("F".to_owned(), 1), ("A".to_owned(), 1)];
         let values = Mat::from_fn(2, f.len(), |i, j| if i == 0 { f[j] } else { a[j] });
         let mut places: Vec<_> = (1..=f.len()).map(|j| test_place(j as u32)).collect();
-        let want = Want { blocks: vec![("v".into(), model.groups)] };
+        let want = Want::series(vec![("v".into(), model.groups)]);
         model.run(ThetaRef { names: &names, values: &values }, &want, &mut places)
     }
 

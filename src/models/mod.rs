@@ -6,12 +6,15 @@
 pub mod darcy;
 pub mod external;
 pub mod lorenz96;
+pub mod score;
 pub mod sinusoid;
 
 use std::path::PathBuf;
 
 use crate::explain::{Exit, Explain, Marked, nearest, one_of};
 use crate::numerics::{Address, Mat};
+
+pub use score::{Measure, Moments, Period, Score, Scoring};
 
 /// Constrained, physical parameters of some members.
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +47,25 @@ impl ThetaRef<'_> {
 }
 
 /// What the caller needs back.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Want {
-    /// Observation blocks and their lengths, in the order of `observation.toml`
+    /// Observation blocks and their lengths, in the order of `observation.toml`; none where a score is wanted
     pub blocks: Vec<(String, usize)>,
+    /// The score, where that is what counts
+    pub score: Option<Scoring>,
 }
 
 impl Want {
+    /// Series for these blocks.
+    pub fn series(blocks: Vec<(String, usize)>) -> Self {
+        Self { blocks, score: None }
+    }
+
+    /// A score in place of series.
+    pub fn score(scoring: Scoring) -> Self {
+        Self { blocks: Vec::new(), score: Some(scoring) }
+    }
+
     /// Numbers of all blocks together.
     pub fn total(&self) -> usize {
         self.blocks.iter().map(|(_, length)| length).sum()
@@ -116,10 +131,12 @@ pub struct Usage {
 }
 
 /// What a model made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Output {
     /// One series per block, in the order asked for
     pub blocks: Vec<Vec<f64>>,
+    /// One for each measure asked for, in that order; those of a model that has its own in the order of its file
+    pub scores: Vec<Score>,
     /// Cost, where the model is a program of its own
     pub usage: Option<Usage>,
 }
@@ -199,7 +216,7 @@ fn split(model: &str, numbers: &[f64], want: &Want) -> Result<Output, ModelError
         head.to_vec()
     };
     let blocks = want.blocks.iter().map(|&(_, length)| block(length)).collect();
-    Ok(Output { blocks, usage: None })
+    Ok(Output { blocks, ..Output::default() })
 }
 
 /// Why a model and an experiment do not fit together: found before anything runs.

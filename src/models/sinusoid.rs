@@ -107,8 +107,8 @@ mod tests {
         let values = Mat::from_columns(2, 2, vec![7.0, 1.0, -2.0, -3.0]);
         let thetas = ThetaRef { names: &names, values: &values };
         let mut places = vec![test_place(1), test_place(2)];
-        let one = Want { blocks: vec![("both".into(), 2)] };
-        let two = Want { blocks: vec![("range".into(), 1), ("mean".into(), 1)] };
+        let one = Want::series(vec![("both".into(), 2)]);
+        let two = Want::series(vec![("range".into(), 1), ("mean".into(), 1)]);
         let a = Sinusoid.run(thetas, &one, &mut places);
         places.iter_mut().for_each(|place| place.attempt = 2);
         let b = Sinusoid.run(thetas, &two, &mut places);
@@ -126,12 +126,12 @@ mod tests {
     #[test]
     fn a_wrong_parameter_or_length_is_refused_before_anything_runs() {
         let names = vec![("amplitud".to_owned(), 1), ("vert_shift".to_owned(), 1)];
-        let two = Want { blocks: vec![("both".into(), 2)] };
+        let two = Want::series(vec![("both".into(), 2)]);
         let error = Sinusoid.fits(&names, &two).unwrap_err();
         assert!(error.to_string().contains("`amplitude`"), "{error}");
         let names = vec![("amplitude".to_owned(), 1), ("vert_shift".to_owned(), 1)];
         assert!(Sinusoid.fits(&names, &two).is_ok());
-        let three = Want { blocks: vec![("both".into(), 3)] };
+        let three = Want::series(vec![("both".into(), 3)]);
         assert!(Sinusoid.fits(&names, &three).unwrap_err().to_string().contains('3'));
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn record(id: &Identity, observation: &Observation, iteration: Iterat
 
 /// What a model is asked for.
 pub(super) fn want(asked: &Asked<'_>) -> Want {
-    Want { blocks: asked.blocks.iter().cloned().zip(asked.lengths.iter().copied()).collect() }
+    Want::series(asked.blocks.iter().cloned().zip(asked.lengths.iter().copied()).collect())
 }
 
 impl Run {

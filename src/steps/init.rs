@@ -181,14 +181,14 @@ fn fits(
             None => marked,
         })
     };
-    let whole = crate::models::Want { blocks: problem.observation.shape() };
+    let whole = crate::models::Want::series(problem.observation.shape());
     let wants = match problem.observation.series() {
         // A program may name a column for each block; a model of ours is asked for one batch at a time.
         Some(series) if experiment.model.external.is_none() => {
             (0..series.minibatch.length(series.parts.len()))
                 .map(|n| {
                     let n = u32::try_from(n).unwrap_or(u32::MAX);
-                    crate::models::Want { blocks: series.at(n, &Streams::new(experiment.seed)).1.shape() }
+                    crate::models::Want::series(series.at(n, &Streams::new(experiment.seed)).1.shape())
                 })
                 .collect()
         }

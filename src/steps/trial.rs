@@ -84,7 +84,7 @@ pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<T
             let asked = first.asked();
             (batch::want(&asked), asked.observations.join(","))
         }
-        None => (Want { blocks: prepared.problem.observation.shape() }, String::new()),
+        None => (Want::series(prepared.problem.observation.shape()), String::new()),
     };
     let place = Place {
         run: folder.to_owned(),

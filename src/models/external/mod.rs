@@ -206,7 +206,7 @@ impl External {
             let stderr_tail = verdict::tail(&log);
             ModelError { stderr_tail, usage: Some(usage), ..ModelError::new(Cause::Output, message) }
         })?;
-        Ok(Output { blocks, usage: Some(usage) })
+        Ok(Output { blocks, usage: Some(usage), ..Output::default() })
     }
 }
 

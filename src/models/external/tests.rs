@@ -54,7 +54,7 @@ impl Bench {
     }
 
     fn run(&self, external: &External, blocks: &[(&str, usize)]) -> Result<Output, ModelError> {
-        let want = Want { blocks: blocks.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect() };
+        let want = Want::series(blocks.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect());
         let values = Mat::from_columns(2, 1, vec![0.1, -2.0]);
         let names = names();
         let thetas = ThetaRef { names: &names, values: &values };
@@ -153,7 +153,7 @@ fn a_raised_flag_ends_the_member_as_lost() {
     let external = bench.read("command = ['sleep', '100']").unwrap();
     let mut place = bench.place(7);
     place.stop = Some(Arc::clone(&stop));
-    let (start, want) = (Instant::now(), Want { blocks: vec![("q".into(), 1)] });
+    let (start, want) = (Instant::now(), Want::series(vec![("q".into(), 1)]));
     stop.store(true, Ordering::Relaxed);
     let thetas = ThetaRef { names: &[], values: &Mat::zeros(0, 1) };
     let error = external.run(thetas, &want, &mut [place]).remove(0).unwrap_err();

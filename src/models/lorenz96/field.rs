@@ -225,7 +225,7 @@ mod tests {
     fn run(model: &LorenzField, forcing: &Mat, first: u32) -> Vec<Result<Output, ModelError>> {
         let names = [("F".to_owned(), model.n)];
         let mut places: Vec<_> = (first..).take(forcing.ncols()).map(test_place).collect();
-        let want = Want { blocks: vec![("mean".into(), model.n), ("std".into(), model.n)] };
+        let want = Want::series(vec![("mean".into(), model.n), ("std".into(), model.n)]);
         model.run(ThetaRef { names: &names, values: forcing }, &want, &mut places)
     }
 
@@ -311,7 +311,7 @@ mod tests {
             assert!(read(text).unwrap_err().to_string().contains(words), "{text}");
         }
         let model = read("").unwrap();
-        let want = |n: usize| Want { blocks: vec![("statistics".into(), n)] };
+        let want = |n: usize| Want::series(vec![("statistics".into(), n)]);
         assert!(model.fits(&[("F".into(), 40)], &want(80)).is_ok());
         assert!(model.fits(&[("F".into(), 1)], &want(80)).is_err());
         assert!(model.fits(&[("F".into(), 40)], &want(40)).is_err());

@@ -163,8 +163,8 @@ impl Wanted<'_> {
             rest = after;
             block.to_vec()
         });
-        let output = Output { blocks: blocks.collect(), usage: None };
-        let want = Want { blocks: self.shape.to_vec() };
+        let output = Output { blocks: blocks.collect(), ..Output::default() };
+        let want = Want::series(self.shape.to_vec());
         Ok(match judged_as(&want, self.nan_tolerance, output) {
             Ok(_) => Got::Data(values),
             Err(failed) => Got::Failed(failed.cause.word(), format!("adopted: {}", failed.message)),

@@ -146,7 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn want(blocks: &[(&str, usize)]) -> Want {
-        Want { blocks: blocks.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect() }
+        Want::series(blocks.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect())
     }
 
     fn parse(format: Format, bytes: &[u8], blocks: &[(&str, usize)]) -> Result<Vec<Vec<f64>>, String> {
