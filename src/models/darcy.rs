@@ -9,7 +9,7 @@
 
 use crate::explain::Marked;
 use crate::files::human::Section;
-use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, split};
+use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, given, split};
 use crate::numerics::LinalgError;
 use crate::numerics::banded::Banded;
 
@@ -127,6 +127,10 @@ impl Forward for Darcy {
         }
         CheckError::outputs("darcy", self.observed * self.observed, want)?;
         Ok(Vec::new())
+    }
+
+    fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
+        given(self, names, vec![("pressure".into(), self.observed * self.observed)])
     }
 }
 

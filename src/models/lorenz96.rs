@@ -23,7 +23,7 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::machine::simd::widest;
-use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, split};
+use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, given, split};
 use crate::numerics::{Mat, Purpose, Streams};
 
 use field::LorenzField;
@@ -225,6 +225,10 @@ impl Forward for Lorenz96 {
         CheckError::parameters("lorenz96", &NAMES[..1], &NAMES[1..], names)?;
         CheckError::outputs("lorenz96", self.groups, want)?;
         Ok(Vec::new())
+    }
+
+    fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
+        given(self, names, vec![("variance".into(), self.groups)])
     }
 }
 

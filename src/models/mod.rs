@@ -332,6 +332,39 @@ pub trait Forward: Send + Sync {
         let _ = (names, want);
         Ok(Vec::new())
     }
+
+    /// Names and lengths of the blocks that the model gives for these parameters, where no observation says what
+    /// is wanted; none when only a run of it could tell (a program of its own).
+    ///
+    /// # Errors
+    /// The parameters do not fit.
+    fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
+        let _ = names;
+        Ok(None)
+    }
+
+    /// The same members again by a slow way that is known to be right, where the model has one: what its numbers
+    /// are held against.
+    fn reference(
+        &self,
+        thetas: ThetaRef<'_>,
+        want: &Want,
+        places: &mut [Place],
+    ) -> Option<Vec<Result<Output, ModelError>>> {
+        let _ = (thetas, want, places);
+        None
+    }
+}
+
+/// What a built-in model gives, once its parameters fit.
+fn given(
+    model: &dyn Forward,
+    names: &[(String, usize)],
+    blocks: Vec<(String, usize)>,
+) -> Result<Option<Vec<(String, usize)>>, CheckError> {
+    let want = Want { blocks };
+    model.fits(names, &want)?;
+    Ok(Some(want.blocks))
 }
 
 /// A place for tests.

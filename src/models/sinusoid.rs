@@ -10,7 +10,7 @@ use rand::RngExt;
 
 use crate::explain::Marked;
 use crate::files::human::Section;
-use crate::models::{CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, split};
+use crate::models::{CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, given, split};
 use crate::numerics::Stream;
 
 /// Points of the grid: the last multiple of 0.01 not above 2π + 0.01 is 6.29.
@@ -78,6 +78,10 @@ impl Forward for Sinusoid {
         CheckError::parameters("sinusoid", &NAMES, &[], names)?;
         CheckError::outputs("sinusoid", OUTPUTS, want)?;
         Ok(Vec::new())
+    }
+
+    fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
+        given(self, names, vec![("range".into(), 1), ("mean".into(), 1)])
     }
 }
 

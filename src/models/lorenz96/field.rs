@@ -19,7 +19,7 @@ use super::field_kernel::{Moments, Trajectory};
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::machine::simd::widest;
-use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, split};
+use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, given, split};
 use crate::numerics::{Mat, Purpose, Stream, Streams, linalg};
 
 /// Members in one pass of the hot loop: its eight arrays of 40 variables then fit in 32 KiB of first-level cache.
@@ -205,6 +205,10 @@ impl Forward for LorenzField {
         }
         CheckError::outputs("lorenz96", 2 * self.n, want)?;
         Ok(Vec::new())
+    }
+
+    fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
+        given(self, names, vec![("mean".into(), self.n), ("std".into(), self.n)])
     }
 }
 
