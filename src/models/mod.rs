@@ -362,7 +362,7 @@ fn given(
     names: &[(String, usize)],
     blocks: Vec<(String, usize)>,
 ) -> Result<Option<Vec<(String, usize)>>, CheckError> {
-    let want = Want { blocks };
+    let want = Want::series(blocks);
     model.fits(names, &want)?;
     Ok(Some(want.blocks))
 }
