@@ -5,6 +5,7 @@
 
 pub mod darcy;
 pub mod external;
+pub mod hydro;
 pub mod lorenz96;
 pub mod score;
 pub mod sinusoid;
@@ -247,6 +248,14 @@ pub enum CheckError {
         /// What the observation has, in words
         wanted: String,
     },
+    /// Data that do not go with what is asked for
+    #[error("the model `{model}` {what}")]
+    Data {
+        /// Which model
+        model: String,
+        /// What is wrong, in words
+        what: String,
+    },
 }
 
 fn list(names: &[String]) -> String {
@@ -299,6 +308,7 @@ impl Explain for CheckError {
             Self::Parameter { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
             Self::Parameter { .. } => Some("see `names` in `[prior]`, and the tables of its file".into()),
             Self::Outputs { .. } => Some("see the blocks of `observation.toml`".into()),
+            Self::Data { model, .. } => Some(format!("see `[score]`, and `[model.{model}]`")),
         }
     }
     fn exit(&self) -> Exit {
