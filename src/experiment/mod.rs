@@ -7,6 +7,7 @@
 mod algorithm;
 mod choices;
 mod copy;
+pub mod grid;
 mod groups;
 mod localisation;
 mod model;

@@ -92,6 +92,18 @@ pub fn run(job: &Job<'_>, log: &Path) -> io::Result<Ended> {
     finish(job, &log, &log)
 }
 
+/// As [`run`], with standard output and standard error in files of their own.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_apart(job: &Job<'_>, stdout: &Path, stderr: &Path) -> io::Result<Ended> {
+    let open = |path: &Path| {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        file.map_err(|e| named(&e, "cannot open", path))
+    };
+    finish(job, &open(stdout)?, &open(stderr)?)
+}
+
 /// What a short program printed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Captured {

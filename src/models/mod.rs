@@ -3,6 +3,7 @@
 //! Belongs here: turning constrained parameters into outputs.
 //! Not here: observation noise, ensembles, anything of one algorithm.
 
+pub mod cell;
 pub mod darcy;
 pub mod external;
 pub mod hydro;
@@ -159,6 +160,8 @@ pub enum Cause {
     Lost,
     /// Marked as failed by a person
     User,
+    /// A cell that this one stands on failed
+    Upstream,
 }
 
 impl Cause {
@@ -172,6 +175,7 @@ impl Cause {
             Self::Output => "output",
             Self::Lost => "lost",
             Self::User => "user",
+            Self::Upstream => "upstream",
         }
     }
 }

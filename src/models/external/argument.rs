@@ -34,6 +34,8 @@ const WORDS: [(&str, Word); 8] = [
 enum Part {
     Text(String),
     Word(Word),
+    /// Of a cell of a grid: an axis, what stands before it
+    More(String),
 }
 
 /// An argument, cut at its placeholders.
@@ -51,8 +53,8 @@ pub(crate) struct BadArgument {
 }
 
 impl Argument {
-    /// Cut at `{word}`; `{{` and `}}` are braces.
-    pub(crate) fn parse(text: &str) -> Result<Self, BadArgument> {
+    /// Cut at `{word}`, a word of ours or one of `more`; `{{` and `}}` are braces.
+    pub(crate) fn parse_with(text: &str, more: &[String]) -> Result<Self, BadArgument> {
         let (mut parts, mut plain, mut rest) = (Vec::new(), String::new(), text);
         while let Some(at) = rest.find(['{', '}']) {
             plain.push_str(&rest[..at]);
@@ -66,13 +68,15 @@ impl Argument {
             let end = if brace == "{" { rest.find('}') } else { None };
             let Some(end) = end else { return Err(lonely(brace)) };
             let name = &rest[..end];
-            let Some((_, word)) = WORDS.iter().find(|(known, _)| *known == name) else {
-                return Err(unknown(name));
+            let part = match WORDS.iter().find(|(known, _)| *known == name) {
+                Some((_, word)) => Part::Word(*word),
+                None if more.iter().any(|known| known == name) => Part::More(name.to_owned()),
+                None => return Err(unknown(name, more)),
             };
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));
             }
-            parts.push(Part::Word(*word));
+            parts.push(part);
             rest = &rest[end + 1..];
         }
         plain.push_str(rest);
@@ -91,6 +95,19 @@ impl Argument {
         }
     }
 
+    /// As it was written, for a fingerprint.
+    pub(crate) fn written(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+            Part::More(name) => format!("{{{name}}}"),
+            Part::Word(word) => {
+                let name = WORDS.iter().find(|(_, known)| known == word).map_or("", |(name, _)| name);
+                format!("{{{name}}}")
+            }
+        };
+        self.parts.iter().map(part).collect()
+    }
+
     /// Does it name this?
     pub(crate) fn names(&self, word: Word) -> bool {
         self.parts.contains(&Part::Word(word))
@@ -98,11 +115,21 @@ impl Argument {
 
     /// With everything filled in; paths as they are, whatever their bytes.
     pub(crate) fn fill(&self, place: &Place, data: &Path) -> OsString {
+        self.fill_with(place, data, &[])
+    }
+
+    /// The same for one that was read with further placeholders.
+    pub(crate) fn fill_with(&self, place: &Place, data: &Path, more: &[(String, OsString)]) -> OsString {
         let mut filled = OsString::new();
         for part in &self.parts {
             let number: u64 = match part {
                 Part::Text(text) => {
                     filled.push(text);
+                    continue;
+                }
+                Part::More(name) => {
+                    let found = more.iter().find(|(known, _)| known == name);
+                    filled.push(found.map_or(OsStr::new(""), |(_, value)| value));
                     continue;
                 }
                 Part::Word(Word::Parameters) => {
@@ -137,8 +164,9 @@ fn lonely(brace: &str) -> BadArgument {
     }
 }
 
-fn unknown(name: &str) -> BadArgument {
-    let known = WORDS.map(|(known, _)| known);
+fn unknown(name: &str, more: &[String]) -> BadArgument {
+    let mut known = WORDS.map(|(known, _)| known).to_vec();
+    known.extend(more.iter().map(String::as_str));
     let hint = match nearest(name, &known) {
         Some(near) => format!("did you mean `{{{near}}}`?"),
         None => "for braces that the model is to see, write `{{` and `}}`".into(),
@@ -157,7 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn fill(text: &str) -> String {
-        let filled = Argument::parse(text).unwrap().fill(&test_place(7), Path::new("/w/out.csv"));
+        let filled = Argument::parse_with(text, &[]).unwrap().fill(&test_place(7), Path::new("/w/out.csv"));
         filled.into_string().unwrap()
     }
 
@@ -172,16 +200,16 @@ mod tests {
 
     #[test]
     fn an_unknown_placeholder_is_refused_with_the_nearest() {
-        let bad = Argument::parse("{paramters}").unwrap_err();
+        let bad = Argument::parse_with("{paramters}", &[]).unwrap_err();
         assert_eq!(bad.hint, "did you mean `{parameters}`?");
-        assert!(Argument::parse("{").is_err() && Argument::parse("a}").is_err());
-        assert!(Argument::parse("{é").is_err());
+        assert!(Argument::parse_with("{", &[]).is_err() && Argument::parse_with("a}", &[]).is_err());
+        assert!(Argument::parse_with("{é", &[]).is_err());
     }
 
     proptest! {
         #[test]
         fn no_text_makes_it_panic_and_escaping_is_undone(text in "\\PC*") {
-            let _ = Argument::parse(&text);
+            let _ = Argument::parse_with(&text, &[]);
             let escaped = text.replace('{', "{{").replace('}', "}}");
             prop_assert_eq!(fill(&escaped), text);
         }

@@ -10,6 +10,15 @@ use crate::models::external::{External, LOG, interpreter};
 
 /// The first thing that would make every member fail; else warnings.
 pub(crate) fn check(external: &External, names: &[(String, usize)]) -> Result<Vec<String>, Marked> {
+    check_with(external, names, true)
+}
+
+/// The same; `every` parameter must reach the model.
+pub(crate) fn check_with(
+    external: &External,
+    names: &[(String, usize)],
+    every: bool,
+) -> Result<Vec<String>, Marked> {
     let mut warnings = Vec::new();
     let links = external.links().map_err(|(k, message)| {
         let span = external.patterns.get(k).map_or(0..0, |(_, span)| span.clone());
@@ -21,7 +30,7 @@ pub(crate) fn check(external: &External, names: &[(String, usize)]) -> Result<Ve
         let kind = if path == Path::new(LOG) { "its log" } else { "its own file" };
         warnings.push(format!("`{}` is not linked: the model writes {kind} of that name", path.display()));
     }
-    templates(external, names)?;
+    templates(external, names, every)?;
     let fault = |title: String, label: &str, hint: String| {
         Err(Marked::new(&external.source, external.command_span.clone(), title, label).hint(hint))
     };
@@ -66,7 +75,7 @@ pub(crate) fn check(external: &External, names: &[(String, usize)]) -> Result<Ve
 }
 
 /// Every hole has a parameter, and every parameter reaches the model.
-fn templates(external: &External, names: &[(String, usize)]) -> Result<(), Marked> {
+fn templates(external: &External, names: &[(String, usize)], every: bool) -> Result<(), Marked> {
     let mut used = vec![false; names.iter().map(|(_, length)| length).sum()];
     for declared in &external.templates {
         let loaded = Template::load(&external.base.join(&declared.from), &declared.to);
@@ -82,7 +91,10 @@ fn templates(external: &External, names: &[(String, usize)]) -> Result<(), Marke
         }
     }
     // A model that reads parameters.toml sees all of them anyway; so may one that is told nothing.
-    if external.templates.is_empty() || external.command.iter().any(|arg| arg.names(Word::Parameters)) {
+    if !every
+        || external.templates.is_empty()
+        || external.command.iter().any(|arg| arg.names(Word::Parameters))
+    {
         return Ok(());
     }
     let mut row = 0;

@@ -7,6 +7,7 @@
 //! Belongs here: everything between parameters and numbers. Not here: where outcomes are published, retries.
 
 mod argument;
+pub mod cell;
 mod check;
 mod environment;
 mod interpreter;
@@ -61,6 +62,8 @@ pub struct External {
     mpi: Option<Mpi>,
     /// Looked up at the first member of a process, then kept
     prepared: OnceLock<Result<Prepared, ModelError>>,
+    /// What it is made of, read at the first question and kept
+    made: OnceLock<Result<String, String>>,
 }
 
 /// A template as the experiment names it.

@@ -27,10 +27,18 @@ impl External {
     /// # Errors
     /// A value that cannot be used, at its line.
     pub fn read(model: &Section<'_>, base: &Path) -> Result<Self, Marked> {
+        Self::read_with(model, base, &[])
+    }
+
+    /// The same with further placeholders for the arguments of its command.
+    ///
+    /// # Errors
+    /// As [`External::read`].
+    pub fn read_with(model: &Section<'_>, base: &Path, more: &[String]) -> Result<Self, Marked> {
         let source = Arc::clone(model.source());
         let words = strings(model, "command", "[\"./model.sh\", \"{parameters}\", \"{data}\"]")?;
         let argument = |(text, span): &(String, Range<usize>)| {
-            Argument::parse(text)
+            Argument::parse_with(text, more)
                 .map_err(|bad| Marked::new(&source, span.clone(), bad.title, bad.label).hint(bad.hint))
         };
         let command = words.iter().map(argument).collect::<Result<Vec<_>, _>>()?;
@@ -64,9 +72,17 @@ impl External {
             version_command: version.into_iter().map(|(word, _)| word).collect(),
             mpi: mpi(model)?,
             prepared: OnceLock::new(),
+            made: OnceLock::new(),
             base,
             source,
         })
+    }
+}
+
+impl External {
+    /// Whether its output is a file of TOML, as a cell of a grid leaves it.
+    pub fn leaves_toml(&self) -> bool {
+        matches!(self.reader.format, Format::Toml(_))
     }
 }
 
