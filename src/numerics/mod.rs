@@ -12,8 +12,10 @@ mod gram;
 pub mod lanczos;
 pub mod linalg;
 mod mat;
+mod moments;
 mod normals;
 mod products;
+pub mod quantiles;
 pub mod special;
 mod streams;
 
