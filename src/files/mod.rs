@@ -21,6 +21,7 @@ mod outcome;
 mod publish;
 mod raw;
 mod record;
+pub mod rows;
 
 pub use batch::{Asked, BatchRecord};
 pub use column::Column;
@@ -32,5 +33,7 @@ pub use layout::{Identity, Iteration, Member, RunDir, run_id};
 pub use lease::{Claim, Lease, claim, next_try, server_now};
 pub use members::{Members, MembersError};
 pub use outcome::{Defect, Failed, Found};
-pub use publish::{publish, publish_durable, publish_new, publish_new_durable, sync_folder, whole_folder};
+pub use publish::{
+    Draft, publish, publish_durable, publish_new, publish_new_durable, sync_folder, whole_folder,
+};
 pub use record::{Record, TomlText, key, load_record, parse_record, quoted};

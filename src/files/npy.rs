@@ -106,6 +106,14 @@ impl Head {
     pub fn is_doubles(&self, n: usize) -> bool {
         self.descr == "<f8" && self.shape == [n]
     }
+
+    /// Rows and columns of little-endian doubles, row by row.
+    pub fn rows(&self) -> Option<(usize, usize)> {
+        match self.shape.as_slice() {
+            &[rows, columns] if self.descr == "<f8" && !self.fortran => Some((rows, columns)),
+            _ => None,
+        }
+    }
 }
 
 /// The head of an array that is read piece by piece (version 1.0 alone), and its bytes: the data follow.
@@ -143,19 +151,33 @@ pub fn doubles(bytes: &[u8], out: &mut [f64]) {
 /// An array of doubles as bytes: version 1.0, little endian, row by row, data at a multiple of 64 bytes.
 pub fn write(shape: &[usize], data: &[f64]) -> Vec<u8> {
     assert_eq!(shape.iter().product::<usize>(), data.len(), "an array fills its shape");
+    let mut bytes = begin(shape, 0);
+    append(&mut bytes, data);
+    bytes
+}
+
+/// What stands in front of the data of [`write`]; at least so many bytes long.
+pub fn begin(shape: &[usize], room: usize) -> Vec<u8> {
     let lengths: String = shape.iter().map(|n| format!("{n}, ")).collect();
     let lengths = if shape.len() == 1 { lengths.trim_end() } else { lengths.trim_end_matches(", ") };
     let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({lengths}), }}");
-    while (10 + header.len() + 1) % 64 != 0 {
+    while (10 + header.len() + 1) % 64 != 0 || 10 + header.len() + 1 < room {
         header.push(' ');
     }
     header.push('\n');
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend((u16::try_from(header.len()).expect("the header of a few lengths is short")).to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.reserve(8 * data.len());
-    data.iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
     bytes
+}
+
+/// Doubles at the end of `bytes`, as they stand in a file.
+pub fn append(bytes: &mut Vec<u8>, data: &[f64]) {
+    let from = bytes.len();
+    bytes.resize(from + 8 * data.len(), 0);
+    for (place, x) in bytes[from..].chunks_exact_mut(8).zip(data) {
+        place.copy_from_slice(&x.to_le_bytes());
+    }
 }
 
 /// How one number lies in the file.

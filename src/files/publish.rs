@@ -59,6 +59,56 @@ pub fn publish_new_durable(path: &Path, bytes: &[u8]) -> Result<bool, FileError>
     Ok(first)
 }
 
+/// A file that is written piece by piece under a hidden name, and then shown whole. One that is dropped before that
+/// leaves nothing.
+#[derive(Debug)]
+pub struct Draft {
+    path: PathBuf,
+    tmp: PathBuf,
+    file: Option<File>,
+}
+
+impl Draft {
+    /// Begin one for `path`.
+    ///
+    /// # Errors
+    /// As [`publish`].
+    pub fn new(path: &Path) -> Result<Self, FileError> {
+        let (tmp, file) =
+            unused(path, |tmp| File::create_new(tmp)).map_err(|(_, e)| FileError::io("write", path)(e))?;
+        Ok(Self { path: path.to_owned(), tmp, file: Some(file) })
+    }
+
+    /// What is written so far, to go on with.
+    pub fn file(&mut self) -> &mut File {
+        self.file.as_mut().expect("a draft is open until it is shown")
+    }
+
+    /// Show it, replacing what is there; with `durable` it survives a power loss.
+    ///
+    /// # Errors
+    /// As [`publish`].
+    pub fn show(mut self, durable: bool) -> Result<(), FileError> {
+        let file = self.file.take().expect("a draft is shown once");
+        let shown =
+            if durable { file.sync_all() } else { Ok(()) }.and_then(|()| fs::rename(&self.tmp, &self.path));
+        if shown.is_err() {
+            let _ = fs::remove_file(&self.tmp);
+        }
+        shown.map_err(FileError::io("write", &self.path))?;
+        if durable { sync_folder(parent(&self.path)) } else { Ok(()) }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            // Best effort: a leftover hurts nobody.
+            let _ = fs::remove_file(&self.tmp);
+        }
+    }
+}
+
 /// Build a folder under a hidden name with `fill`, then show it whole at `path`; false if another was first.
 ///
 /// # Errors
