@@ -4,11 +4,13 @@
 //! Not here: how an algorithm moves, where a file lies.
 
 pub mod algorithm;
+pub mod inputs;
 pub mod observation;
 pub mod prior;
 
 pub use algorithm::{
     Algorithm, AlgorithmError, BlockFit, Ensemble, Evaluated, Problem, Report, State, Step, Stop,
 };
+pub use inputs::Inputs;
 pub use observation::Observation;
 pub use prior::{MemberFile, Prior, PriorError};
