@@ -7,12 +7,13 @@ use crate::explain::{Marked, nearest, one_of};
 use crate::files::human::Section;
 use crate::models::darcy::Darcy;
 use crate::models::external::External;
+use crate::models::hydro;
 use crate::models::lorenz96;
 use crate::models::sinusoid::Sinusoid;
 use crate::models::{Forward, Want};
 
 /// Names that `builtin` may have.
-const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy"];
+const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy", "hbv"];
 
 /// The forward model of an experiment.
 #[derive(Clone)]
@@ -52,6 +53,7 @@ impl Model {
                     "sinusoid" => Arc::new(Sinusoid::read(options.as_ref())?),
                     "lorenz96" => lorenz96::forward(options.as_ref())?,
                     "darcy" => Arc::new(Darcy::read(options.as_ref())?),
+                    "hbv" => hydro::hbv::forward(needed(section, &name, options.as_ref())?, base)?,
                     _ => return Err(unknown(section, &name)),
                 };
                 Self { forward, external: None, title: name, pack }
@@ -83,6 +85,15 @@ impl Model {
     pub fn want(names: &[String], lengths: &[usize]) -> Want {
         Want::series(names.iter().cloned().zip(lengths.iter().copied()).collect())
     }
+}
+
+/// Options of a model that cannot do without.
+fn needed<'a, 'b>(
+    section: &Section<'_>,
+    name: &str,
+    options: Option<&'b Section<'a>>,
+) -> Result<&'b Section<'a>, Marked> {
+    options.ok_or_else(|| section.missing(name, &format!("a table `[model.{name}]` with its options")))
 }
 
 fn unknown(section: &Section<'_>, name: &str) -> Marked {

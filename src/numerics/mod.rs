@@ -10,6 +10,7 @@ pub mod columns;
 pub(crate) mod fixture;
 mod gram;
 pub mod lanczos;
+pub mod lanes;
 pub mod linalg;
 mod mat;
 mod moments;

@@ -14,7 +14,9 @@
 //! of them or, where the block is shorter, on those that have an observed flow.
 
 pub mod basin;
+pub mod hbv;
 pub mod pet;
+mod sink;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -77,3 +77,21 @@ pub(crate) fn synthetic(steps: usize) -> Basin {
         output_unit: Unit::of("mm/step", 24, None).unwrap(),
     }
 }
+
+/// The twelve elevation bands of the Bow, lapse and gradient of the reference runs.
+pub(crate) fn twelve_bands(basin: &mut Basin) {
+    let mut reader = csv::Reader::from_path(data("bow/bow_bands12.csv").unwrap()).unwrap();
+    let column = |name: &str, row: &csv::StringRecord, heading: &csv::StringRecord| -> f64 {
+        row[heading.iter().position(|known| known == name).unwrap()].parse().unwrap()
+    };
+    let heading = reader.headers().unwrap().clone();
+    let band = |row: csv::Result<csv::StringRecord>| {
+        let row = row.unwrap();
+        Band {
+            dz_km: (column("elev_mean_m", &row, &heading) - 2137.8) / 1000.0,
+            share: column("area_frac", &row, &heading),
+        }
+    };
+    basin.bands = reader.records().map(band).collect();
+    (basin.lapse, basin.gradient) = (-6.5, 0.1);
+}

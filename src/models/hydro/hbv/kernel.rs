@@ -1,0 +1,277 @@
+//! The hot loop of HBV: eight parameter sets in a vector, some vectors side by side, one pass over the forcing.
+//!
+//! All sets see the same weather, so what a day cannot do is skipped for all lanes of a group at once: no melt and no
+//! rain below the lowest threshold, no snowfall above the highest, no recharge where no water comes down. What is
+//! skipped would have changed no bit, so a set has the same bits whatever its neighbours are. Sets are sorted by `tt`
+//! before they are grouped, which leaves few days between the thresholds of one group.
+//!
+//! Runoff is kept for as many steps as the routing looks back, and routed only on steps that someone looks at.
+
+use std::ops::Range;
+
+use crate::models::hydro::hbv::routing::{Routing, weights};
+use crate::models::hydro::sink::Sink;
+use crate::numerics::lanes::{Kernel, LANES, Lanes, Row, power};
+
+/// Groups in one pass: enough to hide the latency of a day's chain of operations, few enough for the first-level cache.
+pub(super) const GROUPS: usize = 4;
+/// Steps that the routing may look back at most: a week of hours, and some more.
+pub(super) const MOST_TAPS: usize = 256;
+
+// Rows of parameters as the loop wants them.
+const TT: usize = 0;
+const CFMAX: usize = 1;
+const SFCF: usize = 2;
+/// cfr · cfmax
+const REFREEZE: usize = 3;
+const CWH: usize = 4;
+/// 1 / fc
+const PER_FC: usize = 5;
+/// lp · fc
+const LIMIT: usize = 6;
+/// 1 / (lp · fc)
+const PER_LIMIT: usize = 7;
+const BETA: usize = 8;
+const K0: usize = 9;
+const K1: usize = 10;
+const K2: usize = 11;
+const UZL: usize = 12;
+const PERC: usize = 13;
+/// Sharpness s of smooth thresholds, and 1 / s
+const SHARP: usize = 14;
+const PER_SHARP: usize = 15;
+const ROWS: usize = 16;
+
+/// snow, snow_water, sm, suz, slz at the start, mm.
+const START: [f64; 5] = [0.0, 0.0, 150.0, 10.0, 10.0];
+
+/// Eight sets: parameters, states, runoff on its way. `TAPS` is a power of two.
+pub(super) struct Group<const TAPS: usize> {
+    parameters: [Row; ROWS],
+    /// Smallest and largest `tt`
+    thresholds: (f64, f64),
+    /// States of each band, mm
+    pub(super) states: Vec<[Row; 5]>,
+    weights: [Row; TAPS],
+    /// Runoff of step i at i mod `TAPS`
+    runoff: [Row; TAPS],
+    /// Weights above 0 in some lane
+    taps: usize,
+}
+
+impl<const TAPS: usize> Group<TAPS> {
+    /// Up to eight sets, ordered as [`super::PARAMETERS`]; the last one fills the lanes that remain.
+    pub(super) fn new(sets: &[&[f64]], step_h: u32, bands: usize, routing: Routing) -> Self {
+        let day = f64::from(step_h) / 24.0;
+        let mut group = Self {
+            parameters: [Row::default(); ROWS],
+            thresholds: (f64::INFINITY, f64::NEG_INFINITY),
+            states: vec![START.map(Row::splat); bands],
+            weights: [Row::default(); TAPS],
+            runoff: [Row::default(); TAPS],
+            taps: 0,
+        };
+        for lane in 0..LANES {
+            let set = sets[lane.min(sets.len() - 1)];
+            let [tt, cfmax, sfcf, cfr, cwh, fc, lp, beta, k0, k1, k2, uzl, perc, maxbas, sharp] = *set else {
+                unreachable!("a set has as many numbers as there are parameters")
+            };
+            let cfmax = cfmax * day;
+            let share = |k: f64| if step_h == 24 { k } else { 1.0 - (1.0 - k).powf(day) };
+            let rows = [
+                tt,
+                cfmax,
+                sfcf,
+                cfr * cfmax,
+                cwh,
+                1.0 / fc,
+                lp * fc,
+                1.0 / (lp * fc),
+                beta,
+                share(k0),
+                share(k1),
+                share(k2),
+                uzl,
+                perc * day,
+                sharp,
+                1.0 / sharp,
+            ];
+            group.parameters.iter_mut().zip(rows).for_each(|(row, x)| row.0[lane] = x);
+            group.thresholds = (group.thresholds.0.min(tt), group.thresholds.1.max(tt));
+            let weights = weights(routing, maxbas / day);
+            group.taps = group.taps.max(weights.len());
+            group.weights.iter_mut().zip(weights).for_each(|(row, w)| row.0[lane] = w);
+        }
+        group
+    }
+
+    /// Flow of step i: Σ wⱼ runoff(i − j).
+    #[inline(always)]
+    fn routed<V: Lanes>(&self, step: usize) -> V {
+        let mut flow = V::splat(0.0);
+        for (j, weight) in self.weights[..self.taps.min(TAPS)].iter().enumerate() {
+            flow = V::load(weight).fma(V::load(&self.runoff[step.wrapping_sub(j) % TAPS]), flow);
+        }
+        flow
+    }
+}
+
+/// The weather of one band.
+pub(super) struct Weather {
+    /// °C
+    pub(super) temperature: Vec<f64>,
+    /// mm/step
+    pub(super) precipitation: Vec<f64>,
+    /// Of the area
+    pub(super) share: f64,
+}
+
+/// Some groups through some steps.
+pub(super) struct Run<'a, S, const TAPS: usize, const SOFT: bool> {
+    pub(super) weather: &'a [Weather],
+    /// mm/step
+    pub(super) pet: &'a [f64],
+    pub(super) steps: Range<usize>,
+    pub(super) groups: &'a mut [Group<TAPS>],
+    pub(super) sink: &'a mut S,
+}
+
+impl<S: Sink, const TAPS: usize, const SOFT: bool> Kernel for Run<'_, S, TAPS, SOFT> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        for (step, i) in self.steps.clone().enumerate() {
+            let wanted = self.sink.wants(step);
+            for (k, group) in self.groups.iter_mut().enumerate() {
+                let mut runoff = V::splat(0.0);
+                for (b, weather) in self.weather.iter().enumerate() {
+                    let day =
+                        Day { t: weather.temperature[i], p: weather.precipitation[i], pet: self.pet[i] };
+                    let part: V = if SOFT { soft(group, b, day) } else { hard(group, b, day) };
+                    runoff = part.fma(V::splat(weather.share), runoff);
+                }
+                runoff.store(&mut group.runoff[step % TAPS]);
+                if wanted {
+                    let flow: V = group.routed(step);
+                    self.sink.take(k, step, flow);
+                }
+            }
+        }
+    }
+}
+
+/// What a step brings: °C, mm, mm.
+#[derive(Clone, Copy)]
+struct Day {
+    t: f64,
+    p: f64,
+    pet: f64,
+}
+
+/// One step of one band with hard thresholds: runoff before routing.
+#[inline(always)]
+fn hard<V: Lanes, const TAPS: usize>(group: &mut Group<TAPS>, band: usize, day: Day) -> V {
+    let zero = V::splat(0.0);
+    let parameters = &group.parameters;
+    let of = |k: usize| V::load(&parameters[k]);
+    let states = &mut group.states[band];
+    let (t, p) = (V::splat(day.t), V::splat(day.p));
+    let (mut snow, mut water) = (V::load(&states[0]), V::load(&states[1]));
+    let mut inflow = zero;
+    let mut comes = false;
+    if day.t <= group.thresholds.0 {
+        // All is snow. Where no water is held, nothing else happens.
+        snow = p.fma(of(SFCF), snow);
+        if V::any(water.above(zero)) {
+            let refrozen = (of(REFREEZE) * (of(TT) - t)).min(water);
+            (snow, water) = (snow + refrozen, water - refrozen);
+            inflow = (water - of(CWH) * snow).max(zero);
+            water = water - inflow;
+            water.store(&mut states[1]);
+            comes = true;
+        }
+    } else if day.t > group.thresholds.1 {
+        // All is rain, and what there is of snow melts.
+        let melt = (of(CFMAX) * (t - of(TT))).min(snow);
+        snow = snow - melt;
+        water = water + (melt + p);
+        inflow = (water - of(CWH) * snow).max(zero);
+        water = water - inflow;
+        water.store(&mut states[1]);
+        comes = true;
+    } else {
+        let above = t.above(of(TT));
+        let warmth = t - of(TT);
+        snow = V::select(above, snow, p.fma(of(SFCF), snow));
+        let melt = (of(CFMAX) * warmth.max(zero)).min(snow);
+        snow = snow - melt;
+        water = water + (melt + V::select(above, p, zero));
+        let refrozen = (of(REFREEZE) * (zero - warmth).max(zero)).min(water);
+        (snow, water) = (snow + refrozen, water - refrozen);
+        inflow = (water - of(CWH) * snow).max(zero);
+        water = water - inflow;
+        water.store(&mut states[1]);
+        comes = true;
+    }
+    snow.store(&mut states[0]);
+    let mut suz = V::load(&states[3]);
+    comes = comes && V::any(inflow.above(zero));
+    if comes || day.pet > 0.0 {
+        let mut sm = V::load(&states[2]);
+        if comes {
+            let wet = (sm * of(PER_FC)).min(V::splat(1.0));
+            let recharge = inflow * power::pow(wet, of(BETA));
+            (sm, suz) = (sm + (inflow - recharge), suz + recharge);
+        }
+        let evaporation = (V::splat(day.pet) * (sm.min(of(LIMIT)) * of(PER_LIMIT))).min(sm);
+        (sm - evaporation).store(&mut states[2]);
+    }
+    let percolation = of(PERC).min(suz);
+    suz = suz - percolation;
+    let slz = V::load(&states[4]) + percolation;
+    let (q0, q1, q2) = (of(K0) * (suz - of(UZL)).max(zero), of(K1) * suz, of(K2) * slz);
+    (suz - (q0 + q1)).max(zero).store(&mut states[3]);
+    (slz - q2).max(zero).store(&mut states[4]);
+    q0 + q1 + q2
+}
+
+/// The same with smooth thresholds.
+#[inline(always)]
+fn soft<V: Lanes, const TAPS: usize>(group: &mut Group<TAPS>, band: usize, day: Day) -> V {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let parameters = &group.parameters;
+    let of = |k: usize| V::load(&parameters[k]);
+    let (sharp, per_sharp) = (of(SHARP), of(PER_SHARP));
+    let relu = |v: V| power::ln_1p_exp(v * sharp) * per_sharp;
+    let least = |a: V, b: V| a - relu(a - b);
+    let states = &mut group.states[band];
+    let (t, p) = (V::splat(day.t), V::splat(day.p));
+    let (mut snow, mut water) = (V::load(&states[0]), V::load(&states[1]));
+    let warmth = t - of(TT);
+    let rain_share = one / (one + power::exp(zero - sharp * warmth));
+    let rain = p * rain_share;
+    snow = snow + p * of(SFCF) * (one - rain_share);
+    let melt = least(of(CFMAX) * relu(warmth), snow);
+    snow = snow - melt;
+    water = water + (melt + rain);
+    let refrozen = least(of(REFREEZE) * relu(zero - warmth), water);
+    (snow, water) = (snow + refrozen, water - refrozen);
+    let inflow = relu(water - of(CWH) * snow);
+    water = water - inflow;
+    snow.max(zero).store(&mut states[0]);
+    water.max(zero).store(&mut states[1]);
+    let mut sm = V::load(&states[2]);
+    let recharge = inflow * power::pow(least(sm * of(PER_FC), one), of(BETA));
+    sm = sm + (inflow - recharge);
+    let evaporation = least(V::splat(day.pet) * (least(sm, of(LIMIT)) * of(PER_LIMIT)), sm);
+    (sm - evaporation).max(zero).store(&mut states[2]);
+    let mut suz = V::load(&states[3]) + recharge;
+    let percolation = least(of(PERC), suz);
+    suz = suz - percolation;
+    let slz = V::load(&states[4]) + percolation;
+    let (q0, q1, q2) = (of(K0) * relu(suz - of(UZL)), of(K1) * suz, of(K2) * slz);
+    (suz - (q0 + q1)).max(zero).store(&mut states[3]);
+    (slz - q2).max(zero).store(&mut states[4]);
+    q0 + q1 + q2
+}
