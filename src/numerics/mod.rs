@@ -8,6 +8,7 @@ pub mod bessel;
 pub mod columns;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod gamma;
 mod gram;
 pub mod lanczos;
 pub mod lanes;
