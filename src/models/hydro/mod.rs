@@ -14,6 +14,7 @@
 //! of them or, where the block is shorter, on those that have an observed flow.
 
 pub mod basin;
+pub mod fuse;
 pub mod hbv;
 pub mod pet;
 mod sink;
