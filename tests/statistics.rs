@@ -132,7 +132,13 @@ fn the_sinusoid_is_found_by_etki_with_the_right_spread() {
     assert_eq!((experiment.method.as_str(), experiment.members, experiment.iterations), ("etki", 20, 10));
     let all = repeat(0..200, |seed| {
         let problem = sinusoid(seed, &prior);
-        calibrate(&Sinusoid, &experiment.algorithm, &problem, experiment.iterations, seed)
+        calibrate(
+            &Sinusoid,
+            &experiment.calibration().unwrap().algorithm,
+            &problem,
+            experiment.iterations,
+            seed,
+        )
     });
     let of = |f: &dyn Fn(&Calibrated) -> f64| all.iter().map(f).collect::<Vec<f64>>();
     let a = of(&|c| (c.moments[0].0 - 1.0).abs());
@@ -162,7 +168,13 @@ fn six_members_and_five_iterations_of_eki_come_near_the_truth() {
     assert_eq!((experiment.method.as_str(), experiment.members, experiment.iterations), ("eki", 6, 5));
     let all = repeat(0..100, |seed| {
         let problem = sinusoid(seed, &prior);
-        calibrate(&Sinusoid, &experiment.algorithm, &problem, experiment.iterations, seed)
+        calibrate(
+            &Sinusoid,
+            &experiment.calibration().unwrap().algorithm,
+            &problem,
+            experiment.iterations,
+            seed,
+        )
     });
     let near =
         |c: &&Calibrated| (0.5..=1.5).contains(&c.moments[0].0) && (6.0..=8.0).contains(&c.moments[1].0);
@@ -197,7 +209,7 @@ fn lorenz_problem(truth: Truth, prior: &Prior) -> Problem {
 fn the_forcing_of_lorenz_96_is_found_by_eki_and_etki() {
     let (experiment, prior) = example("lorenz96");
     assert_eq!((experiment.method.as_str(), experiment.members, experiment.iterations), ("eki", 20, 5));
-    let eki = &experiment.algorithm;
+    let eki = &experiment.calibration().unwrap().algorithm;
     let etki = Method::Ensemble(Kalman::new(Process::Etki, 20));
     let both = repeat(0..8, |seed| {
         let model = lorenz(100 + seed);

@@ -30,9 +30,10 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<Exit, StepError> {
     let run = Run::open(&args.run)?;
     let new = ensemble::run(&run)?;
-    let name = run.dir.iteration_name(run.experiment.first_iteration);
+    let first = run.experiment.first_iteration;
+    let name = run.dir.iteration_name(first);
     args.voice.say(&if new {
-        format!("made `{name}`: {} members", run.experiment.members)
+        format!("made `{name}`: {} members", run.dir.members(first))
     } else {
         "already done".into()
     });

@@ -74,7 +74,7 @@ fn run(args: &Args) -> Result<Exit, StepError> {
     let run = Run::open(&args.run)?;
     let members = match (&args.members, args.element, args.per_element) {
         (Some(members), ..) => members.clone(),
-        (None, Some(element), Some(per)) => element_members(&run, element, per)?,
+        (None, Some(element), Some(per)) => element_members(&run, args.iteration, element, per)?,
         _ => Members::new(Vec::new()),
     };
     if args.element.is_some() {
@@ -127,10 +127,11 @@ fn run(args: &Args) -> Result<Exit, StepError> {
     Ok(if args.strict && failed.into_inner() > 0 { Exit::Failed } else { Exit::Done })
 }
 
-fn element_members(run: &Run, element: u32, per: u32) -> Result<Members, StepError> {
-    let total = run.dir.identity.members;
+fn element_members(run: &Run, iteration: Iteration, element: u32, per: u32) -> Result<Members, StepError> {
+    let total = run.dir.members(iteration);
     let members = Members::of_element(element, per, total);
-    if members.is_empty() {
+    // A smaller iteration than the others leaves elements of the array without work.
+    if members.is_empty() && element > run.dir.most_members().div_ceil(per) {
         return Err(StepError::Refused {
             what: format!(
                 "there is no element {element}: {total} members, {per} each, are {}",

@@ -49,7 +49,9 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<Exit, StepError> {
     let mut run = Run::open(&args.run)?;
-    run.experiment.algorithm.use_threads(args.threads);
+    if let Some(calibration) = run.experiment.calibration_mut() {
+        calibration.algorithm.use_threads(args.threads);
+    }
     let say = |update: &Update, more: &str| {
         args.voice.warn(&update.warnings);
         args.voice.say(&format!(

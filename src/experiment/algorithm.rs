@@ -1,18 +1,16 @@
-//! `[algorithm]`: a name becomes an algorithm.
+//! `[algorithm]` of the Kalman methods: a name becomes an algorithm.
 
 mod ensemble;
 mod schedule;
 mod unscented;
 
 use super::localisation::Named;
+use super::task::METHODS;
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::kalman::Method;
 
 pub(super) use ensemble::scheduler;
-
-/// Methods that `[algorithm]` knows.
-pub const METHODS: &[&str] = &["etki", "eki", "gnki", "sparse", "eks", "aldi", "utki", "uki"];
 
 /// Methods that place their own members.
 pub(super) const UNSCENTED: &[&str] = &["utki", "uki"];

@@ -124,8 +124,9 @@ pub(super) fn explain(algorithm: &mut Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::algorithm::{self, METHODS};
+    use crate::experiment::algorithm;
     use crate::experiment::run_copy;
+    use crate::experiment::task::METHODS;
     use crate::files::human::Document;
 
     const HEAD: &str = "[prior]\nfile = \"p\"\n[observation]\nfile = \"o\"\n[algorithm]\n";

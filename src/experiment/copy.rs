@@ -75,7 +75,9 @@ pub fn with_settings(text: &str, settings: &[String]) -> Result<String, Experime
 pub fn run_copy(text: &str, members: u32) -> String {
     let Ok(mut document) = text.parse::<DocumentMut>() else { return text.to_owned() };
     document["prior"]["file"] = toml_edit::value("priors.toml");
-    document["observation"]["file"] = toml_edit::value("observation.toml");
+    if let Some(observation) = document.get_mut("observation") {
+        observation["file"] = toml_edit::value("observation.toml");
+    }
     let method = document["algorithm"].get("method").and_then(Item::as_str).unwrap_or("etki").to_owned();
     let own = choices::defaults(&method, &document["algorithm"], members);
     let own = own.iter().map(|(key, value)| ("algorithm", *key, value.as_str(), None));

@@ -12,18 +12,19 @@ mod groups;
 mod localisation;
 mod model;
 mod sparse;
+mod task;
 
 use std::path::{Path, PathBuf};
 
 use crate::explain::{Explain, Marked, Place, reason};
 use crate::files::FileError;
 use crate::files::human::{Document, Names, Section};
-use crate::kalman::Method;
-use crate::problem::{Observation, Prior, Problem, observation};
+use crate::problem::Prior;
 
-pub use algorithm::{METHODS, places_members};
+pub use algorithm::places_members;
 pub use copy::{Difference, differences, run_copy, with_settings};
 pub use model::Model;
+pub use task::{Calibration, METHODS, Task};
 
 /// Why an experiment cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -184,14 +185,16 @@ pub struct Experiment {
     pub prior_file: Named,
     /// Order and subset of parameters
     pub prior_names: Option<Names>,
-    /// `observation.toml`
-    pub observation_file: Named,
     /// Method, as written
     pub method: String,
-    /// The algorithm
-    pub algorithm: Method,
-    /// Ensemble size; 0 until [`Experiment::settle`] where the method says how many, and the file does not
+    /// What is to be done, by kind of method
+    pub task: Task,
+    /// Members of an iteration; 0 until [`Experiment::settle`] where the method says how many, and the file does not
     pub members: u32,
+    /// Members of the first iterations, where they have another number
+    pub sizes: Vec<u32>,
+    /// Members of all iterations together at most; 0 without such a limit
+    pub budget: u32,
     /// Iterations, at most
     pub iterations: u32,
     /// `[failures]`
@@ -204,8 +207,6 @@ pub struct Experiment {
     pub outputs: Outputs,
     /// What a person should know
     pub warnings: Vec<String>,
-    /// Names in `[algorithm]`
-    named: localisation::Named,
 }
 
 impl Experiment {
@@ -229,11 +230,7 @@ impl Experiment {
         let prior_file = Named::read(&prior)?;
         let prior_names = Names::read(&prior, "names")?;
         prior.finish()?;
-        let observation = needed(&top, "observation")?;
-        let observation_file = Named::read(&observation)?;
-        observation.finish()?;
-        let section = needed(&top, "algorithm")?;
-        let algorithm = algorithm::read(&section)?;
+        let asked = task::read(&top)?;
         let failures = failures(&top)?;
         let first_iteration = match top.section("layout")? {
             Some(layout) => {
@@ -257,20 +254,10 @@ impl Experiment {
             };
             files.finish()?;
         }
-        for (table, method) in [("score", "dds"), ("inputs", "forward"), ("axis", "grid"), ("stage", "grid")]
-        {
-            if top.keys().any(|k| k == table) {
-                let label =
-                    format!("`[{table}]` belongs to method `{method}`, this is `{}`", algorithm.method);
-                return Err(top.wrong(table, format!("`[{table}]` has no use here"), label));
-            }
-        }
+        task::own_tables(&top, &asked.method)?;
         top.finish()?;
-        let mut kalman = algorithm.kalman;
-        kalman.tolerate(failures.nan_tolerance);
-        if let Some(factor) = failures.outlier_factor
-            && !kalman.sets_aside_outliers(factor)
-        {
+        let mut task = asked.task;
+        if !task.tolerate(&failures) {
             let label =
                 "this method, or `failed_members = \"ignore\"`, sets nobody aside; allowed with `\"redraw\"`";
             let place = top.section("failures")?.map_or(top.place("failures"), |f| f.place("outlier_factor"));
@@ -282,17 +269,17 @@ impl Experiment {
             model,
             prior_file,
             prior_names,
-            observation_file,
-            method: algorithm.method,
-            algorithm: kalman,
-            members: algorithm.members,
-            iterations: algorithm.iterations,
+            method: asked.method,
+            task,
+            members: asked.members,
+            sizes: asked.sizes,
+            budget: asked.budget,
+            iterations: asked.iterations,
             failures,
             first_iteration,
             keep,
             outputs,
-            warnings: algorithm.warnings,
-            named: algorithm.named,
+            warnings: asked.warnings,
         })
     }
 
@@ -304,45 +291,28 @@ impl Experiment {
     pub fn settle(&mut self, document: &Document, prior: &Prior) -> Result<(), Marked> {
         let top = document.section();
         let section = needed(&top, "algorithm")?;
-        if let Some(places) = self.algorithm.places(prior.dim()) {
-            let places = u32::try_from(places).unwrap_or(u32::MAX);
-            if self.members != 0 && self.members != places {
-                let (method, found, d) = (&self.method, self.members, prior.dim());
-                let label =
-                    format!("found {found}, but `{method}` places {places} for {d} parameters: leave it out");
-                return Err(section.wrong("members", "the method says how many members there are", label));
+        match &self.task {
+            Task::Kalman(calibration) => {
+                let settled = calibration.settle(&section, &self.method, self.members, prior)?;
+                self.members = settled.members;
+                self.warnings.extend(settled.warnings);
             }
-            self.members = places;
         }
-        if self.algorithm.samples() && self.members as usize <= prior.dim() + 1 {
-            let (members, d) = (self.members, prior.dim());
-            self.warnings.push(format!(
-                "a sampler does not reach all of the posterior with {members} members for {d} parameters: more than {} do", d + 1
-            ));
-        }
-        self.algorithm.check(prior).map_err(|error| {
-            let title = format!("`{}` cannot begin from this prior", self.method);
-            let fault = section.wrong("method", title, error.to_string());
-            Explain::hint(&error).into_iter().fold(fault, Marked::hint)
-        })
+        Ok(())
     }
 
-    /// Prior and observation, from the files that the experiment names, seen from `folder`.
-    ///
-    /// # Errors
-    /// A fault in either file, at its line.
-    pub fn problem(&self, folder: &Path) -> Result<Problem, ExperimentError> {
-        self.fitting(Problem { prior: self.prior(folder)?, observation: self.observation(folder)? })
+    /// A calibration against an observation, where the method is one.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        match &self.task {
+            Task::Kalman(calibration) => Some(calibration),
+        }
     }
 
-    /// A problem that has all parameters and blocks that `[algorithm]` names.
-    ///
-    /// # Errors
-    /// A name that it has not, at its line.
-    pub fn fitting(&self, problem: Problem) -> Result<Problem, ExperimentError> {
-        self.named.fit(&problem)?;
-        groups::fit(self.algorithm.groups(), &self.named.groups, &problem)?;
-        Ok(problem)
+    /// The same, to be changed.
+    pub fn calibration_mut(&mut self) -> Option<&mut Calibration> {
+        match &mut self.task {
+            Task::Kalman(calibration) => Some(calibration),
+        }
     }
 
     /// The prior alone; the functions of its random fields out of `fields.bin` beside it, where that has them.
@@ -362,36 +332,12 @@ impl Experiment {
         Ok(Prior::read_with(&document, self.prior_names.as_ref(), fields)?)
     }
 
-    /// The observation alone.
-    ///
-    /// # Errors
-    /// A fault in its file.
-    pub fn observation(&self, folder: &Path) -> Result<Observation, ExperimentError> {
-        let (document, beside) = self.observation_text(folder)?;
-        Ok(Observation::read(&document, &beside)?)
-    }
-
     /// The prior as it stands in its file.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn prior_text(&self, folder: &Path) -> Result<String, ExperimentError> {
         Ok(self.prior_file.load(folder)?.source.text.clone())
-    }
-
-    /// The observation as a text that needs no other file; as it stands where it names none.
-    ///
-    /// # Errors
-    /// A fault in its file.
-    pub fn whole_observation(&self, folder: &Path) -> Result<String, ExperimentError> {
-        let (document, beside) = self.observation_text(folder)?;
-        Ok(observation::text::whole(&document, &beside)?)
-    }
-
-    fn observation_text(&self, folder: &Path) -> Result<(Document, PathBuf), Marked> {
-        let document = self.observation_file.load(folder)?;
-        let beside = document.source.path.parent().unwrap_or(folder).to_owned();
-        Ok((document, beside))
     }
 }
 

@@ -32,8 +32,14 @@ pub struct Identity {
     pub seed: u64,
     /// Method of `[algorithm]`
     pub method: String,
-    /// Ensemble size J
+    /// Members of an iteration, ensemble size J
     pub members: u32,
+    /// Members of the first iterations, where they have another number; none where all are alike
+    #[serde(default)]
+    pub sizes: Vec<u32>,
+    /// Members of all iterations together at most; 0 without such a limit
+    #[serde(default)]
+    pub budget: u32,
     /// Iterations asked for when the run was made; `extend_NNN.toml` may raise it
     pub iterations: u32,
     /// Number of the first iteration: 0, or 1 as ClimaCalibrate has it
@@ -63,7 +69,8 @@ pub struct Identity {
     pub experiment: String,
     /// Digest of `priors.toml`
     pub priors: String,
-    /// Digest of `observation.toml`
+    /// Digest of `observation.toml`; empty where the method has none
+    #[serde(default)]
     pub observation: String,
 }
 
@@ -207,15 +214,33 @@ impl RunDir {
         self.iteration(iteration).join(format!("chunk_{chunk:06}"))
     }
 
+    /// Members of an iteration: as many as in all others, where the run does not say otherwise.
+    pub fn members(&self, iteration: Iteration) -> u32 {
+        let id = &self.identity;
+        let index = iteration.saturating_sub(id.first_iteration) as usize;
+        let size = id.sizes.get(index).copied().unwrap_or(id.members);
+        if id.budget == 0 {
+            return size;
+        }
+        let listed: u64 = id.sizes.iter().take(index).copied().map(u64::from).sum();
+        let before = listed + u64::from(id.members) * index.saturating_sub(id.sizes.len()) as u64;
+        size.min(u32::try_from(u64::from(id.budget).saturating_sub(before)).unwrap_or(u32::MAX))
+    }
+
+    /// Members of the largest iteration.
+    pub fn most_members(&self) -> u32 {
+        self.identity.sizes.iter().copied().max().unwrap_or(0).max(self.identity.members)
+    }
+
     /// Number of packs of an iteration.
-    pub fn chunks(&self) -> u32 {
-        self.identity.members.div_ceil(self.identity.pack)
+    pub fn chunks(&self, iteration: Iteration) -> u32 {
+        self.members(iteration).div_ceil(self.identity.pack)
     }
 
     /// Members of a pack, first and last.
-    pub fn chunk_members(&self, chunk: u32) -> std::ops::RangeInclusive<u32> {
+    pub fn chunk_members(&self, iteration: Iteration, chunk: u32) -> std::ops::RangeInclusive<u32> {
         let first = (chunk - 1) * self.identity.pack + 1;
-        first..=(first + self.identity.pack - 1).min(self.identity.members)
+        first..=(first + self.identity.pack - 1).min(self.members(iteration))
     }
 
     /// True when members share outcomes.

@@ -46,12 +46,12 @@ pub fn carry(
         let now = due::due(run)?;
         let grain = run.dir.identity.pack;
         let first = run.experiment.first_iteration;
-        let plan = Plan::iteration_loop(&now, first, run.end()?, run.dir.identity.members, grain);
+        let plan = Plan::iteration_loop(&now, first, run.end()?, &|at| run.dir.members(at), grain);
         if plan.tasks.is_empty() {
             return Ok(());
         }
         if lanes.is_empty() {
-            let wanted = means.workers.min(run.dir.chunks() as usize).max(1);
+            let wanted = means.workers.min(run.dir.most_members().div_ceil(grain) as usize).max(1);
             for number in 1..=wanted {
                 match lane(number) {
                     Ok(lane) => lanes.push(lane),

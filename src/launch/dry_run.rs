@@ -15,8 +15,8 @@ use crate::steps::{Run, due};
 pub fn text(run: &Run) -> Result<String, LaunchError> {
     let id = &run.dir.identity;
     let now = due::due(run)?;
-    let plan =
-        Plan::iteration_loop(&now, id.first_iteration, run.end()?, id.members, id.pack.max(id.members));
+    let (all, most) = (|at| run.dir.members(at), run.dir.most_members());
+    let plan = Plan::iteration_loop(&now, id.first_iteration, run.end()?, &all, id.pack.max(most));
     let mut text = String::new();
     if plan.tasks.is_empty() {
         return Ok("nothing: the run is over (`stop.toml`)\n".into());

@@ -49,7 +49,11 @@ pub fn once(run: &Run, means: &Means, watch: &dyn Watch) -> Result<Exit, LaunchE
 
 /// As many leasing workers as lanes, in threads: each runs programs, or a built-in model.
 fn pool(run: &Run, means: &Means, iteration: u32, watch: &dyn Watch) -> Result<(), LaunchError> {
-    let lanes = workers::that_fit(means.workers.min(run.dir.chunks() as usize).max(1), threads::FILES, watch);
+    let lanes = workers::that_fit(
+        means.workers.min(run.dir.chunks(iteration) as usize).max(1),
+        threads::FILES,
+        watch,
+    );
     let results: Vec<Result<(), StepError>> = std::thread::scope(|scope| {
         let all: Vec<_> = (1..=lanes)
             .map(|rank| {

@@ -145,7 +145,7 @@ pub fn summary(prepared: &Prepared) -> String {
         "{} with {} members, {} parameters, {observations} observations, at most {} iterations of `{}`",
         e.method,
         e.members,
-        prepared.problem.prior.dim(),
+        prepared.given.prior().dim(),
         e.iterations,
         e.model.title
     )
@@ -196,7 +196,7 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
     let _ = std::fs::remove_dir_all(&folder); // of an earlier process with our number
     let threads = site.local.threads.max(1) as usize;
     let trial = trial::at_centre(prepared, &folder, threads)?;
-    let prior = &prepared.problem.prior;
+    let prior = prepared.given.prior();
     let mut text = String::from("one member at the centre of the prior:\n");
     for (name, value) in prior.row_names().iter().zip(prior.physical(&prior.centre())) {
         text.push_str(&format!("  {name} = {value}\n"));

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use crate::explain::{Exit, Explain};
-use crate::files::{FileError, RunDir};
+use crate::files::{FileError, Iteration, RunDir};
 use crate::launch::LaunchError;
 use crate::launch::queue::{JobId, Listed, Queue, QueueError, State};
 use crate::launch::setup;
@@ -209,9 +209,14 @@ impl<'a> Scheduler<'a> {
         setup::per_element(id.members, id.pack, &self.site)
     }
 
-    /// Array elements of an iteration.
+    /// Array elements of the largest iteration.
     fn elements(&self) -> u32 {
-        self.run.dir.identity.members.div_ceil(self.per_element())
+        self.run.dir.most_members().div_ceil(self.per_element())
+    }
+
+    /// Array elements of an iteration.
+    fn elements_at(&self, iteration: Iteration) -> u32 {
+        self.run.dir.members(iteration).div_ceil(self.per_element())
     }
 
     /// The scripts carry numbers of `site.toml`: another number there means other members here.

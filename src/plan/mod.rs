@@ -81,15 +81,21 @@ pub enum Due {
 
 impl Plan {
     /// What is left of an iteration loop: the open members, their update, then every further iteration
-    /// before `end`, `grain` members to a call.
-    pub fn iteration_loop(due: &Due, first: Iteration, end: Iteration, members: u32, grain: u32) -> Self {
+    /// before `end` with as many members as `all` says, `grain` members to a call.
+    pub fn iteration_loop(
+        due: &Due,
+        first: Iteration,
+        end: Iteration,
+        all: &dyn Fn(Iteration) -> u32,
+        grain: u32,
+    ) -> Self {
         let mut plan = Self::default();
         let mut last = None;
         let (mut iteration, mut open) = match due {
             Due::Over => return plan,
             Due::Ensemble => {
                 last = Some(plan.push(Command::Ensemble, Vec::new()));
-                (first, Members::all(members))
+                (first, Members::all(all(first)))
             }
             Due::Members(iteration, members) => (*iteration, members.clone()),
             Due::Update(iteration) => (*iteration, Members::new(Vec::new())),
@@ -107,7 +113,7 @@ impl Plan {
             }
             last = Some(plan.push(Command::Update { iteration }, after));
             iteration += 1;
-            open = Members::all(members);
+            open = Members::all(all(iteration));
         }
         plan.push(Command::Timings, last.into_iter().collect());
         plan
@@ -126,7 +132,7 @@ mod tests {
     #[test]
     fn a_loop_that_stands_in_the_middle_begins_with_its_open_members() {
         let due = Due::Members(1, "2,5".parse().unwrap());
-        let plan = Plan::iteration_loop(&due, 0, 3, 4, 2);
+        let plan = Plan::iteration_loop(&due, 0, 3, &|_| 4, 2);
         let calls: Vec<String> = plan.tasks.iter().map(|t| t.command.argv().join(" ")).collect();
         assert_eq!(
             calls,

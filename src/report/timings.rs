@@ -101,7 +101,7 @@ pub fn rows(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), Re
         of.members();
         let parallel = at_once(&of.rows);
         of.rows.iter_mut().for_each(|row| row.num_processes = parallel);
-        of.row(Kind::Update, 0, dir.identity.members, &dir.update_timing(iteration), String::new);
+        of.row(Kind::Update, 0, dir.members(iteration), &dir.update_timing(iteration), String::new);
         all.append(&mut of.rows);
         iteration += 1;
     }
@@ -124,8 +124,8 @@ impl Reader<'_> {
         let cause = |mark: &str| mark.strip_prefix("failed: ").unwrap_or_default().to_owned();
         let dir = self.dir;
         if dir.packed() {
-            for chunk in 1..=dir.chunks() {
-                let members = dir.chunk_members(chunk);
+            for chunk in 1..=dir.chunks(self.iteration) {
+                let members = dir.chunk_members(self.iteration, chunk);
                 let failed =
                     members.clone().filter(|&m| used(m).is_some_and(|u| !cause(&u).is_empty())).count();
                 let error = if failed > 0 { format!("{failed} failed") } else { String::new() };
@@ -134,7 +134,7 @@ impl Reader<'_> {
             }
             return;
         }
-        for member in 1..=dir.identity.members {
+        for member in 1..=dir.members(self.iteration) {
             let folder = dir.member(self.iteration, member);
             self.row(Kind::Member, member, 1, &folder.join("timing.toml"), || match used(member) {
                 Some(mark) => cause(&mark),

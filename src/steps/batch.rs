@@ -50,7 +50,7 @@ impl Run {
         let path = self.dir.batch(iteration);
         match BatchRecord::load(&path) {
             Err(missing) if missing.is_missing() => {
-                let observation = self.experiment.observation(self.dir.root())?;
+                let observation = self.calibration()?.observation(self.dir.root())?;
                 record(&self.dir.identity, &observation, iteration).ok_or_else(|| missing.into())
             }
             other => Ok(other?),

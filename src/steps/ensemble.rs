@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::experiment::{Calibration, Task};
 use crate::files::{FileError, Iteration, RunDir, load_state, save_state, whole_folder};
 use crate::numerics::Streams;
 use crate::problem::{Algorithm, Ensemble, Problem, State};
@@ -19,8 +20,15 @@ pub fn run(run: &Run) -> Result<bool, StepError> {
         return Ok(false);
     }
     run.not_cancelled()?;
+    match &run.experiment.task {
+        Task::Kalman(calibration) => drawn(run, calibration, first),
+    }
+}
+
+/// The first ensemble of a Kalman method.
+fn drawn(run: &Run, calibration: &Calibration, first: Iteration) -> Result<bool, StepError> {
     let problem = run.problem()?;
-    let (mut ensemble, state) = run.experiment.algorithm.first(&problem, &Streams::new(run.experiment.seed));
+    let (mut ensemble, state) = calibration.algorithm.first(&problem, &Streams::new(run.experiment.seed));
     if run.dir.fork().exists() {
         ensemble = load_state(&run.dir.fork(), ENSEMBLE.0, ENSEMBLE.1)?;
     }
@@ -46,7 +54,7 @@ pub fn write_iteration(
         durable(&hidden.join("ensemble.bin"), &save_state(ENSEMBLE.0, ENSEMBLE.1, ensemble)?)?;
         durable(&hidden.join("state.bin"), &save_state(STATE.0, STATE.1, state)?)?;
         if dir.packed() {
-            return pack::write_parameters(dir, prior, hidden, ensemble);
+            return pack::write_parameters(dir, prior, iteration, hidden, ensemble);
         }
         let writer = Writer::new(dir, prior);
         for column in 0..ensemble.u.ncols() {

@@ -57,7 +57,8 @@ pub fn iterations(run: &Run, iterations: u32) -> Result<bool, StepError> {
 /// # Errors
 /// A length that is none, or a run whose steps are not `mutable`.
 pub fn set_step(run: &Run, length: f64) -> Result<bool, StepError> {
-    let Schedule::Mutable { step } = *run.experiment.algorithm.schedule() else {
+    let schedule = run.experiment.calibration().map(|calibration| calibration.algorithm.schedule());
+    let Some(&Schedule::Mutable { step }) = schedule else {
         return Err(StepError::Refused {
             what: "the step length of this run cannot be changed".into(),
             hint: "it can in runs made with `scheduler = \"mutable\"`; `ekp-init --from RUN:N` forks into such a run"

@@ -3,15 +3,17 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::experiment::{Experiment, ExperimentError, differences, run_copy, with_settings};
+use crate::experiment::{Experiment, ExperimentError, Task, differences, run_copy, with_settings};
 use crate::explain::{Explain, Marked};
 use crate::files::human::{self, Document};
 use crate::files::{
     FileError, Identity, RunDir, TomlText, digest, load_record, load_state, publish, run_id, save_state,
     whole_folder,
 };
+use crate::kalman::Method;
+use crate::models::Want;
 use crate::numerics::Streams;
-use crate::problem::{Ensemble, Problem};
+use crate::problem::{Ensemble, Prior, Problem};
 use crate::steps::adopt::{self, Adopted, AdoptedRecord};
 use crate::steps::due::open_iteration;
 use crate::steps::ensemble::durable;
@@ -37,8 +39,8 @@ pub struct Request {
 pub struct Prepared {
     /// The experiment
     pub experiment: Experiment,
-    /// Prior and observation
-    pub problem: Problem,
+    /// What the method starts from
+    pub given: Given,
     /// Who the run will be
     pub identity: Identity,
     /// Where it will be, absolute
@@ -47,10 +49,53 @@ pub struct Prepared {
     pub warnings: Vec<String>,
     /// Iterations that another tool made
     pub adopted: Option<Adopted>,
-    texts: [(&'static str, String); 3],
+    texts: Vec<(&'static str, String)>,
     start: Option<Ensemble>,
     /// Whose ensemble that is
     origin: Option<String>,
+}
+
+/// What a method starts from.
+pub enum Given {
+    /// Prior and observation
+    Problem(Problem),
+}
+
+impl Given {
+    /// The prior.
+    pub fn prior(&self) -> &Prior {
+        match self {
+            Self::Problem(problem) => &problem.prior,
+        }
+    }
+
+    /// Prior and observation, where there is one.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem(problem) => Some(problem),
+        }
+    }
+
+    /// What a model is asked for.
+    pub fn want(&self) -> Want {
+        match self {
+            Self::Problem(problem) => Want::series(problem.observation.shape()),
+        }
+    }
+
+    /// Read what the experiment names.
+    fn read(experiment: &Experiment, folder: &Path, fields: Option<&Path>) -> Result<Self, ExperimentError> {
+        let prior = match fields {
+            Some(fields) => experiment.prior_with(folder, fields)?,
+            None => experiment.prior(folder)?,
+        };
+        match &experiment.task {
+            Task::Kalman(calibration) => {
+                let observation = calibration.observation(folder)?;
+                Ok(Self::Problem(calibration.fitting(Problem { prior, observation })?))
+            }
+        }
+    }
 }
 
 /// What `make` did.
@@ -81,41 +126,33 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
     let base = absolute.parent().unwrap_or(Path::new("/")).to_owned();
     let mut experiment = Experiment::read(&document, &base).map_err(ExperimentError::from)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let problem = match &request.from {
-        // The coefficients of a fork mean what they meant in its parent.
-        Some((parent, _)) => experiment.fitting(Problem {
-            prior: experiment.prior_with(folder, &parent.join("fields.bin"))?,
-            observation: experiment.observation(folder)?,
-        })?,
-        None => experiment.problem(folder)?,
-    };
-    experiment.settle(&document, &problem.prior).map_err(ExperimentError::from)?;
+    // The coefficients of a fork mean what they meant in its parent.
+    let fields = request.from.as_ref().map(|(parent, _)| parent.join("fields.bin"));
+    let given = Given::read(&experiment, folder, fields.as_deref())?;
+    experiment.settle(&document, given.prior()).map_err(ExperimentError::from)?;
     let mut warnings = experiment.warnings.clone();
-    warnings.extend(problem.prior.warnings.iter().cloned());
-    let names: Vec<(String, usize)> = problem.prior.names().to_vec();
-    fits(&experiment, &document, &names, &problem, &mut warnings)?;
-    warnings.extend(of_series(&experiment, &problem));
-    let dimension = problem.prior.dim();
-    if experiment.members as usize <= dimension && experiment.algorithm.stays_in_span() {
-        warnings.push(format!(
-            "{} members for {dimension} parameters: the result stays in the span of the first ensemble; more members, or localisation, would free it",
-            experiment.members
-        ));
-    }
-    let texts = [
+    warnings.extend(given.prior().warnings.iter().cloned());
+    fits(&experiment, &document, &given, &mut warnings)?;
+    warnings.extend(of_calibration(&experiment, &given));
+    let mut texts = vec![
         ("experiment.toml", run_copy(&text, experiment.members)),
         ("priors.toml", experiment.prior_text(folder)?),
-        ("observation.toml", experiment.whole_observation(folder)?),
     ];
+    if let Some(calibration) = experiment.calibration() {
+        texts.push(("observation.toml", calibration.whole_observation(folder)?));
+    }
     let start = request
         .from
         .as_ref()
-        .map(|(run, iteration)| fork(run, *iteration, &problem, &experiment))
+        .map(|(run, iteration)| fork(run, *iteration, given.prior(), &experiment))
         .transpose()?;
     let mut adopted = request
         .adopt
         .as_ref()
-        .map(|folder| adopt::read(folder, &experiment, &problem, &texts[1].1))
+        .map(|folder| match given.problem() {
+            Some(problem) => adopt::read(folder, &experiment, problem, &texts[1].1),
+            None => Err(adopt::no_ensembles(&experiment)),
+        })
         .transpose()?;
     let root = match &request.run {
         Some(run) => run.clone(),
@@ -127,7 +164,7 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
         Some(adopted) => adopted.digest.clone(),
         None => start.as_ref().map_or(String::new(), digest_of),
     };
-    let identity = identity(&experiment, &problem, &texts, &base, &root, &beginning);
+    let identity = identity(&experiment, &given, &texts, &base, &root, &beginning);
     let seen = |folder: &Path| {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         relative(&root, &folder).display().to_string().replace('\n', " ")
@@ -138,7 +175,7 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
         adopted.origin = seen(folder);
         warnings.append(&mut adopted.warnings);
     }
-    Ok(Prepared { experiment, problem, identity, root, warnings, adopted, texts, start, origin })
+    Ok(Prepared { experiment, given, identity, root, warnings, adopted, texts, start, origin })
 }
 
 /// The experiment's name in messages: a fault may come from a `--set`.
@@ -152,12 +189,27 @@ fn named(request: &Request) -> PathBuf {
     name.into()
 }
 
+/// What a person who calibrates should know of method, prior and observation together.
+fn of_calibration(experiment: &Experiment, given: &Given) -> Vec<String> {
+    let (Some(calibration), Some(problem)) = (experiment.calibration(), given.problem()) else {
+        return Vec::new();
+    };
+    let mut warnings: Vec<String> = of_series(&calibration.algorithm, problem).into_iter().collect();
+    let (members, dimension) = (experiment.members, problem.prior.dim());
+    if members as usize <= dimension && calibration.algorithm.stays_in_span() {
+        warnings.push(format!(
+            "{members} members for {dimension} parameters: the result stays in the span of the first ensemble; more members, or localisation, would free it"
+        ));
+    }
+    warnings
+}
+
 /// Minibatches use up the pseudo-time of the misfit controller before all data were seen as often as they should.
-fn of_series(experiment: &Experiment, problem: &Problem) -> Option<String> {
+fn of_series(algorithm: &Method, problem: &Problem) -> Option<String> {
     let series = problem.observation.series()?;
     let batches = series.minibatch.length(series.parts.len());
-    let time = experiment.algorithm.terminate_at()?;
-    (batches > 1 && time.is_finite() && time != batches as f64 && experiment.algorithm.stops()).then(|| {
+    let time = algorithm.terminate_at()?;
+    (batches > 1 && time.is_finite() && time != batches as f64 && algorithm.stops()).then(|| {
         format!(
             "{batches} batches share a pseudo-time of {time:?}: `terminate_at = {:?}` gives each observation its weight once in one pass; or `on_terminate = \"continue\"` with so many `iterations` as you want batches",
             batches as f64
@@ -169,8 +221,7 @@ fn of_series(experiment: &Experiment, problem: &Problem) -> Option<String> {
 fn fits(
     experiment: &Experiment,
     document: &Document,
-    names: &[(String, usize)],
-    problem: &Problem,
+    given: &Given,
     warnings: &mut Vec<String>,
 ) -> Result<(), StepError> {
     let at_model = |e: String, hint: Option<String>| {
@@ -181,36 +232,40 @@ fn fits(
             None => marked,
         })
     };
-    let whole = crate::models::Want::series(problem.observation.shape());
-    let wants = match problem.observation.series() {
+    let wants = match given.problem().and_then(|problem| problem.observation.series()) {
         // A program may name a column for each block; a model of ours is asked for one batch at a time.
         Some(series) if experiment.model.external.is_none() => {
             (0..series.minibatch.length(series.parts.len()))
                 .map(|n| {
                     let n = u32::try_from(n).unwrap_or(u32::MAX);
-                    crate::models::Want::series(series.at(n, &Streams::new(experiment.seed)).1.shape())
+                    Want::series(series.at(n, &Streams::new(experiment.seed)).1.shape())
                 })
                 .collect()
         }
-        _ => vec![whole],
+        _ => vec![given.want()],
     };
     for want in wants {
-        let more = experiment.model.forward.fits(names, &want).map_err(|e| match e.marked() {
-            Some(marked) => ExperimentError::from(Marked::clone(marked)),
-            None => at_model(e.to_string(), e.hint()),
-        })?;
+        let more =
+            experiment.model.forward.fits(given.prior().names(), &want).map_err(|e| match e.marked() {
+                Some(marked) => ExperimentError::from(Marked::clone(marked)),
+                None => at_model(e.to_string(), e.hint()),
+            })?;
         warnings.extend(more.into_iter().filter(|new| !warnings.contains(new)).collect::<Vec<_>>());
     }
     Ok(())
 }
 
-fn fork(
-    from: &Path,
-    iteration: u32,
-    problem: &Problem,
-    experiment: &Experiment,
-) -> Result<Ensemble, StepError> {
-    if experiment.algorithm.places(problem.prior.dim()).is_some() {
+fn fork(from: &Path, iteration: u32, prior: &Prior, experiment: &Experiment) -> Result<Ensemble, StepError> {
+    let Some(calibration) = experiment.calibration() else {
+        return Err(StepError::Refused {
+            what: format!(
+                "`{}` has no ensemble: it cannot start from that of another run",
+                experiment.method
+            ),
+            hint: "`--from` forks into a run of a Kalman method".into(),
+        });
+    };
+    if calibration.algorithm.places(prior.dim()).is_some() {
         return Err(StepError::Refused {
             what: format!("`{}` places its members itself: it cannot start from another ensemble", experiment.method),
             hint: "write mean and spread of the other run's result into `priors.toml`, or fork to another method".into(),
@@ -237,8 +292,8 @@ fn fork(
         .cloned()
         .zip(parent.dir.identity.components.iter().copied())
         .collect();
-    if theirs != problem.prior.names()
-        || ensemble.u.nrows() != problem.prior.dim()
+    if theirs != prior.names()
+        || ensemble.u.nrows() != prior.dim()
         || ensemble.u.ncols() != experiment.members as usize
     {
         let list = |names: &[(String, usize)]| {
@@ -255,7 +310,7 @@ fn fork(
                 ensemble.u.ncols(),
                 list(&theirs),
                 experiment.members,
-                list(problem.prior.names())
+                list(prior.names())
             ),
             hint: "a fork keeps parameters and ensemble size; method, model and observation may change"
                 .into(),
@@ -266,18 +321,23 @@ fn fork(
 
 fn identity(
     experiment: &Experiment,
-    problem: &Problem,
-    texts: &[(&'static str, String); 3],
+    given: &Given,
+    texts: &[(&'static str, String)],
     base: &Path,
     root: &Path,
     beginning: &str,
 ) -> Identity {
     // Comments and order are not the science: digests are taken of the values.
     let values = |text: &str| text.parse::<toml::Table>().map_or_else(|_| text.to_owned(), |t| t.to_string());
-    let [experiment_digest, priors, observation] =
-        texts.each_ref().map(|(_, text)| digest(values(text).as_bytes()));
-    let (blocks, lengths) = problem.observation.shape().into_iter().unzip();
-    let (parameters, components) = problem.prior.names().iter().cloned().unzip();
+    let of = |name: &str| {
+        let text = texts.iter().find(|(known, _)| *known == name);
+        text.map_or_else(String::new, |(_, text)| digest(values(text).as_bytes()))
+    };
+    let (experiment_digest, priors) = (of("experiment.toml"), of("priors.toml"));
+    let observation = of("observation.toml");
+    let (blocks, lengths) = given.want().blocks.into_iter().unzip();
+    let (parameters, components) = given.prior().names().iter().cloned().unzip();
+    let series = given.problem().and_then(|problem| problem.observation.series());
     let digits = |n: u32| n.to_string().len().max(3);
     Identity {
         name: experiment.name.clone(),
@@ -286,6 +346,8 @@ fn identity(
         seed: experiment.seed,
         method: experiment.method.clone(),
         members: experiment.members,
+        sizes: experiment.sizes.clone(),
+        budget: experiment.budget,
         iterations: experiment.iterations,
         first_iteration: experiment.first_iteration,
         iteration_digits: digits(experiment.iterations + 1),
@@ -295,7 +357,7 @@ fn identity(
         components,
         blocks,
         lengths,
-        observations: problem.observation.series().map_or_else(Vec::new, |series| series.names.clone()),
+        observations: series.map_or_else(Vec::new, |series| series.names.clone()),
         base: base.to_owned(),
         base_relative: relative(root, base),
         experiment: experiment_digest,
@@ -354,10 +416,13 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
         for (name, text) in machine {
             write(name, text.as_bytes())?;
         }
-        if let Some(bytes) = prepared.problem.observation.record(prepared.texts[2].1.as_bytes())? {
+        if let Some(problem) = prepared.given.problem()
+            && let Some((_, text)) = prepared.texts.iter().find(|(name, _)| *name == "observation.toml")
+            && let Some(bytes) = problem.observation.record(text.as_bytes())?
+        {
             write("observation.bin", &bytes)?;
         }
-        if let Some(bytes) = prepared.problem.prior.fields()? {
+        if let Some(bytes) = prepared.given.prior().fields()? {
             lasting("fields.bin", &bytes)?;
         }
         if let Some(start) = &prepared.start {
@@ -368,8 +433,8 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
             fs::create_dir(&path).map_err(FileError::io("make", &path))?;
         }
         lasting("run.toml", run_record(prepared).as_bytes())?;
-        if let Some(adopted) = &prepared.adopted {
-            adopt::write(adopted, &prepared.problem, hidden)?;
+        if let (Some(adopted), Some(problem)) = (&prepared.adopted, prepared.given.problem()) {
+            adopt::write(adopted, problem, hidden)?;
         }
         Ok::<(), StepError>(())
     });
@@ -453,8 +518,14 @@ fn run_record(prepared: &Prepared) -> String {
         .text("tools", &id.tools)
         .number("seed", id.seed)
         .text("method", &id.method)
-        .number("members", id.members)
-        .number("iterations", id.iterations)
+        .number("members", id.members);
+    if !id.sizes.is_empty() {
+        text.numbers("sizes", &id.sizes);
+    }
+    if id.budget > 0 {
+        text.number("budget", id.budget);
+    }
+    text.number("iterations", id.iterations)
         .number("first_iteration", id.first_iteration)
         .number("iteration_digits", i64::try_from(id.iteration_digits).unwrap_or(3))
         .number("member_digits", i64::try_from(id.member_digits).unwrap_or(3))
@@ -469,9 +540,11 @@ fn run_record(prepared: &Prepared) -> String {
     text.text("base", &id.base.to_string_lossy())
         .text("base_relative", &id.base_relative.to_string_lossy())
         .text("experiment", &id.experiment)
-        .text("priors", &id.priors)
-        .text("observation", &id.observation)
-        .finish()
+        .text("priors", &id.priors);
+    if !id.observation.is_empty() {
+        text.text("observation", &id.observation);
+    }
+    text.finish()
 }
 
 #[cfg(test)]

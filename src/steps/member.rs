@@ -74,12 +74,13 @@ pub fn run(
     each: &(dyn Fn(Member, &Outcome) + Sync),
 ) -> Result<(), StepError> {
     run.not_cancelled()?;
-    let id = &run.dir.identity;
-    if let Some(member) = members.last().filter(|&m| m > id.members) {
-        return Err(StepError::NoSuchMember { member, members: id.members });
+    let first = run.dir.identity.first_iteration;
+    if iteration < first {
+        return Err(StepError::NoSuchIteration { iteration, first });
     }
-    if iteration < id.first_iteration {
-        return Err(StepError::NoSuchIteration { iteration, first: id.first_iteration });
+    let all = run.dir.members(iteration);
+    if let Some(member) = members.last().filter(|&m| m > all) {
+        return Err(StepError::NoSuchMember { member, members: all });
     }
     if !options.again && nobody_needs(run, iteration)? {
         members.iter().for_each(|m| each(m, &Outcome::Closed));

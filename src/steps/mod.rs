@@ -26,7 +26,7 @@ pub mod worker;
 
 use std::path::Path;
 
-use crate::experiment::{Experiment, ExperimentError, load};
+use crate::experiment::{Calibration, Experiment, ExperimentError, load};
 use crate::explain::{Exit, Explain, Marked};
 use crate::files::{FileError, RunDir, load_record, publish};
 use crate::problem::PriorError;
@@ -51,8 +51,10 @@ impl Run {
         let dir = RunDir::open(path)?.absolute()?;
         let document = load(&dir.top("experiment.toml"))?;
         let mut experiment = Experiment::read(&document, &dir.base()).map_err(ExperimentError::from)?;
-        if let Some(step) = dir.step()? {
-            experiment.algorithm.set_step(step);
+        if let Some(calibration) = experiment.calibration_mut()
+            && let Some(step) = dir.step()?
+        {
+            calibration.algorithm.set_step(step);
         }
         Ok(Self { dir, experiment })
     }
@@ -68,7 +70,7 @@ impl Run {
         let observation = match Observation::kept(&kept, &text) {
             Some(observation) => observation,
             None => {
-                let observation = self.experiment.observation(self.dir.root())?;
+                let observation = self.calibration()?.observation(self.dir.root())?;
                 if let Some(bytes) = observation.record(&text)? {
                     // It only saves time: a full disk is told by those who write results.
                     let _ = publish(&kept, &bytes);
@@ -77,6 +79,17 @@ impl Run {
             }
         };
         Ok(Problem { prior: self.prior()?, observation })
+    }
+
+    /// The calibration against an observation that this run is.
+    ///
+    /// # Errors
+    /// Its method has no observation.
+    pub fn calibration(&self) -> Result<&Calibration, StepError> {
+        self.experiment.calibration().ok_or_else(|| StepError::Refused {
+            what: format!("method `{}` has no observation", self.experiment.method),
+            hint: "this is for runs of the Kalman methods".into(),
+        })
     }
 
     /// The prior alone.
@@ -105,7 +118,7 @@ impl Run {
 
     /// Pseudo-time reached, when a run ended before the time that gives the data their weight once.
     pub fn short_of_time(&self, stop: &Stopped) -> Option<f64> {
-        let wanted = self.experiment.algorithm.terminate_at()?;
+        let wanted = self.experiment.calibration()?.algorithm.terminate_at()?;
         let update: Update = load_record(&self.dir.update(stop.last.checked_sub(1)?)).ok()?;
         (stop.reason == "iterations" && update.time < wanted.min(1.0)).then_some(update.time)
     }

@@ -78,7 +78,7 @@ pub fn gather(
     if run.dir.packed() {
         return pack::gather(run, prior, ensemble, iteration);
     }
-    let members = run.dir.identity.members as usize;
+    let members = run.dir.members(iteration) as usize;
     let mut look = Looker::new(run, prior, ensemble, iteration)?;
     let mut g = Mat::zeros(look.asked.total(), members);
     ask_large(g.data_mut());
@@ -197,7 +197,7 @@ pub fn missing(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
         let folder = run.dir.member(iteration, *member);
         !folder.join("data.toml").exists() && !folder.join("failed.toml").exists()
     };
-    Ok((1..=run.dir.identity.members).filter(open).collect())
+    Ok((1..=run.dir.members(iteration)).filter(open).collect())
 }
 
 /// Members of an iteration that have no outcome, judged by content as the update does.

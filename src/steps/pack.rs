@@ -51,22 +51,24 @@ impl Record for Chunk {
 pub(super) fn write_parameters(
     dir: &RunDir,
     prior: &Prior,
+    iteration: Iteration,
     hidden: &Path,
     ensemble: &Ensemble,
 ) -> Result<(), StepError> {
-    for chunk in 1..=dir.chunks() {
-        let name = dir.chunk(0, chunk);
+    for chunk in 1..=dir.chunks(iteration) {
+        let name = dir.chunk(iteration, chunk);
         let folder = hidden.join(name.file_name().expect("a chunk has a name"));
         fs::create_dir(&folder).map_err(FileError::io("make", &folder))?;
         let path = folder.join("parameters.npy");
-        fs::write(&path, parameters(dir, prior, ensemble, chunk)).map_err(FileError::io("write", &path))?;
+        fs::write(&path, parameters(dir, prior, ensemble, iteration, chunk))
+            .map_err(FileError::io("write", &path))?;
     }
     Ok(())
 }
 
 /// The bytes of a pack's parameters.
-fn parameters(dir: &RunDir, prior: &Prior, ensemble: &Ensemble, chunk: u32) -> Vec<u8> {
-    let members = dir.chunk_members(chunk);
+fn parameters(dir: &RunDir, prior: &Prior, ensemble: &Ensemble, iteration: Iteration, chunk: u32) -> Vec<u8> {
+    let members = dir.chunk_members(iteration, chunk);
     let columns = members.clone().count();
     let mut data = Vec::with_capacity(prior.values() * columns);
     for member in members {
@@ -92,7 +94,7 @@ pub(super) fn run(
     let chunks = chunks(run, members.iter());
     in_lanes(options.threads.clamp(1, chunks.len().max(1)), &chunks, |&chunk| {
         let outcomes = one(run, iteration, chunk, options)?;
-        for (member, outcome) in run.dir.chunk_members(chunk).zip(&outcomes) {
+        for (member, outcome) in run.dir.chunk_members(iteration, chunk).zip(&outcomes) {
             each(member, outcome);
         }
         Ok(())
@@ -111,7 +113,7 @@ fn load(run: &Run, iteration: Iteration, chunk: u32) -> Result<Vec<u8>, StepErro
         Err(e) => return Err(FileError::io("read", &path)(e).into()),
     }
     let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
-    let bytes = parameters(&run.dir, &run.prior()?, &ensemble, chunk);
+    let bytes = parameters(&run.dir, &run.prior()?, &ensemble, iteration, chunk);
     fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
     publish(&path, &bytes)?;
     Ok(bytes)
@@ -123,9 +125,9 @@ fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result
     let bytes = load(run, iteration, chunk)?;
     let asked = run.asked(iteration)?;
     let expected = digest(&bytes);
-    let members: Vec<u32> = run.dir.chunk_members(chunk).collect();
+    let members: Vec<u32> = run.dir.chunk_members(iteration, chunk).collect();
     if !options.again
-        && let Ok((left, _)) = look(run, asked.total(), &folder, &expected, members.len())
+        && let Ok((left, _)) = look(run, iteration, asked.total(), &folder, &expected, members.len())
     {
         let outcome = |l: &Left| match l {
             Left::Failed { .. } => Outcome::AlreadyFailed,
@@ -177,7 +179,7 @@ fn publish_chunk(
     let rows = run.asked(iteration)?.total();
     let mut data = Vec::with_capacity(rows * results.len());
     let (mut failed, mut causes, mut messages) = (Vec::new(), Vec::new(), Vec::new());
-    for (member, result) in run.dir.chunk_members(chunk).zip(results) {
+    for (member, result) in run.dir.chunk_members(iteration, chunk).zip(results) {
         match result {
             Ok(output) => output.blocks.iter().for_each(|b| data.extend_from_slice(b)),
             Err(error) => {
@@ -191,7 +193,7 @@ fn publish_chunk(
     let bytes = npy::write(&[results.len(), rows], &data);
     // Two processes on one pack write the same bytes: the one that renames last changes nothing.
     publish(&folder.join("data.npy"), &bytes)?;
-    let members: Vec<u32> = run.dir.chunk_members(chunk).collect();
+    let members: Vec<u32> = run.dir.chunk_members(iteration, chunk).collect();
     let (first, last) = (members[0], members[members.len() - 1]);
     let mut text = TomlText::record::<Chunk>(&format!(
         "ekp chunk: members {first} to {last} of iteration {iteration}, a row each in `data.npy`.\n\
@@ -210,7 +212,7 @@ fn publish_chunk(
     if again {
         publish(&path, text.as_bytes())?;
     } else if !publish_new(&path, text.as_bytes())?
-        && look(run, rows, folder, parameters, results.len()).is_err()
+        && look(run, iteration, rows, folder, parameters, results.len()).is_err()
     {
         set_aside(folder, &["data.toml"])?;
         publish_new(&path, text.as_bytes())?;
@@ -221,6 +223,7 @@ fn publish_chunk(
 /// The outcomes in a pack's folder, or in which way it has none.
 fn look(
     run: &Run,
+    iteration: Iteration,
     rows: usize,
     folder: &Path,
     parameters: &str,
@@ -247,7 +250,7 @@ fn look(
     if array.shape != [members, rows] {
         return Err(format!("`data.npy` has shape {:?}, not {members} × {rows}", array.shape));
     }
-    let first = run.dir.chunk_members(chunk_number(folder)).next().unwrap_or(1);
+    let first = run.dir.chunk_members(iteration, chunk_number(folder)).next().unwrap_or(1);
     let left = (0..members)
         .map(|j| {
             let member = first + u32::try_from(j).expect("members are counted in u32");
@@ -279,9 +282,9 @@ pub(super) fn gather(
     let rows: usize = run.dir.identity.lengths.iter().sum();
     let mut all = Vec::with_capacity(ensemble.u.ncols());
     let mut data = Vec::with_capacity(rows * ensemble.u.ncols());
-    for chunk in 1..=run.dir.chunks() {
-        let members = run.dir.chunk_members(chunk).count();
-        let bytes = parameters(&run.dir, prior, ensemble, chunk);
+    for chunk in 1..=run.dir.chunks(iteration) {
+        let members = run.dir.chunk_members(iteration, chunk).count();
+        let bytes = parameters(&run.dir, prior, ensemble, iteration, chunk);
         match look_here(run, iteration, chunk, &bytes) {
             Ok((left, values)) => {
                 all.extend(left);
@@ -307,7 +310,7 @@ pub(super) fn put_aside(
 ) -> Result<(), StepError> {
     for chunk in chunks(run, members) {
         let folder = run.dir.chunk(iteration, chunk);
-        let bytes = parameters(&run.dir, prior, ensemble, chunk);
+        let bytes = parameters(&run.dir, prior, ensemble, iteration, chunk);
         let path = folder.join("parameters.npy");
         if fs::read(&path).is_ok_and(|found| !same(&found, &bytes)) {
             publish(&path, &bytes)?;
@@ -328,12 +331,12 @@ fn look_here(
     bytes: &[u8],
 ) -> Result<(Vec<Left>, Vec<f64>), String> {
     let folder = run.dir.chunk(iteration, chunk);
-    let members = run.dir.chunk_members(chunk).count();
+    let members = run.dir.chunk_members(iteration, chunk).count();
     let rows = run.asked(iteration).map_err(|e| e.to_string())?.total();
-    look(run, rows, &folder, &digest(bytes), members).or_else(|why| {
+    look(run, iteration, rows, &folder, &digest(bytes), members).or_else(|why| {
         match fs::read(folder.join("parameters.npy")) {
             Ok(found) if found != bytes && same(&found, bytes) => {
-                look(run, rows, &folder, &digest(&found), members)
+                look(run, iteration, rows, &folder, &digest(&found), members)
             }
             _ => Err(why),
         }
@@ -357,7 +360,7 @@ fn chunks(run: &Run, members: impl Iterator<Item = u32>) -> Vec<u32> {
 
 /// Members that the packs of an iteration record as failed.
 pub(super) fn failed(run: &Run, iteration: Iteration) -> Vec<u32> {
-    (1..=run.dir.chunks())
+    (1..=run.dir.chunks(iteration))
         .filter_map(|chunk| load_record::<Chunk>(&run.dir.chunk(iteration, chunk).join("data.toml")).ok())
         .flat_map(|chunk| chunk.failed)
         .collect()
@@ -381,8 +384,8 @@ pub(super) fn mark_failed(
 ) -> Result<(), StepError> {
     let folder = run.dir.chunk(iteration, chunk);
     let expected = digest(&load(run, iteration, chunk)?);
-    let members = run.dir.chunk_members(chunk).count();
-    if look(run, run.asked(iteration)?.total(), &folder, &expected, members).is_ok() {
+    let members = run.dir.chunk_members(iteration, chunk).count();
+    if look(run, iteration, run.asked(iteration)?.total(), &folder, &expected, members).is_ok() {
         return Ok(());
     }
     let results: Vec<_> = (0..members).map(|_| Err(ModelError::new(cause, reason))).collect();

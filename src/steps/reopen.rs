@@ -36,13 +36,13 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
     }
     if run.dir.packed() {
         let failed = pack::failed(run, iteration);
-        if failed.len() > update::allowed_failures(run) {
+        if failed.len() > update::allowed_failures(run, iteration) {
             pack::reopen(run, iteration, &failed)?;
             done.members = failed;
         }
         return Ok(done);
     }
-    let failed: Vec<u32> = (1..=run.dir.identity.members)
+    let failed: Vec<u32> = (1..=run.dir.members(iteration))
         .filter(|&m| {
             let folder = run.dir.member(iteration, m);
             // What a person marked as failed stays so.
@@ -50,7 +50,7 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
             failed.is_ok_and(|f| f.cause != Cause::User.word()) && !folder.join("data.toml").exists()
         })
         .collect();
-    if failed.len() > update::allowed_failures(run) {
+    if failed.len() > update::allowed_failures(run, iteration) {
         for &m in &failed {
             tries::set_aside(&run.dir.member(iteration, m), &["failed.toml"])?;
         }

@@ -19,10 +19,10 @@ const PIECES: usize = 32 << 20;
 /// The method, where the outputs take more than `mib` MiB together and it can do without them all. Packs hold cheap
 /// members, and are read whole.
 pub(super) fn due<'a>(run: &'a Run, problem: &Problem, mib: u32) -> Option<&'a Kalman> {
-    let members = u64::from(run.dir.identity.members);
+    let members = u64::from(run.dir.most_members());
     let bytes = 8 * problem.observation.len() as u64 * members;
     let large = !run.dir.packed() && bytes > u64::from(mib) << 20;
-    run.experiment.algorithm.drawn().filter(|kalman| large && kalman.streams(problem))
+    run.experiment.calibration()?.algorithm.drawn().filter(|kalman| large && kalman.streams(problem))
 }
 
 /// Look at every member, keeping one member's numbers at a time.
@@ -39,7 +39,7 @@ pub(super) fn survey(
     let mut column = vec![0.0; problem.observation.len()];
     let mut look = Looker::new(run, &problem.prior, tried, iteration)?;
     let (mut left, mut verdicts) = (Vec::new(), Vec::new());
-    for member in 1..=run.dir.identity.members {
+    for member in 1..=run.dir.members(iteration) {
         let found = look.at(member, &mut column)?;
         if !matches!(found, Left::Data { .. }) {
             column.fill(f64::NAN);

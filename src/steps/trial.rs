@@ -67,15 +67,16 @@ pub fn scratch(
 /// The disk.
 pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<Trial, StepError> {
     fs::create_dir_all(folder.join("try_1")).map_err(FileError::io("make", folder))?;
-    let prior = &prepared.problem.prior;
+    let prior = prepared.given.prior();
     let text = prior
         .member_file()
         .text("# ekp parameters 1: the centre of the prior", &prior.constrain(&prior.centre()))?;
     let path = folder.join("parameters.toml");
     fs::write(&path, &text).map_err(FileError::io("write", &path))?;
     let draw = Streams::new(prepared.experiment.seed);
-    let first =
-        batch::record(&prepared.identity, &prepared.problem.observation, prepared.identity.first_iteration);
+    let first = prepared.given.problem().and_then(|problem| {
+        batch::record(&prepared.identity, &problem.observation, prepared.identity.first_iteration)
+    });
     let (want, observations) = match first {
         Some(first) => {
             // A model may look for it where the members of a run find it.
@@ -84,7 +85,7 @@ pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<T
             let asked = first.asked();
             (batch::want(&asked), asked.observations.join(","))
         }
-        None => (Want::series(prepared.problem.observation.shape()), String::new()),
+        None => (prepared.given.want(), String::new()),
     };
     let place = Place {
         run: folder.to_owned(),

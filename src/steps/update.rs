@@ -194,7 +194,7 @@ fn complete(
         close && (run.experiment.failures.lost == Lost::Fail || reopen::reruns_used_up(run, iteration)?);
     if !give_up {
         outcomes::put_aside(run, prior, tried, iteration, missing.iter().map(|(m, _)| *m))?;
-        return Err(StepError::NotReady { iteration, missing, total: run.dir.identity.members });
+        return Err(StepError::NotReady { iteration, missing, total: run.dir.members(iteration) });
     }
     count_lost(run, iteration, &missing)?;
     for (m, message) in missing {
@@ -222,17 +222,17 @@ pub fn count_lost(run: &Run, iteration: Iteration, missing: &[(u32, String)]) ->
 /// Refuse to go on with too few members.
 fn quorum(run: &Run, iteration: Iteration, left: &[Left]) -> Result<(), StepError> {
     let failed = left.iter().filter(|l| !matches!(l, Left::Data { .. })).count();
-    let allowed = allowed_failures(run);
+    let allowed = allowed_failures(run, iteration);
     if failed > allowed {
-        let (total, quorum) = (run.dir.identity.members, run.experiment.failures.quorum);
+        let (total, quorum) = (run.dir.members(iteration), run.experiment.failures.quorum);
         return Err(StepError::Quorum { iteration, failed, total, allowed, quorum });
     }
     Ok(())
 }
 
 /// How many members may fail: at least the quorum's share, and at least two, must have succeeded.
-pub fn allowed_failures(run: &Run) -> usize {
-    let total = f64::from(run.dir.identity.members);
+pub fn allowed_failures(run: &Run, iteration: Iteration) -> usize {
+    let total = f64::from(run.dir.members(iteration));
     let needed = (run.experiment.failures.quorum * total - 1e-9).ceil().max(2.0);
     (total - needed).max(0.0) as usize
 }
@@ -246,7 +246,7 @@ fn step(
     g: Mat,
     decided: Option<f64>,
 ) -> Result<Step, StepError> {
-    let mut algorithm = run.experiment.algorithm.clone();
+    let mut algorithm = run.calibration()?.algorithm.clone();
     if let Some(length) = decided {
         // A length that a person has set since is for the steps after this one.
         algorithm.set_step(length);
@@ -296,12 +296,13 @@ pub(super) fn finish(run: &Run, iteration: Iteration, update: &Update) -> Result
 
 /// Mean and spread of each parameter, first ensemble against the one of `last`, physical units.
 fn estimates(run: &Run, prior: &Prior, last: Iteration) -> Result<Vec<Estimate>, StepError> {
+    let algorithm = &run.calibration()?.algorithm;
     let moments = |iteration| -> Result<Vec<(f64, f64)>, StepError> {
         let mut ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
         // Methods that keep mean and covariance have them in their state; for others the ensemble is the estimate.
-        if run.experiment.algorithm.places(prior.dim()).is_some() {
+        if algorithm.places(prior.dim()).is_some() {
             let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
-            ensemble = run.experiment.algorithm.estimate(ensemble, &state)?;
+            ensemble = algorithm.estimate(ensemble, &state)?;
         }
         Ok(physical_moments(prior, &ensemble))
     };

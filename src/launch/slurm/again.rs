@@ -59,7 +59,7 @@ impl Scheduler<'_> {
 
     fn has_data(&self, iteration: Iteration, member: u32) -> bool {
         let dir = self.dir();
-        if member > dir.identity.members {
+        if member > dir.members(iteration) {
             return false;
         }
         let folder = match dir.packed() {

@@ -226,7 +226,9 @@ impl Scheduler<'_> {
                 (self.note)("the run is over (`stop.toml`): nothing to submit");
                 return Ok(None);
             }
-            Due::Ensemble => begun.arrays = scripts::arrays(1..=self.elements(), &self.site.slurm),
+            Due::Ensemble => {
+                begun.arrays = scripts::arrays(1..=self.elements_at(begun.iteration), &self.site.slurm)
+            }
             Due::Update(iteration) if self.dir().update(iteration).exists() => {
                 (begun.step, begun.iteration) = ("update", iteration);
             }

@@ -17,7 +17,8 @@ impl Scheduler<'_> {
     /// The disk.
     pub fn dry_run(&self) -> Result<String, LaunchError> {
         let id = &self.dir().identity;
-        let (mut iteration, mut open, mut last) = (id.first_iteration, id.members, None);
+        let (mut iteration, mut open, mut last) =
+            (id.first_iteration, self.dir().members(id.first_iteration), None);
         let mut text = String::new();
         let mut jobs = 0;
         let mut line = |what: String, call: String, after: String| {
@@ -30,7 +31,7 @@ impl Scheduler<'_> {
             Due::Over => return Ok("nothing: the run is over (`stop.toml`)\n".into()),
             Due::Ensemble => {
                 last = Some(line("init".into(), "ekp_init_ensemble.sbatch".into(), String::new()));
-                (1..=self.elements()).collect()
+                (1..=self.elements_at(iteration)).collect()
             }
             Due::Members(at, members) => {
                 (iteration, open) = (at, u32::try_from(members.len()).unwrap_or(u32::MAX));
@@ -61,7 +62,8 @@ impl Scheduler<'_> {
                 [after, ended].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(",");
             last = Some(line(format!("{name}.update"), format!("ekp_update.sbatch {iteration}"), both));
             iteration += 1;
-            (open, elements) = (id.members, (1..=self.elements()).collect());
+            open = self.dir().members(iteration);
+            elements = (1..=self.elements_at(iteration)).collect();
         }
         let before = last.map_or(String::new(), |job| format!("afterany:{job}"));
         let jobs = line("collect".into(), "ekp_collect_timings.sbatch".into(), before);

@@ -124,7 +124,6 @@ impl Expected {
 }
 
 fn singles(run: &Run, iteration: Iteration, expected: Option<&Expected>) -> Result<Vec<Seen>, ReportError> {
-    let id = &run.dir.identity;
     let asked = run.asked(iteration)?;
     let writer = expected.map(|e| (Writer::new(&run.dir, &e.prior), &e.ensemble));
     let one = |member| {
@@ -146,7 +145,7 @@ fn singles(run: &Run, iteration: Iteration, expected: Option<&Expected>) -> Resu
             },
         })
     };
-    (1..=id.members).map(one).collect()
+    (1..=run.dir.members(iteration)).map(one).collect()
 }
 
 /// By presence alone.
@@ -193,12 +192,12 @@ pub(super) fn last_try(folder: &Path) -> Option<u32> {
 }
 
 fn packs(dir: &RunDir, iteration: Iteration) -> Result<Vec<Seen>, ReportError> {
-    let mut all = Vec::with_capacity(dir.identity.members as usize);
-    for chunk in 1..=dir.chunks() {
+    let mut all = Vec::with_capacity(dir.members(iteration) as usize);
+    for chunk in 1..=dir.chunks(iteration) {
         let folder = dir.chunk(iteration, chunk);
         let found = pack(&folder);
         let shown = format!("{}/chunk_{chunk:06}/data.toml", dir.iteration_name(iteration));
-        for member in dir.chunk_members(chunk) {
+        for member in dir.chunk_members(iteration, chunk) {
             all.push(match &found {
                 Ok(None) => Seen::Open { defect: None, running: None },
                 Err(defect) => Seen::Open { defect: Some((shown.clone(), defect.clone())), running: None },

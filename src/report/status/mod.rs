@@ -174,7 +174,8 @@ fn stands(
     why: Option<&'static str>,
     status: &mut Status,
 ) -> Result<(), StepError> {
-    let total = run.dir.identity.members as usize;
+    let place = working.unwrap_or(run.dir.identity.first_iteration);
+    let total = run.dir.members(place) as usize;
     let open: Vec<u32> =
         seen.map(|seen| look::members(seen, |s| matches!(s, Seen::Open { .. }))).unwrap_or_default();
     let due = match (why, working) {
@@ -187,7 +188,7 @@ fn stands(
     };
     status.due = due::line(&due);
     let failed = seen.map_or(0, |seen| seen.iter().filter(|s| matches!(s, Seen::Failed(_))).count());
-    let allowed = update::allowed_failures(run);
+    let allowed = update::allowed_failures(run, place);
     let (state, sentence) = match &due {
         Due::Over => (State::Over, format!("over: {}", why.unwrap_or_default())),
         Due::Ensemble => (State::Made, "made; nothing has run yet".into()),

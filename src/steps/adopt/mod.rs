@@ -23,7 +23,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::experiment::Experiment;
+use crate::experiment::{Calibration, Experiment};
 use crate::files::{Record, digest};
 use crate::problem::{Ensemble, Problem, Report, State, Stop};
 use crate::steps::StepError;
@@ -102,7 +102,7 @@ pub(super) fn read(
     problem: &Problem,
     priors: &str,
 ) -> Result<Adopted, StepError> {
-    fits(experiment, problem)?;
+    let calibration = fits(experiment, problem)?;
     let found = folder::look(folder, experiment.members)?;
     let mut known = values::Reader::new(&problem.prior, priors);
     let shape = problem.observation.shape();
@@ -115,7 +115,7 @@ pub(super) fn read(
         let state = State::default();
         iterations.push(Past { name: one.name.clone(), theta, ensemble, got, source, state, closed: None });
     }
-    replay::replay(experiment, problem, &mut iterations, &mut warnings)?;
+    replay::replay(experiment, &calibration.algorithm, problem, &mut iterations, &mut warnings)?;
     within(experiment, folder, &iterations)?;
     let digest = digest_of(&iterations);
     let origin = folder.display().to_string();
@@ -148,10 +148,17 @@ impl Adopted {
     }
 }
 
+/// Methods of another kind.
+pub(super) fn no_ensembles(experiment: &Experiment) -> StepError {
+    let what = format!("`{}` cannot adopt a folder: it has no ensembles", experiment.method);
+    refused(what, "choose `etki` or `eki`")
+}
+
 /// Methods and problems whose past can be told from an ensemble and its outputs.
-fn fits(experiment: &Experiment, problem: &Problem) -> Result<(), StepError> {
+fn fits<'a>(experiment: &'a Experiment, problem: &Problem) -> Result<&'a Calibration, StepError> {
     let refuse = |what: String, hint: &str| Err(refused(what, hint));
-    if experiment.algorithm.places(problem.prior.dim()).is_some() {
+    let Some(calibration) = experiment.calibration() else { return Err(no_ensembles(experiment)) };
+    if calibration.algorithm.places(problem.prior.dim()).is_some() {
         return refuse(
             format!(
                 "`{}` cannot adopt a folder: it goes on from a mean and a covariance, which its members do not tell",
@@ -182,7 +189,7 @@ fn fits(experiment: &Experiment, problem: &Problem) -> Result<(), StepError> {
             "take `pack` out of the experiment, or `--set model.pack=1`",
         );
     }
-    Ok(())
+    Ok(calibration)
 }
 
 /// Does the experiment ask for as many iterations as there are?

@@ -8,7 +8,7 @@
 use super::{Closed, Got, Past, refused};
 use crate::experiment::Experiment;
 use crate::explain::Explain;
-use crate::kalman::metrics;
+use crate::kalman::{Method, metrics};
 use crate::numerics::{Mat, Streams};
 use crate::problem::{Algorithm, AlgorithmError, Evaluated, Problem};
 use crate::steps::StepError;
@@ -19,11 +19,12 @@ use crate::steps::StepError;
 /// `Refused` when the algorithm cannot make a step that was made there.
 pub(super) fn replay(
     experiment: &Experiment,
+    algorithm: &Method,
     problem: &Problem,
     iterations: &mut [Past],
     warnings: &mut Vec<String>,
 ) -> Result<(), StepError> {
-    let (algorithm, draw) = (&experiment.algorithm, Streams::new(experiment.seed));
+    let draw = Streams::new(experiment.seed);
     let (_, mut state) = algorithm.first(problem, &draw);
     for k in 0..iterations.len() {
         let (now, later) = iterations[k..].split_at_mut(1);

@@ -1,0 +1,168 @@
+//! What a run is to do, by kind of method: the one place where the name of a method becomes a task.
+//!
+//! Belongs here: the list of methods, which tables each kind brings, and what a calibration against an
+//! observation asks of its files. Not here: the keys of `[algorithm]` of one kind (a file each).
+
+use std::path::{Path, PathBuf};
+
+use super::localisation::Named as Names;
+use super::{ExperimentError, Failures, Named, algorithm, groups, needed};
+use crate::explain::{Explain, Marked};
+use crate::files::human::{Document, Section};
+use crate::kalman::Method;
+use crate::problem::{Observation, Prior, Problem, observation};
+
+/// Methods that `[algorithm]` knows.
+pub const METHODS: &[&str] = &["etki", "eki", "gnki", "sparse", "eks", "aldi", "utki", "uki"];
+
+/// Tables of one kind of method alone, and the method that others are told of.
+const TABLES: &[(&str, &str)] =
+    &[("score", "dds"), ("inputs", "forward"), ("axis", "grid"), ("stage", "grid")];
+
+/// What is to be done.
+pub enum Task {
+    /// A calibration against an observation by a Kalman method
+    Kalman(Calibration),
+}
+
+impl Task {
+    /// Take in what `[failures]` says; false when it asks for what the method does not do.
+    pub(super) fn tolerate(&mut self, failures: &Failures) -> bool {
+        match self {
+            Self::Kalman(calibration) => {
+                calibration.algorithm.tolerate(failures.nan_tolerance);
+                failures.outlier_factor.is_none_or(|factor| calibration.algorithm.sets_aside_outliers(factor))
+            }
+        }
+    }
+}
+
+/// What the file asks for.
+pub(super) struct Asked {
+    pub(super) method: String,
+    pub(super) task: Task,
+    /// 0 where the method says how many, and the file does not
+    pub(super) members: u32,
+    /// As in [`super::Experiment`]
+    pub(super) sizes: Vec<u32>,
+    pub(super) budget: u32,
+    pub(super) iterations: u32,
+    pub(super) warnings: Vec<String>,
+}
+
+/// The method and its tables.
+pub(super) fn read(top: &Section<'_>) -> Result<Asked, Marked> {
+    kalman(top)
+}
+
+/// Refuse the tables of other kinds of method.
+pub(super) fn own_tables(top: &Section<'_>, method: &str) -> Result<(), Marked> {
+    for (table, of) in TABLES {
+        if top.keys().any(|k| k == *table) {
+            let label = format!("`[{table}]` belongs to method `{of}`, this is `{method}`");
+            return Err(top.wrong(table, format!("`[{table}]` has no use here"), label));
+        }
+    }
+    Ok(())
+}
+
+fn kalman(top: &Section<'_>) -> Result<Asked, Marked> {
+    let observation = needed(top, "observation")?;
+    let observation_file = Named::read(&observation)?;
+    observation.finish()?;
+    let read = algorithm::read(&needed(top, "algorithm")?)?;
+    let calibration = Calibration { observation_file, algorithm: read.kalman, named: read.named };
+    Ok(Asked {
+        method: read.method,
+        task: Task::Kalman(calibration),
+        members: read.members,
+        sizes: Vec::new(),
+        budget: 0,
+        iterations: read.iterations,
+        warnings: read.warnings,
+    })
+}
+
+/// A calibration against an observation.
+pub struct Calibration {
+    /// `observation.toml`
+    pub observation_file: Named,
+    /// The algorithm
+    pub algorithm: Method,
+    /// Names in `[algorithm]`
+    named: Names,
+}
+
+/// What the prior tells of a method.
+pub(super) struct Settled {
+    pub(super) members: u32,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Calibration {
+    pub(super) fn settle(
+        &self,
+        section: &Section<'_>,
+        method: &str,
+        asked: u32,
+        prior: &Prior,
+    ) -> Result<Settled, Marked> {
+        let (mut members, mut warnings) = (asked, Vec::new());
+        if let Some(places) = self.algorithm.places(prior.dim()) {
+            let places = u32::try_from(places).unwrap_or(u32::MAX);
+            if asked != 0 && asked != places {
+                let d = prior.dim();
+                let label =
+                    format!("found {asked}, but `{method}` places {places} for {d} parameters: leave it out");
+                return Err(section.wrong("members", "the method says how many members there are", label));
+            }
+            members = places;
+        }
+        if self.algorithm.samples() && members as usize <= prior.dim() + 1 {
+            let d = prior.dim();
+            warnings.push(format!(
+                "a sampler does not reach all of the posterior with {members} members for {d} parameters: more than {} do", d + 1
+            ));
+        }
+        self.algorithm.check(prior).map_err(|error| {
+            let title = format!("`{method}` cannot begin from this prior");
+            let fault = section.wrong("method", title, error.to_string());
+            Explain::hint(&error).into_iter().fold(fault, Marked::hint)
+        })?;
+        Ok(Settled { members, warnings })
+    }
+
+    /// A problem that has all parameters and blocks that `[algorithm]` names.
+    ///
+    /// # Errors
+    /// A name that it has not, at its line.
+    pub fn fitting(&self, problem: Problem) -> Result<Problem, ExperimentError> {
+        self.named.fit(&problem)?;
+        groups::fit(self.algorithm.groups(), &self.named.groups, &problem)?;
+        Ok(problem)
+    }
+
+    /// The observation, from the file that the experiment names, seen from `folder`.
+    ///
+    /// # Errors
+    /// A fault in its file.
+    pub fn observation(&self, folder: &Path) -> Result<Observation, ExperimentError> {
+        let (document, beside) = self.observation_text(folder)?;
+        Ok(Observation::read(&document, &beside)?)
+    }
+
+    /// The observation as a text that needs no other file; as it stands where it names none.
+    ///
+    /// # Errors
+    /// A fault in its file.
+    pub fn whole_observation(&self, folder: &Path) -> Result<String, ExperimentError> {
+        let (document, beside) = self.observation_text(folder)?;
+        Ok(observation::text::whole(&document, &beside)?)
+    }
+
+    fn observation_text(&self, folder: &Path) -> Result<(Document, PathBuf), Marked> {
+        let document = self.observation_file.load(folder)?;
+        let beside = document.source.path.parent().unwrap_or(folder).to_owned();
+        Ok((document, beside))
+    }
+}
