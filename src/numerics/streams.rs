@@ -33,6 +33,8 @@ pub enum Purpose {
     Jitter = 22,
     /// Batches of a series, an address for each epoch
     Minibatch = 30,
+    /// Draws of the prior that a report shows
+    Report = 40,
 }
 
 /// All random numbers of a run.

@@ -50,6 +50,10 @@ pub enum ReportError {
         /// As given
         found: String,
     },
+    /// A picture cannot be turned into another format
+    #[cfg(feature = "figures")]
+    #[error(transparent)]
+    Render(#[from] crate::report::draw::render::RenderError),
     /// Something asked for that cannot be
     #[error("{what}")]
     Refused {
@@ -78,6 +82,8 @@ impl Explain for ReportError {
             Self::Foreign { .. } => {
                 "it prints state files (`ensemble.bin`), `.npy` and every `.toml` of a run".into()
             }
+            #[cfg(feature = "figures")]
+            Self::Render(_) => "the SVG of it is written with `--format svg`".into(),
             Self::Format { .. } => {
                 "there are `csv` and `npy`; parquet comes with a later version: `-o table.csv`".into()
             }
@@ -88,6 +94,8 @@ impl Explain for ReportError {
         match self {
             Self::Step(e) => e.exit(),
             Self::Damaged { .. } => Exit::Failed,
+            #[cfg(feature = "figures")]
+            Self::Render(_) => Exit::Failed,
             _ => Exit::Usage,
         }
     }

@@ -1,16 +1,21 @@
 //! Reports: reading runs that are over, under way or half-made, and telling people about them.
 //!
-//! Belongs here: status, tables of times, exports, printing any record. Not here: writing anything that a
+//! Belongs here: status, tables of times, exports, figures and pages, printing any record. Not here: writing anything that a
 //! step reads, and asking a scheduler (what it says comes in as plain data).
 
 pub mod advise;
 pub mod cat;
 pub mod climacalibrate;
+pub mod draw;
 mod error;
 pub mod export;
+pub mod figures;
+pub mod html;
 pub mod runs;
 pub mod status;
+pub mod story;
 pub mod table;
 pub mod timings;
+pub mod write;
 
 pub use error::ReportError;

@@ -71,6 +71,12 @@ pub(super) struct Spiked {
 }
 
 impl Spiked {
+    /// The diagonal of D + V Vᵀ.
+    pub(super) fn variances(&self) -> Vec<f64> {
+        let row = |i: usize| (0..self.v.ncols()).map(|j| self.v[(i, j)].powi(2)).sum::<f64>();
+        self.d.iter().enumerate().map(|(i, d)| d + row(i)).collect()
+    }
+
     pub(super) fn new(d: Vec<f64>, v: Mat) -> Result<Self, LinalgError> {
         let mut b = v.clone();
         scale_rows(&mut b, &d.iter().map(|d| 1.0 / d.sqrt()).collect::<Vec<_>>());
@@ -155,6 +161,12 @@ pub(super) struct Span {
 }
 
 impl Span {
+    /// The diagonal of V Vᵀ.
+    pub(super) fn variances(&self) -> Vec<f64> {
+        let one = |i: usize, j: usize| (self.u[(i, j)] * self.sigma[j]).powi(2);
+        (0..self.u.nrows()).map(|i| (0..self.u.ncols()).map(|j| one(i, j)).sum()).collect()
+    }
+
     /// These rows of Γ alone.
     pub(super) fn select(&self, rows: &[usize]) -> Result<Self, LinalgError> {
         Self::new(Mat::from_fn(rows.len(), self.u.ncols(), |i, j| self.u[(rows[i], j)] * self.sigma[j]))

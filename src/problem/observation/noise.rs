@@ -258,6 +258,17 @@ impl Noise {
         both
     }
 
+    /// The diagonal of Γ, p numbers.
+    pub fn variances(&self) -> Vec<f64> {
+        let part = |piece: &Piece| match &piece.form {
+            Form::Diagonal(sd) => sd.iter().map(|s| s * s).collect(),
+            Form::Dense(dense) => (0..piece.rows.len()).map(|i| dense.matrix()[(i, i)]).collect(),
+            Form::Spiked(spiked) => spiked.variances(),
+            Form::Span(span) => span.variances(),
+        };
+        self.pieces.iter().flat_map(part).collect::<Vec<f64>>()
+    }
+
     /// Γ as a matrix: for tests, and for p of a few hundred.
     pub fn to_dense(&self) -> Mat {
         let mut gamma = Mat::zeros(self.rows, self.rows);

@@ -1,0 +1,97 @@
+//! Figures of a run: each a picture, the numbers behind its panels, and a sentence that says what is seen.
+//!
+//! Belongs here: what is shown and how it is laid out. Not here: lines and axes (`draw`), reading a run (`story`).
+
+mod convergence;
+mod fit;
+mod paths;
+mod posterior;
+mod workers;
+
+use crate::report::draw::Picture;
+use crate::report::story::Story;
+use crate::report::timings::Row;
+
+/// A figure.
+#[derive(Debug, Clone)]
+pub struct Figure {
+    /// File name without its ending: `fig_convergence`
+    pub name: &'static str,
+    /// What it is about
+    pub title: &'static str,
+    /// What is seen
+    pub caption: String,
+    /// The picture
+    pub picture: Picture,
+    /// Numbers of each panel: its letter and a CSV text
+    pub panels: Vec<(char, String)>,
+}
+
+/// Everything that can be drawn of a calibration, in the order of a report.
+pub fn of_calibration(story: &Story, rows: &[Row]) -> Vec<Figure> {
+    let all = [
+        convergence::figure(story),
+        posterior::marginals(story),
+        posterior::pairs(story),
+        fit::figure(story),
+        paths::figure(story),
+        workers::figure(rows),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// A table of numbers as CSV: floats in the shortest form that reads back the same.
+fn csv(heading: &str, rows: impl Iterator<Item = Vec<f64>>) -> String {
+    let mut text = format!("{heading}\n");
+    for row in rows {
+        let cells: Vec<String> = row.iter().map(|x| cell(*x)).collect();
+        text.push_str(&cells.join(","));
+        text.push('\n');
+    }
+    text
+}
+
+fn cell(x: f64) -> String {
+    if x.is_nan() { String::new() } else { format!("{x:?}") }
+}
+
+/// The number below which a share `q` of sorted numbers lies, by straight lines between them.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let at = q * last as f64;
+    let k = (at as usize).min(last);
+    let next = sorted[(k + 1).min(last)];
+    sorted[k] + (at - k as f64) * (next - sorted[k])
+}
+
+/// Finite numbers in order.
+fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut all: Vec<f64> = numbers.filter(|x| x.is_finite()).collect();
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+/// A CSV heading of names that may hold a comma.
+fn heading(names: &[&str]) -> String {
+    let quoted = |n: &&str| if n.contains(',') { format!("\"{n}\"") } else { (*n).to_owned() };
+    names.iter().map(quoted).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_straight_lines_between_the_numbers() {
+        let numbers = [1.0, 2.0, 4.0, 8.0];
+        assert_eq!([0.0, 0.5, 1.0].map(|q| quantile(&numbers, q)), [1.0, 3.0, 8.0]);
+        assert!(quantile(&[], 0.5).is_nan());
+        assert_eq!(sorted([3.0, f64::NAN, 1.0].into_iter()), [1.0, 3.0]);
+    }
+
+    #[test]
+    fn a_missing_number_is_an_empty_cell() {
+        assert_eq!(csv("a,b", [vec![0.1, f64::NAN]].into_iter()), "a,b\n0.1,\n");
+        assert_eq!(heading(&["a", "b[1,2]"]), "a,\"b[1,2]\"");
+    }
+}

@@ -1,0 +1,91 @@
+//! Writing a report: figures in the formats asked for, the numbers of their panels, one page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::files::{FileError, publish};
+use crate::report::figures::{self, Figure};
+use crate::report::html::{self, Page};
+use crate::report::status::{self, View};
+use crate::report::story::Story;
+use crate::report::{ReportError, timings};
+use crate::steps::Run;
+
+/// Formats that figures are written in.
+pub const FORMATS: &[&str] = &["svg", "png", "pdf"];
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The page
+    pub page: PathBuf,
+    /// Figures drawn
+    pub figures: usize,
+    /// What a person should know
+    pub warnings: Vec<String>,
+}
+
+/// Report on a run into a folder, which is made if need be: `report.html`, `fig_*.svg` and what else is asked for,
+/// `data/fig_*_a.csv` with the numbers of each panel. The same run gives the same bytes.
+///
+/// # Errors
+/// The run cannot be read, a picture cannot be turned into a format, the disk.
+pub fn report(run: &Run, view: &View, folder: &Path, formats: &[String]) -> Result<Written, ReportError> {
+    let story = Story::read(run)?;
+    let (rows, mut warnings) = timings::rows(run.dir.root(), 1)?;
+    let status = status::look(run, view)?;
+    warnings.extend(story.warnings.iter().chain(&status.warnings).cloned());
+    let figures = figures::of_calibration(&story, &rows);
+    let data = folder.join("data");
+    fs::create_dir_all(&data).map_err(FileError::io("make", &data))?;
+    for figure in &figures {
+        for (letter, csv) in &figure.panels {
+            publish(&data.join(format!("{}_{letter}.csv", figure.name)), csv.as_bytes())?;
+        }
+        for format in formats {
+            publish(&folder.join(format!("{}.{format}", figure.name)), &bytes(figure, format)?)?;
+        }
+    }
+    let platforms = platforms(run);
+    let id = &run.dir.identity;
+    let page =
+        Page { status: &status, identity: id, figures: &figures, platforms: &platforms, warnings: &warnings };
+    let path = folder.join("report.html");
+    publish(&path, html::page(&page).as_bytes())?;
+    Ok(Written { page: path, figures: figures.len(), warnings })
+}
+
+fn bytes(figure: &Figure, format: &str) -> Result<Vec<u8>, ReportError> {
+    match format {
+        "svg" => Ok(figure.picture.svg().into_bytes()),
+        #[cfg(feature = "figures")]
+        "png" => Ok(crate::report::draw::render::png(&figure.picture)?),
+        #[cfg(feature = "figures")]
+        "pdf" => Ok(crate::report::draw::render::pdf(&figure.picture)?),
+        _ => Err(ReportError::Refused {
+            what: format!("figures cannot be written as `{format}`"),
+            hint: "allowed: svg, and png and pdf where the tools were built with the feature `figures`"
+                .into(),
+        }),
+    }
+}
+
+/// `platform/*.toml`, by host.
+fn platforms(run: &Run) -> Vec<(String, String)> {
+    let folder = run.dir.root().join("platform");
+    let mut all: Vec<(String, String)> = walkdir::WalkDir::new(folder)
+        .min_depth(1)
+        .max_depth(1)
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|e| e == "toml"))
+        .filter_map(|entry| {
+            let host = entry.path().file_stem()?.to_string_lossy().into_owned();
+            let text = fs::read_to_string(entry.path()).ok()?;
+            let facts = text.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty());
+            Some((host, facts.collect::<Vec<_>>().join("\n")))
+        })
+        .collect();
+    all.sort();
+    all
+}
