@@ -11,13 +11,15 @@ STATIC := $(wildcard /usr/lib/*/libc.a /usr/lib64/libc.a /usr/lib/libc.a)
 
 .PHONY: demo test packages check bench dist install docs clean
 
-# Builds, runs the sinusoid calibration on this machine, prints prior and result and where to look.
+# Builds, runs the sinusoid calibration on this machine, prints prior, result and where the figures are.
 demo:
 	$(CARGO) build --release --locked --bins
 	@rm -rf examples/sinusoid/runs/sinusoid
 	@echo
 	$(TARGET)/ekp-launch examples/sinusoid/experiment.toml
 	@echo
+	@echo "figures, and a page that shows them all:"
+	@$(TARGET)/ekp-report -q --format svg,png examples/sinusoid/runs/sinusoid
 	@echo "more:  $(TARGET)/ekp-status examples/sinusoid/runs/sinusoid"
 	@echo "your own model:  $(TARGET)/ekp-init --new etki my_study   (docs/your_model.md)"
 

@@ -35,6 +35,7 @@ tools! {
     init_ensemble = "bin/ekp-init-ensemble.rs",
     launch = "bin/ekp-launch.rs",
     probe = "bin/ekp-probe.rs",
+    report = "bin/ekp-report.rs",
     run_member = "bin/ekp-run-member.rs",
     status = "bin/ekp-status.rs",
     update = "bin/ekp-update.rs",

@@ -25,6 +25,7 @@ mod methods;
 mod packs;
 mod protocol;
 mod races;
+mod report;
 mod series;
 mod signals;
 mod slurm;

@@ -20,11 +20,11 @@ h1 { font-size: 1.6rem; margin: 0 0 .2rem } h2 { font-size: 1.15rem; margin: 2.2
 p.lead { color: var(--soft); margin: 0 0 1rem } figure { margin: 1.2rem 0 2rem } figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem }
 svg { height: auto; display: block } svg .ink { fill: var(--ink) } svg .paper { fill: var(--paper) }
 svg .rule { stroke: var(--ink) } svg .grid { stroke: var(--grid) }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem }
+.wide { overflow-x: auto } .tall { max-height: 36rem; overflow-y: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem }
 th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap } th:first-child, td:first-child { text-align: left }
 td.text { text-align: left; white-space: normal } code, pre { font: .85rem/1.45 ui-monospace, monospace } pre { overflow-x: auto; padding: .6rem .8rem; border: 1px solid var(--line) }
 .bad { color: #d55e00 } nav a { color: var(--accent); margin-right: 1rem } a { color: var(--accent) }
-@media print { body { max-width: none; font-size: 11pt } figure, table { break-inside: avoid } nav { display: none } }
+@media print { body { max-width: none; font-size: 11pt } figure, table { break-inside: avoid } nav { display: none } .tall { max-height: none } .wide { overflow: visible } }
 ";
 
 /// What the page is made of.
@@ -104,6 +104,10 @@ fn result(t: &mut String, s: &Status) {
     if s.result.is_empty() {
         t.push_str("<p>The run is not over: there is no result yet.</p>\n");
         return;
+    }
+    let tall = s.result.len() > 24;
+    if tall {
+        t.push_str("<div class=\"tall\">");
     }
     head(t, &["parameter", "prior mean", "prior sd", "mean", "sd", "sd / prior sd"]);
     for e in &s.result {
