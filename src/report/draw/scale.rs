@@ -123,10 +123,7 @@ fn linear(lo: f64, hi: f64, wanted: usize) -> Vec<(f64, String)> {
     (first..=last)
         .map(|k| {
             let x = k as f64 * step;
-            let text = match large {
-                l if l >= 1e6 || l < 1e-3 => scientific(x),
-                _ => format!("{x:.decimals$}"),
-            };
+            let text = if (1e-3..1e6).contains(&large) { format!("{x:.decimals$}") } else { scientific(x) };
             (x, text.replace('-', "\u{2212}"))
         })
         .collect()
