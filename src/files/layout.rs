@@ -4,6 +4,7 @@
 //!   RUN/run.toml experiment.toml priors.toml observation.toml site.toml
 //!       iteration_000/ensemble.bin state.bin update.toml timing.toml
 //!       iteration_000/member_001/parameters.toml data.toml failed.toml timing.toml try_1/
+//!       stage_1_build/cells.toml ID/parameters.toml output/ data.toml failed.toml timing.toml try_1/   (grids)
 //!       stop.toml cancel.toml extend_001.toml jobs/0001.toml platform/HOST.toml logs/ results/ report/
 //! ```
 
@@ -326,6 +327,27 @@ impl RunDir {
     /// The scheduler's output of an iteration's jobs.
     pub fn logs(&self, iteration: Iteration) -> PathBuf {
         self.root.join("logs").join(self.iteration_name(iteration))
+    }
+
+    /// Folder of a stage of a grid, stages counted from 1: `stage_1_build`.
+    pub fn stage(&self, number: u32, name: &str) -> PathBuf {
+        self.root.join(format!("stage_{number}_{name}"))
+    }
+
+    /// The cells of a stage, in the order of their numbers.
+    pub fn cells(&self, number: u32, name: &str) -> PathBuf {
+        self.stage(number, name).join("cells.toml")
+    }
+
+    /// What a cell prints, and what it complains about: `logs/build/ID.log`, `logs/build/ID.err`.
+    pub fn cell_logs(&self, stage: &str, id: &str) -> (PathBuf, PathBuf) {
+        let folder = self.root.join("logs").join(stage);
+        (folder.join(format!("{id}.log")), folder.join(format!("{id}.err")))
+    }
+
+    /// Tables of results.
+    pub fn results(&self) -> PathBuf {
+        self.root.join("results")
     }
 
     /// A file of the run's top level.

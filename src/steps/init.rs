@@ -179,7 +179,7 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
 }
 
 /// The experiment's name in messages: a fault may come from a `--set`.
-fn named(request: &Request) -> PathBuf {
+pub(super) fn named(request: &Request) -> PathBuf {
     if request.settings.is_empty() {
         return request.experiment.clone();
     }
@@ -371,7 +371,7 @@ fn digest_of(start: &Ensemble) -> String {
 }
 
 /// `to` as seen from the folder `from`; both absolute.
-fn relative(from: &Path, to: &Path) -> PathBuf {
+pub(super) fn relative(from: &Path, to: &Path) -> PathBuf {
     let (from, to): (Vec<Component<'_>>, Vec<Component<'_>>) =
         (from.components().collect(), to.components().collect());
     let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
@@ -510,7 +510,11 @@ fn run_record(prepared: &Prepared) -> String {
         comments
             .push_str(&format!("\nIts first iterations (`adopted.toml`) were made in `{}`.", adopted.origin));
     }
-    let comments = comments.as_str();
+    record_of(id, &comments)
+}
+
+/// The text of `run.toml`.
+pub(super) fn record_of(id: &Identity, comments: &str) -> String {
     let lengths = |n: &[usize]| n.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect::<Vec<u32>>();
     let mut text = TomlText::record::<Identity>(comments);
     text.text("name", &id.name)

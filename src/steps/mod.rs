@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod due;
 pub mod ensemble;
 pub mod extend;
+pub mod grid;
 pub mod init;
 pub mod member;
 pub mod outcomes;
@@ -189,6 +190,38 @@ pub enum StepError {
         /// As in `[failures]`
         quorum: f64,
     },
+    /// Cells of a grid without an outcome
+    #[error("the grid is not complete: {} of {total} cells have no outcome yet", missing.len())]
+    CellsOpen {
+        /// The first stage that has some
+        stage: u32,
+        /// Number and what was found in its place
+        missing: Vec<(u32, String)>,
+        /// All cells
+        total: u32,
+    },
+    /// Cells of a grid failed
+    #[error("{failed} of {total} cells have no data: {own} failed, {} stand on those\n  {}", failed - own, lines.join("\n  "))]
+    Cells {
+        /// Without data
+        failed: usize,
+        /// Of those by themselves
+        own: usize,
+        /// All cells
+        total: usize,
+        /// The table that has a row for each
+        table: String,
+        /// Some of them
+        lines: Vec<String>,
+    },
+    /// A folder holds another grid
+    #[error("`{folder}` holds a run of another experiment\n  {}", differences.join("\n  "))]
+    OtherGrid {
+        /// Which folder
+        folder: String,
+        /// What differs, a line each
+        differences: Vec<String>,
+    },
     /// The stop mark is there
     #[error("the run was cancelled (`cancel.toml`)")]
     Cancelled,
@@ -273,6 +306,17 @@ impl Explain for StepError {
                 let more = if missing.len() > 5 { format!(", and {} more", missing.len() - 5) } else { String::new() };
                 Some(format!("{}{more}", list.join("; ")))
             }
+            Self::CellsOpen { missing, .. } => {
+                let list: Vec<&str> = missing.iter().take(4).map(|(_, why)| why.as_str()).collect();
+                let more = if missing.len() > 4 { format!("; and {} more", missing.len() - 4) } else { String::new() };
+                Some(format!("{}{more}", list.join("; ")))
+            }
+            Self::Cells { table, .. } => Some(format!(
+                "`{table}` has a row for each cell; mend the cause, then submit or launch again: failed cells get another try"
+            )),
+            Self::OtherGrid { folder, .. } => Some(format!(
+                "give it a folder of its own and take the finished cells over: `ekp-init experiment.toml OTHER --from {folder}`"
+            )),
             Self::Quorum { .. } => Some(
                 "`ekp-status` groups the failures; mend the cause, then submit or launch again: failed members get another try".into(),
             ),
@@ -304,7 +348,9 @@ impl Explain for StepError {
             Self::Changed { .. } | Self::Occupied { .. } | Self::NoSuchMember { .. } => Exit::Usage,
             Self::NoSuchIteration { .. } | Self::Refused { .. } => Exit::Usage,
             Self::NotReady { .. } => Exit::NotYet,
-            Self::Quorum { .. } => Exit::Quorum,
+            Self::OtherGrid { .. } => Exit::Usage,
+            Self::CellsOpen { .. } => Exit::NotYet,
+            Self::Quorum { .. } | Self::Cells { .. } => Exit::Quorum,
             Self::Cancelled => Exit::Cancelled,
             Self::Outcomes { .. } | Self::Hindered { .. } | Self::Interrupted => Exit::Failed,
         }

@@ -2,13 +2,18 @@
 
 use std::fs;
 
-use crate::files::{TomlText, publish};
+use crate::files::{RunDir, TomlText, publish};
 use crate::machine::{self, probe};
 use crate::steps::Run;
 
 /// Record this host, if nobody has. A record that cannot be written costs nobody a member.
 pub fn once(run: &Run) {
-    let path = run.dir.platform(machine::host());
+    of_host(&run.dir, || run.experiment.model.external.as_ref().and_then(|e| e.version()));
+}
+
+/// The same for any run folder; `version` tells the model's version, and is asked only by the first.
+pub(super) fn of_host(dir: &RunDir, version: impl FnOnce() -> Option<String>) {
+    let path = dir.platform(machine::host());
     if path.exists() {
         return;
     }
@@ -16,8 +21,7 @@ pub fn once(run: &Run) {
     let mut text =
         TomlText::comments("ekp platform: what this host is, seen by the first task that ran on it.");
     text.text("schema", "ekp.platform").number("version", 1);
-    let version = run.experiment.model.external.as_ref().and_then(|e| e.version());
-    if let Some(version) = version {
+    if let Some(version) = version() {
         text.text("model_version", &version);
     }
     let text = format!("{}{body}", text.finish());

@@ -119,7 +119,7 @@ impl Update {
 /// `stop.toml`: why the run is over, and its result.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Stopped {
-    /// `time` (the algorithm reached its end) or `iterations` (as many as asked for)
+    /// `time` (the algorithm reached its end), `iterations` (as many as asked for), or `cells` (all of a grid are ok)
     pub reason: String,
     /// The iteration whose ensemble is the result; nobody runs it
     #[serde(rename = "final")]
@@ -165,10 +165,19 @@ impl Stopped {
         text.finish()
     }
 
+    /// The text of the file for a grid whose cells are all ok.
+    pub fn text_of_grid(&self, cells: usize) -> String {
+        let comments =
+            format!("ekp stop: the run is over. All {cells} cells are ok, `results/` has a row for each.");
+        let mut text = TomlText::record::<Self>(&comments);
+        text.text("reason", &self.reason).number("final", self.last).raw("result = []").finish()
+    }
+
     /// In words for a person.
     pub fn why(&self) -> &'static str {
         match self.reason.as_str() {
             "time" => "the data are used up (pseudo-time T reached)",
+            "cells" => "all cells are ok",
             _ => "all iterations asked for are done",
         }
     }

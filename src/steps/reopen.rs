@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::files::{Failed, FileError, Iteration, Record, load_record};
+use crate::files::{Failed, FileError, Iteration, Record, RunDir, load_record};
 use crate::models::Cause;
 use crate::steps::{Run, StepError, due, pack, tries, update};
 
@@ -76,9 +76,14 @@ impl Record for Submission {
 /// # Errors
 /// The disk.
 pub fn reruns_used_up(run: &Run, iteration: Iteration) -> Result<bool, StepError> {
+    reruns_of(&run.dir, iteration)
+}
+
+/// The same for any run folder; a grid counts all its submissions as those of iteration 0.
+pub(super) fn reruns_of(dir: &RunDir, iteration: Iteration) -> Result<bool, StepError> {
     let mut used = 0;
     for number in 1.. {
-        match load_record::<Submission>(&run.dir.job(number)) {
+        match load_record::<Submission>(&dir.job(number)) {
             Ok(s) if s.rerun && s.iteration == iteration => used += 1,
             Ok(_) => {}
             Err(e) if e.is_missing() => break,

@@ -103,7 +103,7 @@ fn stopped(worker: &Worker) -> Result<(), StepError> {
     if stop { Err(StepError::Interrupted) } else { Ok(()) }
 }
 
-fn name(worker: &Worker) -> String {
+pub(super) fn name(worker: &Worker) -> String {
     format!("{} {} worker {}", machine::host(), std::process::id(), worker.options.worker)
 }
 
@@ -229,7 +229,7 @@ fn leased(
 }
 
 /// Do `work` while a thread says every quarter of the lease that it goes on.
-fn renewed<T>(
+pub(super) fn renewed<T>(
     lease_s: f64,
     lease: Lease,
     work: impl FnOnce() -> Result<T, StepError>,
