@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
-use ekp::launch::{LaunchError, setup, test_only};
+use ekp::launch::{LaunchError, grid, setup, test_only};
 use ekp::steps::extend;
+use ekp::steps::grid::{self as grid_steps, GridRun};
 use ekp::steps::init::{self, Made, Prepared, Request};
 use ekp::steps::{Run, StepError};
 
@@ -81,14 +82,17 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     if let Some(run) = run_folder(&experiment) {
         return again(args, run);
     }
-    let from = args.from.as_deref().map(fork).transpose()?;
-    let request = Request {
+    let mut request = Request {
         experiment: experiment.clone(),
         run: args.run.clone(),
         settings: args.set.clone(),
-        from,
+        from: None,
         adopt: args.adopt.clone(),
     };
+    if grid_steps::init::asked(&request) {
+        return of_grid(args, &request);
+    }
+    request.from = args.from.as_deref().map(fork).transpose()?;
     if args.check {
         let site = setup::site(args.site.as_deref(), &experiment)?;
         let prepared = init::check(&request)?;
@@ -127,6 +131,44 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     Ok(Exit::Done)
 }
 
+/// The same for a grid.
+fn of_grid(args: &Args, request: &Request) -> Result<Exit, LaunchError> {
+    if args.try_ || args.adopt.is_some() {
+        let hint = "`--check` looks for faults; `ekp-run-member RUN -i 1 -m 1` runs the first cell";
+        return Err(refused("`--try` and `--adopt` are not for grids".into(), hint));
+    }
+    // A grid has no iterations to begin from: finished cells come over by what they are.
+    let from = args.from.as_deref().map(Path::new);
+    if args.check {
+        let site = setup::site(args.site.as_deref(), &request.experiment)?;
+        let prepared = grid_steps::init::check(request, from)?;
+        args.voice.warn(&prepared.warnings);
+        args.voice.warn(&grid::setup::strange(&prepared.grid, &site));
+        args.voice.say(&grid::setup::summary(&prepared.grid));
+        return Ok(Exit::Done);
+    }
+    let made_by = setup::made_by();
+    let (prepared, made, brought) = grid::setup::make(request, from, args.site.as_deref(), &made_by)?;
+    args.voice.warn(&prepared.warnings);
+    let root = &prepared.root;
+    match made {
+        Made::New => {
+            args.voice.say(&format!("made `{}`: {}", root.display(), grid::setup::summary(&prepared.grid)));
+            if from.is_some() {
+                args.voice.say(&format!("{brought} finished cells came over: they do not run again"));
+            }
+        }
+        Made::Same => args.voice.say("the run is there already, with this experiment: nothing changed"),
+        Made::Refreshed => {
+            args.voice.say("the run is there already, with this experiment: scripts and site written anew")
+        }
+    }
+    cli::out(&format!("{}\n", root.display()));
+    let run = GridRun::open(root)?;
+    args.voice.say(&grid::setup::next_steps(root, &setup::site_of_dir(&run.dir)?));
+    Ok(Exit::Done)
+}
+
 /// Say what was adopted, if anything was.
 fn adopted(args: &Args, prepared: &Prepared) {
     if let (Some(adopted), Some(folder)) = (&prepared.adopted, &args.adopt) {
@@ -161,9 +203,15 @@ fn again(args: &Args, folder: &Path) -> Result<Exit, LaunchError> {
             ),
         ));
     }
-    let run = Run::open(folder)?;
-    args.voice.warn(run.other_tools().as_slice());
-    args.voice.say(if setup::rewrite(&run, args.site.as_deref())? {
+    let renewed = match GridRun::open_if(folder)? {
+        Some(run) => grid::setup::rewrite(&run, args.site.as_deref())?,
+        None => {
+            let run = Run::open(folder)?;
+            args.voice.warn(run.other_tools().as_slice());
+            setup::rewrite(&run, args.site.as_deref())?
+        }
+    };
+    args.voice.say(if renewed {
         "a run folder: its scripts are written anew, after its `site.toml`"
     } else {
         "a run folder, and its scripts are those of its `site.toml`: nothing changed"
@@ -220,7 +268,8 @@ fn starter(args: &Args, method: &str) -> Result<Exit, LaunchError> {
         args.voice.say(&format!("wrote `{}`", file.display()));
     }
     cli::out(&format!("{}\n", folder.display()));
-    args.voice.say(&format!("next:  edit `{0}/experiment.toml`, then  ekp-init --try {0}", folder.display()));
+    let then = if method == "grid" { "ekp-init --check" } else { "ekp-init --try" };
+    args.voice.say(&format!("next:  edit `{0}/experiment.toml`, then  {then} {0}", folder.display()));
     Ok(Exit::Done)
 }
 

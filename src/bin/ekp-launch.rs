@@ -10,15 +10,18 @@ use clap::{Parser, ValueEnum};
 use ekp::cli::{self, Progress, Voice, short};
 use ekp::explain::Exit;
 use ekp::files::{Iteration, Member, load_record};
+use ekp::launch::grid::{self, WatchCells};
 use ekp::launch::local::Local;
 use ekp::launch::make::Make;
 use ekp::launch::mpi::Mpi;
-use ekp::launch::site::Workers;
-use ekp::launch::slurm::{Scheduler, Slurm, Start};
+use ekp::launch::site::{Site, Workers};
+use ekp::launch::slurm::{GridScheduler, Scheduler, Slurm, Start};
 use ekp::launch::threads::Threads;
 use ekp::launch::{LaunchError, Launcher, Means, Watch, dry_run, once, setup, workers};
 use ekp::machine::{limits, signals};
 use ekp::plan::Due;
+use ekp::steps::grid::merge::Merged;
+use ekp::steps::grid::{self as grid_steps, GridRun};
 use ekp::steps::init::Request;
 use ekp::steps::member::Outcome;
 use ekp::steps::{Run, Stopped, Update, due, reopen};
@@ -94,7 +97,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, LaunchError> {
-    let run = Run::open(&folder(args)?)?;
+    let folder = folder(args)?;
+    if let Some(run) = GridRun::open_if(&folder)? {
+        return carry_grid(args, &run);
+    }
+    let run = Run::open(&folder)?;
     let note = |text: &str| args.voice.say(text);
     args.voice.warn(run.other_tools().as_slice());
     if let Some([record, ids]) = args.submitted.as_deref() {
@@ -119,15 +126,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         }
         return Ok(Exit::Done);
     }
-    let threads = args.threads.unwrap_or(site.local.threads as usize).max(1);
-    let workers = workers::count(args.workers.unwrap_or(site.local.workers), threads);
-    let stop = signals::stop_flag().map_err(|e| LaunchError::Carrier {
-        what: format!("cannot listen to signals: {e}"),
-        hint: "is this a Linux system?".into(),
-    })?;
-    // Hundreds of workers need more files than the soft limit of a login shell allows.
-    let _ = limits::raise_open_files();
-    let means = Means { workers, threads, stop };
+    let means = means(args, &site)?;
     let watch = Screen { progress: Progress::new(args.voice), voice: args.voice };
     if args.once {
         let exit = if args.on == On::Slurm {
@@ -146,7 +145,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         result_table(&run, args.voice);
         return Ok(Exit::Done);
     }
-    let _lock = workers::alone(&run)?;
+    let _lock = workers::alone(&run.dir)?;
     let reopened = reopen::reopen(&run)?;
     if reopened.lifted {
         args.voice.say("`cancel.toml` is lifted");
@@ -157,17 +156,84 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     let result = match args.on {
         On::Threads => Threads { means }.launch(&run, &watch),
         On::Make => Make { means }.launch(&run, &watch),
-        On::Mpi => {
-            let starter =
-                args.starter.as_deref().map(|words| words.split_whitespace().map(str::to_owned).collect());
-            Mpi { means, starter }.launch(&run, &watch)
-        }
+        On::Mpi => Mpi { means, starter: starter(args) }.launch(&run, &watch),
         On::Local | On::Slurm => Local { means }.launch(&run, &watch),
     };
     watch.progress.end();
     result?;
     result_table(&run, args.voice);
     Ok(Exit::Done)
+}
+
+/// What carries the run on this machine.
+fn means(args: &Args, site: &Site) -> Result<Means, LaunchError> {
+    let threads = args.threads.unwrap_or(site.local.threads as usize).max(1);
+    let workers = workers::count(args.workers.unwrap_or(site.local.workers), threads);
+    let stop = signals::stop_flag().map_err(|e| LaunchError::Carrier {
+        what: format!("cannot listen to signals: {e}"),
+        hint: "is this a Linux system?".into(),
+    })?;
+    // Hundreds of workers need more files than the soft limit of a login shell allows.
+    let _ = limits::raise_open_files();
+    Ok(Means { workers, threads, stop })
+}
+
+/// `--starter`, word by word.
+fn starter(args: &Args) -> Option<Vec<String>> {
+    args.starter.as_deref().map(|words| words.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The same for a grid.
+fn carry_grid(args: &Args, run: &GridRun) -> Result<Exit, LaunchError> {
+    let note = |text: &str| args.voice.say(text);
+    args.voice.warn(run.other_tools().as_slice());
+    if let Some([record, ids]) = args.submitted.as_deref() {
+        GridScheduler::new(run, &note)?.desk.submitted(record.parse().unwrap_or(0), ids)?;
+        return Ok(Exit::Done);
+    }
+    if args.dry_run {
+        let slurm = args.on == On::Slurm;
+        cli::out(&if slurm { GridScheduler::new(run, &note)?.dry_run()? } else { grid::dry_run::text(run)? });
+        return Ok(Exit::Done);
+    }
+    if args.begin {
+        let start = if args.again { Start::Again } else { Start::Fresh };
+        if let Some(begun) = GridScheduler::new(run, &note)?.begin(start)? {
+            cli::out(&begun.to_string());
+        }
+        return Ok(Exit::Done);
+    }
+    let means = means(args, &setup::site_of_dir(&run.dir)?)?;
+    let watch = Screen { progress: Progress::new(args.voice), voice: args.voice };
+    if args.on == On::Slurm {
+        let wait = !(args.next || args.once);
+        let result = grid::slurm::launch(&means, run, &watch, wait);
+        watch.progress.end();
+        return result;
+    }
+    let _lock = match workers::alone(&run.dir) {
+        Err(LaunchError::Busy) if args.once => return Ok(Exit::NotYet),
+        lock => lock?,
+    };
+    let reopened = grid_steps::reopen::reopen(run)?;
+    if reopened.lifted {
+        args.voice.say("`cancel.toml` is lifted");
+    }
+    if !reopened.members.is_empty() {
+        args.voice.say(&format!("{} cells without data get another try", reopened.members.len()));
+    }
+    if run.is_over() {
+        args.voice.say("over: all cells are ok (`stop.toml`), nothing to do");
+        return Ok(Exit::Done);
+    }
+    let result = match args.on {
+        On::Threads => grid::in_threads(&means, run, &watch),
+        On::Make => grid::make(&Make { means }, run, &watch),
+        On::Mpi => grid::mpi(&Mpi { means, starter: starter(args) }, run, &watch),
+        On::Local | On::Slurm => grid::local(&Local { means }, run, &watch),
+    };
+    watch.progress.end();
+    result.map(|()| Exit::Done)
 }
 
 /// The run folder: named, or made from the experiment named.
@@ -183,6 +249,12 @@ fn folder(args: &Args) -> Result<PathBuf, LaunchError> {
         };
     let request = Request { experiment: experiment.clone(), ..Request::default() };
     let made_by = format!("ekp-init {}", setup::shown(&experiment));
+    if grid_steps::init::asked(&request) {
+        let (prepared, ..) = grid::setup::make(&request, None, None, &made_by)?;
+        args.voice.warn(&prepared.warnings);
+        args.voice.say(&format!("run folder: {}", setup::shown(&prepared.root)));
+        return Ok(prepared.root);
+    }
     let (prepared, _) = setup::make(&request, None, &made_by)?;
     args.voice.warn(&prepared.warnings);
     args.voice.say(&format!("run folder: {}", setup::shown(&prepared.root)));
@@ -219,6 +291,33 @@ impl Watch for Screen {
     fn note(&self, text: &str) {
         if !self.voice.quiet {
             self.progress.line(text);
+        }
+    }
+}
+
+impl WatchCells for Screen {
+    fn left(&self, cells: usize) {
+        self.progress.begin("cells", cells as u64);
+    }
+    fn cell(&self, run: &GridRun, stage: Iteration, cell: Member, outcome: &Outcome) {
+        self.progress.step(matches!(outcome, Outcome::Failed { .. } | Outcome::AlreadyFailed));
+        let name = &run.grid.stages[stage as usize - 1].name;
+        match outcome {
+            // What fails for want of another cell was told when that one failed.
+            Outcome::Failed { .. } if !self.voice.verbose && run.wants_another(stage, cell) => {}
+            Outcome::Failed { reason } => {
+                self.progress.line(&format!("{name} {} failed: {reason}", run.shown(stage, cell)));
+            }
+            Outcome::Done { seconds } if self.voice.verbose => {
+                self.progress.line(&format!("{name} {}: {seconds:.3} s", run.shown(stage, cell)));
+            }
+            _ => {}
+        }
+    }
+    fn complete(&self, merged: &Merged) {
+        self.progress.line(&format!("over: all {} cells are ok", merged.ok));
+        for table in &merged.tables {
+            cli::out(&format!("{}\n", setup::shown(table)));
         }
     }
 }

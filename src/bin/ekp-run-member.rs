@@ -13,6 +13,7 @@ use ekp::explain::Exit;
 use ekp::files::{Iteration, Members};
 use ekp::machine::{self, signals};
 use ekp::models::Cause;
+use ekp::steps::grid::{self, GridRun};
 use ekp::steps::member::{self, Options, Outcome};
 use ekp::steps::{Run, StepError, trial};
 
@@ -25,18 +26,27 @@ use ekp::steps::{Run, StepError, trial};
   ekp-run-member . -i 3 -m 7                   run it, if it has no outcome
   ekp-run-member . -i 3 -m 7 --again           run it anew, replace its outcome
   ekp-run-member . -i 3 -m 7 --scratch /tmp/a  run it there, publish nothing
-  ekp-run-member . -i 3 -m 7 --print           what would be run, to paste"
+  ekp-run-member . -i 3 -m 7 --print           what would be run, to paste
+  ekp-run-member . -i 2 -m 1-4                 of a grid: cells 1 to 4 of stage 2
+  ekp-run-member . --cell sample_3f9a1c02b7d5  of a grid: this cell"
 )]
 pub(crate) struct Args {
     /// Run folder, as made by `ekp-init`
     #[arg(default_value = ".")]
     run: PathBuf,
-    /// Iteration, as in the folder's name
-    #[arg(short, long, value_parser = cli::iteration, allow_negative_numbers = true)]
+    /// Iteration, as in the folder's name; of a grid the stage
+    #[arg(short, long, value_parser = cli::iteration, allow_negative_numbers = true, default_value_t = 0,
+        required_unless_present = "cell", hide_default_value = true)]
     iteration: Iteration,
     /// Members, counted from 1: `7`, `1-64`, `3,7,9`
-    #[arg(short, long, required_unless_present = "element")]
+    #[arg(short, long, required_unless_present_any = ["element", "cell"])]
     members: Option<Members>,
+    /// Of a grid: the cell with this id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["iteration", "members", "element"])]
+    cell: Option<String>,
+    /// In scripts, of a grid: block of the stage, from 1
+    #[arg(long, requires = "element", value_parser = cli::from_one)]
+    block: Option<u32>,
     /// In scripts: array element, from 1
     #[arg(long, requires = "per_element", conflicts_with = "members", value_parser = cli::from_one)]
     element: Option<u32>,
@@ -71,7 +81,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, StepError> {
+    if let Some(run) = GridRun::open_if(&args.run)? {
+        return cells(args, &run);
+    }
     let run = Run::open(&args.run)?;
+    if args.cell.is_some() || args.block.is_some() {
+        let what = "`--cell` and `--block` belong to a grid, and this is no run of one".into();
+        return Err(StepError::Refused { what, hint: "name iteration and members: `-i 3 -m 7`".into() });
+    }
     let members = match (&args.members, args.element, args.per_element) {
         (Some(members), ..) => members.clone(),
         (None, Some(element), Some(per)) => element_members(&run, args.iteration, element, per)?,
@@ -114,17 +131,78 @@ fn run(args: &Args) -> Result<Exit, StepError> {
             failed.fetch_add(1, Ordering::Relaxed);
         }
         let who = if several { format!("member {m}: ") } else { String::new() };
-        let text = match outcome {
-            Outcome::AlreadyDone => "already done".into(),
-            Outcome::AlreadyFailed => "already failed (`--again` runs it anew)".into(),
-            Outcome::Closed => "the iteration is closed: nothing to do".into(),
-            Outcome::Done { seconds } => format!("done in {seconds:.3} s"),
-            // A failed model is a result, not an error: the chain goes on without it.
-            Outcome::Failed { reason } => format!("model failed: {reason}"),
-        };
-        args.voice.say(&format!("{who}{text}"));
+        args.voice.say(&format!("{who}{}", told(outcome)));
     })?;
     Ok(if args.strict && failed.into_inner() > 0 { Exit::Failed } else { Exit::Done })
+}
+
+/// Cells of a grid.
+fn cells(args: &Args, run: &GridRun) -> Result<Exit, StepError> {
+    let refused = |what: String, hint: &str| StepError::Refused { what, hint: hint.into() };
+    if args.scratch.is_some() || args.print {
+        return Err(refused(
+            "`--scratch` and `--print` are not for cells of a grid".into(),
+            "run the cell: `--again`",
+        ));
+    }
+    let (stage, cells) = match (&args.cell, &args.members, args.element, args.per_element) {
+        (Some(id), ..) => {
+            let hint = "`stage_*/cells.toml` lists them";
+            let (stage, cell) =
+                run.find(id).ok_or_else(|| refused(format!("there is no cell `{id}`"), hint))?;
+            (stage, Members::new(vec![cell]))
+        }
+        (None, Some(members), ..) => (args.iteration, members.clone()),
+        (None, None, Some(element), Some(per)) => {
+            run.stage(args.iteration)?;
+            (args.iteration, run.element(args.iteration, args.block.unwrap_or(1), element, per))
+        }
+        _ => (args.iteration, Members::new(Vec::new())),
+    };
+    run.stage(stage)?;
+    if args.element.is_some() {
+        args.voice.say(&format!("iteration {stage} members {cells} on {}", machine::host()));
+    }
+    if cells.is_empty() {
+        return Err(refused(
+            "there is no such element".into(),
+            "submit the array as `ekp_calibration.sbatch` does",
+        ));
+    }
+    if let Some(reason) = &args.fail {
+        for cell in cells.iter() {
+            let marked = grid::cell::mark_failed(run, stage, cell, Cause::User, reason)?;
+            let how = if marked { "marked as failed" } else { "it has data; nothing changed" };
+            args.voice.say(&format!("{}: {how}", run.id(stage, cell)));
+        }
+        return Ok(Exit::Done);
+    }
+    let options = Options {
+        again: args.again,
+        threads: args.threads,
+        element: args.element.unwrap_or(0),
+        stop: signals::stop_flag().ok(),
+        ..Options::default()
+    };
+    let failed = AtomicUsize::new(0);
+    grid::cell::run(run, stage, &cells, &options, &|cell, outcome| {
+        if let Outcome::Failed { .. } | Outcome::AlreadyFailed = outcome {
+            failed.fetch_add(1, Ordering::Relaxed);
+        }
+        args.voice.say(&format!("{} ({}): {}", run.id(stage, cell), run.shown(stage, cell), told(outcome)));
+    })?;
+    Ok(if args.strict && failed.into_inner() > 0 { Exit::Failed } else { Exit::Done })
+}
+
+fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::AlreadyDone => "already done".into(),
+        Outcome::AlreadyFailed => "already failed (`--again` runs it anew)".into(),
+        Outcome::Closed => "the iteration is closed: nothing to do".into(),
+        Outcome::Done { seconds } => format!("done in {seconds:.3} s"),
+        // A failed model is a result, not an error: the chain goes on without it.
+        Outcome::Failed { reason } => format!("model failed: {reason}"),
+    }
 }
 
 fn element_members(run: &Run, iteration: Iteration, element: u32, per: u32) -> Result<Members, StepError> {

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use ekp::cli::{self, Voice};
 use ekp::explain::{Exit, Explain};
-use ekp::files::Iteration;
+use ekp::files::{Iteration, RunDir};
 use ekp::launch::queue::{self, Listed, Patience, Queue};
 use ekp::launch::{setup, slurm};
 use ekp::machine::process;
 use ekp::report::status::{self, Job, State, Status, View, text};
-use ekp::report::{ReportError, runs};
+use ekp::report::{ReportError, grid, runs};
 use ekp::steps::Run;
+use ekp::steps::grid::{GridRun, due};
 
 /// How often a run is looked at by `--watch`.
 const LOOK: Duration = Duration::from_secs(2);
@@ -75,13 +76,24 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         for name in &names {
             // Of several runs each line says whose it is.
             let whose = if names.len() > 1 { format!("{name}\t") } else { String::new() };
-            if let Some(line) = status::next(&Run::open(name.as_ref())?)? {
+            if let Some(run) = GridRun::open_if(name.as_ref())? {
+                due::lines(&run).iter().for_each(|line| cli::out(&format!("{whose}{line}\n")));
+            } else if let Some(line) = status::next(&Run::open(name.as_ref())?)? {
                 cli::out(&format!("{whose}{line}\n"));
             }
         }
         return Ok(Exit::Done);
     }
     let mut queue = Asked { voice: args.voice, last: None };
+    // Grids have stages, not iterations: each is told by itself.
+    let (grids, names): (Vec<String>, Vec<String>) =
+        names.into_iter().partition(|name| matches!(GridRun::open_if(name.as_ref()), Ok(Some(_))));
+    if !grids.is_empty() {
+        let over = tell_grids(args, &grids, &mut queue)?;
+        if names.is_empty() {
+            return Ok(over);
+        }
+    }
     if args.watch {
         return watch(args, &names, &mut queue);
     }
@@ -93,6 +105,34 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
     let all: Vec<_> = names.iter().map(|name| (name, look(args, name, &mut queue))).collect();
     cli::out(&several(args, &all));
     Ok(if all.iter().any(|(_, found)| found.is_err()) { Exit::Failed } else { Exit::Done })
+}
+
+/// Tell of grids, with `--watch` until all of them are over.
+fn tell_grids(args: &Args, names: &[String], queue: &mut Asked) -> Result<Exit, ReportError> {
+    let mut before = String::new();
+    loop {
+        let (mut text, mut over) = (String::new(), true);
+        for name in names {
+            let run = GridRun::open(name.as_ref())?;
+            let status = grid::look(&run, name, queue.of(&run.dir, true))?;
+            over &= matches!(status.state.as_str(), "over" | "quorum" | "cancelled");
+            text.push_str(&match args.json {
+                true => serde_json::to_string(&status).unwrap_or_default() + "\n",
+                false => grid::text(&status, args.voice.verbose),
+            });
+            if args.disk && !args.json {
+                text.push_str(&format!("\n{}", status::disk::disk(run.dir.root()).text()));
+            }
+        }
+        if text != before {
+            cli::out(&text);
+        }
+        if over || !args.watch {
+            return Ok(Exit::Done);
+        }
+        before = text;
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn look(args: &Args, name: &str, queue: &mut Asked) -> Result<Status, ReportError> {
@@ -128,9 +168,13 @@ struct Asked {
 impl Asked {
     /// The run's jobs; the scheduler is not asked where nothing was ever submitted.
     fn jobs(&mut self, run: &Run, plain: bool) -> Option<Vec<Job>> {
-        let records = slurm::submissions(&run.dir).ok().filter(|records| !records.is_empty())?;
+        self.of(&run.dir, plain)
+    }
+
+    fn of(&mut self, dir: &RunDir, plain: bool) -> Option<Vec<Job>> {
+        let records = slurm::submissions(dir).ok().filter(|records| !records.is_empty())?;
         let listed = self.listed()?.clone();
-        Some(slurm::of_run(&run.dir, &records, listed).iter().map(|job| told(job, plain)).collect())
+        Some(slurm::of_run(dir, &records, listed).iter().map(|job| told(job, plain)).collect())
     }
 
     fn listed(&mut self) -> Option<&Vec<Listed>> {

@@ -1,7 +1,8 @@
 //! Close an iteration and make the next one.
 //!
 //! Reads   `ensemble.bin`, `state.bin`, every member's outcome
-//! Writes  `update.toml`, the next `iteration_…/`, `stop.toml` when the run is over
+//! Writes  `update.toml`, the next `iteration_…/`, `stop.toml` when the run is over;
+//!         of a grid the tables in `results/`
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use clap::Parser;
 use ekp::cli::{self, Voice, short};
 use ekp::explain::Exit;
 use ekp::files::Iteration;
+use ekp::steps::grid::{GridRun, merge};
 use ekp::steps::update::{self, Outcome};
 use ekp::steps::{Run, StepError, Update};
 
@@ -20,7 +22,8 @@ use ekp::steps::{Run, StepError, Update};
     version,
     after_help = "Example:
   ekp-update . -i 3            exit 3 while a member has no outcome
-  ekp-update . -i 3 --close    the members' jobs have ended: what is missing is lost"
+  ekp-update . -i 3 --close    the members' jobs have ended: what is missing is lost
+  ekp-update . -i 2            of a grid with two stages: a row for each cell; exit 4 unless all are ok"
 )]
 pub(crate) struct Args {
     /// Run folder, as made by `ekp-init`
@@ -48,6 +51,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, StepError> {
+    if let Some(run) = GridRun::open_if(&args.run)? {
+        return merged(args, &run);
+    }
     let mut run = Run::open(&args.run)?;
     if let Some(calibration) = run.experiment.calibration_mut() {
         calibration.algorithm.use_threads(args.threads);
@@ -69,6 +75,22 @@ fn run(args: &Args) -> Result<Exit, StepError> {
         Outcome::Over => args.voice.say("the run is over (`stop.toml`): nothing to do"),
         Outcome::Closed(update) => say(&update, ""),
         Outcome::Finished(update) => say(&update, "; the run is over, the result is in `stop.toml`"),
+    }
+    Ok(Exit::Done)
+}
+
+/// The end of a grid: judge all cells, write the tables.
+fn merged(args: &Args, run: &GridRun) -> Result<Exit, StepError> {
+    if args.iteration != run.last_stage() {
+        let what = format!("a grid is merged once, after its last stage: `-i {}`", run.last_stage());
+        return Err(StepError::Refused { what, hint: "stages before it need no update".into() });
+    }
+    match merge::run(run, args.close)? {
+        merge::Outcome::Over => args.voice.say("the run is over (`stop.toml`): nothing to do"),
+        merge::Outcome::Complete(merged) => {
+            merged.tables.iter().for_each(|path| cli::out(&format!("{}\n", path.display())));
+            args.voice.say(&format!("all {} cells are ok", merged.ok));
+        }
     }
     Ok(Exit::Done)
 }

@@ -15,6 +15,7 @@ use ekp::explain::Exit;
 use ekp::files::{Iteration, Members};
 use ekp::launch::local::Answer;
 use ekp::machine::signals;
+use ekp::steps::grid::{self, GridRun};
 use ekp::steps::member::{self, Options, Outcome};
 use ekp::steps::worker::{self, Worker};
 use ekp::steps::{Run, StepError};
@@ -61,7 +62,6 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, StepError> {
-    let run = Run::open(&args.run)?;
     let stop = signals::stop_flag().ok();
     let options = Options {
         threads: args.threads.max(1),
@@ -69,8 +69,13 @@ fn run(args: &Args) -> Result<Exit, StepError> {
         stop,
         ..Options::default()
     };
+    let grid = GridRun::open_if(&args.run)?;
     if args.serve {
-        return serve(&run, &options);
+        if let Some(run) = grid {
+            return serve(&|stage, cells, each| grid::cell::run(&run, stage, cells, &options, each));
+        }
+        let run = Run::open(&args.run)?;
+        return serve(&|iteration, members, each| member::run(&run, iteration, members, &options, each));
     }
     let worker = Worker {
         options,
@@ -79,6 +84,18 @@ fn run(args: &Args) -> Result<Exit, StepError> {
         iteration: args.iteration,
         wait: true,
     };
+    if let Some(run) = grid {
+        let work = grid::worker::work(&run, &worker, &|stage, cell, outcome| match outcome {
+            Outcome::Failed { reason } => args.voice.say(&format!("{}: {reason}", run.id(stage, cell))),
+            Outcome::Done { seconds } => {
+                args.voice.detail(&format!("{}: done in {seconds:.3} s", run.id(stage, cell)));
+            }
+            _ => {}
+        })?;
+        args.voice.say(&format!("{} done, {} failed", work.done, work.failed));
+        return Ok(Exit::Done);
+    }
+    let run = Run::open(&args.run)?;
     let work = worker::work(&run, &worker, &|m, outcome| match outcome {
         Outcome::Failed { reason } => args.voice.say(&format!("member {m}: model failed: {reason}")),
         Outcome::Done { seconds } => args.voice.detail(&format!("member {m}: done in {seconds:.3} s")),
@@ -95,7 +112,10 @@ fn rank() -> u32 {
     found.map_or_else(|| std::process::id() % 997 + 1, |r| r + 1)
 }
 
-fn serve(run: &Run, options: &Options) -> Result<Exit, StepError> {
+/// Runs members (of a grid cells) and tells each end.
+type Work<'a> = &'a dyn Fn(Iteration, &Members, &(dyn Fn(u32, &Outcome) + Sync)) -> Result<(), StepError>;
+
+fn serve(work: Work<'_>) -> Result<Exit, StepError> {
     // Answers of quick members go out together: each wakes the launcher.
     let waiting = Mutex::new((String::new(), Instant::now()));
     let answer = |answer: &Answer| {
@@ -112,7 +132,7 @@ fn serve(run: &Run, options: &Options) -> Result<Exit, StepError> {
         let Ok(line) = line else { break };
         let Some((iteration, members)) = line.split_once(' ') else { continue };
         let (Ok(iteration), Ok(members)) = (iteration.parse(), members.parse::<Members>()) else { continue };
-        let result = member::run(run, iteration, &members, options, &|m, outcome| {
+        let result = work(iteration, &members, &|m, outcome| {
             answer(&Answer::Member(m, outcome.clone()));
         });
         if matches!(result, Err(StepError::Interrupted)) {

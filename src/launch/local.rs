@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,6 +39,24 @@ pub struct Local {
 
 impl Launcher for Local {
     fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
+        self.with_workers(run.dir.root(), watch, |means, lane| crew::carry(run, watch, means, lane))
+    }
+}
+
+/// Makes the lane of a number.
+type Lanes<'a> = &'a mut dyn FnMut(usize) -> Result<Box<dyn Lane>, LaunchError>;
+
+impl Local {
+    /// Have `carry` do its work with worker processes on the run in `root`; they end with it.
+    ///
+    /// # Errors
+    /// Those of `carry`, or a worker that cannot be started.
+    pub(super) fn with_workers(
+        &self,
+        root: &Path,
+        watch: &dyn Watch,
+        carry: impl FnOnce(&Means, Lanes<'_>) -> Result<(), LaunchError>,
+    ) -> Result<(), LaunchError> {
         let program = tools()?.join("ekp-worker");
         let mut means = self.means.clone();
         means.workers = workers::that_fit(means.workers, FILES, watch);
@@ -52,9 +71,9 @@ impl Launcher for Local {
                     std::thread::park_timeout(LOOK);
                 }
             });
-            let result = crew::carry(run, watch, &means, |number| {
+            let result = carry(&means, &mut |number| {
                 let mut command = Command::new(&program);
-                command.arg(run.dir.root()).arg("--serve").process_group(0);
+                command.arg(root).arg("--serve").process_group(0);
                 command.args(["--rank", &number.to_string(), "--threads", &means.threads.to_string()]);
                 let mut worker = Worker { command, child: None, pool: Arc::clone(&pool) };
                 worker.talk()?;

@@ -5,6 +5,7 @@
 
 pub mod crew;
 pub mod dry_run;
+pub mod grid;
 pub mod local;
 pub mod make;
 pub mod mpi;

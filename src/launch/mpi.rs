@@ -3,6 +3,7 @@
 //! No MPI library is involved, so ranks that cannot see each other (a wrong PMI makes N separate worlds)
 //! still do each member once.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::launch::workers::{carried, conclude};
@@ -42,9 +43,20 @@ impl Mpi {
 
 impl Launcher for Mpi {
     fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
+        let how = self.carry(run.dir.root())?;
+        conclude(run, watch, &self.means, &how)
+    }
+}
+
+impl Mpi {
+    /// The pool on the run folder `root`, to its end; how that was, in words.
+    ///
+    /// # Errors
+    /// There is no starter of ranks.
+    pub(super) fn carry(&self, root: &Path) -> Result<String, LaunchError> {
         let words = self.words()?;
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg(tools()?.join("ekp-worker")).arg(run.dir.root()).arg("--to-end");
+        command.args(&words[1..]).arg(tools()?.join("ekp-worker")).arg(root).arg("--to-end");
         command.args(["--threads", &self.means.threads.to_string()]);
         // Open MPI refuses to run as root and to start more ranks than it counts cores, unless told.
         command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
@@ -59,6 +71,6 @@ impl Launcher for Mpi {
                 what: format!("cannot start `{}`: {e}", words[0]),
                 hint: "load your MPI module, or name the starter: `--starter 'mpiexec -n 8'`".into(),
             })?;
-        conclude(run, watch, &self.means, &format!("`{}` ended with {status}", words[0]))
+        Ok(format!("`{}` ended with {status}", words[0]))
     }
 }

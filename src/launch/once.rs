@@ -21,7 +21,7 @@ const LEASE_S: f64 = 60.0;
 /// # Errors
 /// What kept the step from being done.
 pub fn once(run: &Run, means: &Means, watch: &dyn Watch) -> Result<Exit, LaunchError> {
-    let _lock = match alone(run) {
+    let _lock = match alone(&run.dir) {
         Ok(lock) => lock,
         Err(LaunchError::Busy) => return Ok(Exit::NotYet),
         Err(e) => return Err(e),

@@ -13,7 +13,7 @@ use minijinja::{Environment, ErrorKind, Value, context};
 use super::site::{Chain, Dependency, Job, Request, Site, Slurm};
 use crate::explain::Explain;
 
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("start.inc", include_str!("../../sbatch/start.inc")),
     ("ekp_calibration.sbatch", include_str!("../../sbatch/ekp_calibration.sbatch")),
     ("ekp_init_ensemble.sbatch", include_str!("../../sbatch/ekp_init_ensemble.sbatch")),
@@ -21,6 +21,10 @@ const TEMPLATES: [(&str, &str); 7] = [
     ("ekp_update.sbatch", include_str!("../../sbatch/ekp_update.sbatch")),
     ("ekp_collect_timings.sbatch", include_str!("../../sbatch/ekp_collect_timings.sbatch")),
     ("Makefile", include_str!("../../sbatch/Makefile")),
+    ("ekp_grid.sbatch", include_str!("../../sbatch/ekp_grid.sbatch")),
+    ("ekp_stage.sbatch", include_str!("../../sbatch/ekp_stage.sbatch")),
+    ("ekp_merge.sbatch", include_str!("../../sbatch/ekp_merge.sbatch")),
+    ("Makefile.grid", include_str!("../../sbatch/Makefile.grid")),
 ];
 
 /// What a run's scripts need to know of it.
@@ -205,7 +209,7 @@ pub fn makefile(context: &ScriptContext) -> Result<String, ScriptError> {
     fill(&environment()?, "Makefile", values)
 }
 
-fn environment() -> Result<Environment<'static>, ScriptError> {
+pub(super) fn environment() -> Result<Environment<'static>, ScriptError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
@@ -224,13 +228,17 @@ fn environment() -> Result<Environment<'static>, ScriptError> {
     Ok(environment)
 }
 
-fn fill(environment: &Environment<'_>, name: &'static str, values: Value) -> Result<String, ScriptError> {
+pub(super) fn fill(
+    environment: &Environment<'_>,
+    name: &'static str,
+    values: Value,
+) -> Result<String, ScriptError> {
     let template = environment.get_template(name).map_err(|cause| ScriptError::Template { name, cause })?;
     template.render(values).map_err(|cause| ScriptError::Template { name, cause })
 }
 
 /// What scripts and Makefile share.
-fn common(context: &ScriptContext) -> Result<Value, ScriptError> {
+pub(super) fn common(context: &ScriptContext) -> Result<Value, ScriptError> {
     if context.iterations == 0 || context.elements == 0 {
         return Err(ScriptError::Empty { iterations: context.iterations, elements: context.elements });
     }
@@ -248,7 +256,12 @@ fn common(context: &ScriptContext) -> Result<Value, ScriptError> {
     })
 }
 
-fn values(context: &ScriptContext, slurm: &Slurm, job: Job<'_>, what: &str) -> Result<Value, ScriptError> {
+pub(super) fn values(
+    context: &ScriptContext,
+    slurm: &Slurm,
+    job: Job<'_>,
+    what: &str,
+) -> Result<Value, ScriptError> {
     let request = slurm.request(job);
     let parts = arrays(1..=context.elements, slurm);
     let many = needs_offsets(context.elements, slurm);

@@ -35,7 +35,7 @@ pub fn site(given: Option<&Path>, experiment: &Path) -> Result<Site, LaunchError
     }
 }
 
-fn read_site(path: &Path) -> Result<Site, LaunchError> {
+pub(super) fn read_site(path: &Path) -> Result<Site, LaunchError> {
     let document = load(path).map_err(|e| LaunchError::Step(e.into()))?;
     Ok(Site::read(&document).map_err(Box::new)?)
 }
@@ -45,7 +45,15 @@ fn read_site(path: &Path) -> Result<Site, LaunchError> {
 /// # Errors
 /// A fault in its `site.toml`.
 pub fn site_of(run: &Run) -> Result<Site, LaunchError> {
-    let path = run.dir.top("site.toml");
+    site_of_dir(&run.dir)
+}
+
+/// The site of any run folder.
+///
+/// # Errors
+/// A fault in its `site.toml`.
+pub fn site_of_dir(dir: &RunDir) -> Result<Site, LaunchError> {
+    let path = dir.top("site.toml");
     if !path.is_file() {
         return Ok(Site::default());
     }
@@ -294,9 +302,11 @@ fn ranks(external: Option<&External>) -> Option<u32> {
 /// # Errors
 /// An unknown method, a folder that holds such files already.
 pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError> {
-    if !crate::experiment::METHODS.contains(&method) {
-        let allowed = one_of(crate::experiment::METHODS);
-        let hint = match nearest(method, crate::experiment::METHODS) {
+    let grid = method == crate::experiment::grid::METHOD;
+    if !grid && !crate::experiment::METHODS.contains(&method) {
+        let known = [crate::experiment::METHODS, &[crate::experiment::grid::METHOD]].concat();
+        let allowed = one_of(&known);
+        let hint = match nearest(method, &known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "for example `ekp-init --new etki DIR`".into(),
         };
@@ -311,7 +321,10 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
         if crate::experiment::places_members(method) { text.replace(MEMBERS, "") } else { text }
     };
     let mut files: Vec<(PathBuf, String)> =
-        STARTER.iter().map(|(name, text)| (folder.join(name), filled(text))).collect();
+        if grid { crate::launch::grid::setup::STARTER.as_slice() } else { STARTER.as_slice() }
+            .iter()
+            .map(|(name, text)| (folder.join(name), filled(text)))
+            .collect();
     if method == "sparse" {
         let limit = "\n[algorithm.sparse]\nlimit = 10.0               # most that the magnitudes of the parameters may sum to\n";
         files[0].1.push_str(limit);

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 
 use crate::explain::{Exit, Explain};
 use crate::files::{FileError, Iteration, RunDir};
@@ -27,6 +28,7 @@ mod again;
 mod begin;
 mod carry;
 mod dry_run;
+mod grid;
 mod next;
 mod ours;
 mod record;
@@ -34,6 +36,7 @@ mod submitter;
 
 pub use begin::{Begun, Start};
 pub use carry::Slurm;
+pub use grid::GridScheduler;
 pub use ours::of_run;
 pub use record::{Submission, submissions};
 
@@ -42,9 +45,22 @@ use record::{publish_new, rewrite};
 /// Slurm, as one run sees it.
 pub struct Scheduler<'a> {
     run: &'a Run,
+    desk: Desk<'a>,
+}
+
+/// Slurm, as any run folder sees it: its jobs and its submissions, whatever they run.
+pub struct Desk<'a> {
+    dir: &'a RunDir,
     site: Site,
     queue: Queue,
     note: &'a (dyn Fn(&str) + Sync),
+}
+
+impl<'a> Deref for Scheduler<'a> {
+    type Target = Desk<'a>;
+    fn deref(&self) -> &Desk<'a> {
+        &self.desk
+    }
 }
 
 /// What goes wrong between a run and its jobs.
@@ -100,7 +116,56 @@ impl<'a> Scheduler<'a> {
     /// # Errors
     /// A fault in `site.toml`.
     pub fn new(run: &'a Run, note: &'a (dyn Fn(&str) + Sync)) -> Result<Self, LaunchError> {
-        Ok(Self { run, site: setup::site_of(run)?, queue: Queue::default(), note })
+        Ok(Self { run, desk: Desk::new(&run.dir, note)? })
+    }
+
+    /// Members of one array element.
+    fn per_element(&self) -> u32 {
+        let id = &self.run.dir.identity;
+        setup::per_element(id.members, id.pack, &self.site)
+    }
+
+    /// Array elements of the largest iteration.
+    fn elements(&self) -> u32 {
+        self.run.dir.most_members().div_ceil(self.per_element())
+    }
+
+    /// Array elements of an iteration.
+    fn elements_at(&self, iteration: Iteration) -> u32 {
+        self.run.dir.members(iteration).div_ceil(self.per_element())
+    }
+
+    /// The scripts carry numbers of `site.toml`: another number there means other members here.
+    fn scripts_fit(&self) -> Result<(), LaunchError> {
+        let wanted = format!("--per-element {}\n", self.per_element());
+        let script = "ekp_run_member.sbatch";
+        let path = self.run.dir.top(script);
+        let text = fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
+        if text.contains("--per-element ") && !text.contains(&wanted) {
+            return Err(SlurmError::Stale { script, what: "members of one array element".into() }.into());
+        }
+        let script = "ekp_calibration.sbatch";
+        let path = self.run.dir.top(script);
+        let text = fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
+        let many = crate::launch::scripts::needs_offsets(self.elements(), &self.site.slurm);
+        if text.contains("todo") && text.contains("${todo//") != many {
+            return Err(SlurmError::Stale { script, what: "largest index of an array".into() }.into());
+        }
+        Ok(())
+    }
+
+    fn member_request(&self) -> crate::launch::site::Request {
+        self.site.slurm.request(Job::Member)
+    }
+}
+
+impl<'a> Desk<'a> {
+    /// For a run folder whose machine is its `site.toml`; `note` hears what a person should know.
+    ///
+    /// # Errors
+    /// A fault in `site.toml`.
+    pub fn new(dir: &'a RunDir, note: &'a (dyn Fn(&str) + Sync)) -> Result<Self, LaunchError> {
+        Ok(Self { dir, site: setup::site_of_dir(dir)?, queue: Queue::default(), note })
     }
 
     /// The run's jobs in the queue, the caller's own among them.
@@ -108,13 +173,13 @@ impl<'a> Scheduler<'a> {
     /// # Errors
     /// Slurm does not answer.
     pub fn jobs(&self) -> Result<Vec<Listed>, LaunchError> {
-        let records = submissions(&self.run.dir)?;
+        let records = submissions(self.dir)?;
         // Where nothing was ever submitted, nobody waits for a controller that is away.
         let listed = match records.is_empty() {
             true => self.queue.mine().unwrap_or_default(),
             false => self.patiently(|| self.queue.mine())?,
         };
-        Ok(ours::of_run(&self.run.dir, &records, listed))
+        Ok(ours::of_run(self.dir, &records, listed))
     }
 
     /// Complete the record of a submission: `jobs` is `init=12 it000.members=13 …`. Tells whether the
@@ -129,12 +194,12 @@ impl<'a> Scheduler<'a> {
             let (what, id) = pair.ok_or_else(|| SlurmError::Word { found: word.into() })?;
             ids.entry(what.to_owned()).or_default().push(id);
         }
-        let mut submission: Submission = crate::files::load_record(&self.run.dir.job(number))?;
+        let mut submission: Submission = crate::files::load_record(&self.dir.job(number))?;
         let count: usize = ids.values().map(Vec::len).sum();
         let whole = ids.contains_key("collect") || submission.rolling;
         submission.jobs = ids;
         submission.complete = true;
-        rewrite(&self.run.dir, number, &submission)?;
+        rewrite(self.dir, number, &submission)?;
         if !whole {
             (self.note)(&match count {
                 0 => "nothing was submitted".into(),
@@ -203,47 +268,8 @@ impl<'a> Scheduler<'a> {
         ask()
     }
 
-    /// Members of one array element.
-    fn per_element(&self) -> u32 {
-        let id = &self.run.dir.identity;
-        setup::per_element(id.members, id.pack, &self.site)
-    }
-
-    /// Array elements of the largest iteration.
-    fn elements(&self) -> u32 {
-        self.run.dir.most_members().div_ceil(self.per_element())
-    }
-
-    /// Array elements of an iteration.
-    fn elements_at(&self, iteration: Iteration) -> u32 {
-        self.run.dir.members(iteration).div_ceil(self.per_element())
-    }
-
-    /// The scripts carry numbers of `site.toml`: another number there means other members here.
-    fn scripts_fit(&self) -> Result<(), LaunchError> {
-        let wanted = format!("--per-element {}\n", self.per_element());
-        let script = "ekp_run_member.sbatch";
-        let path = self.run.dir.top(script);
-        let text = fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
-        if text.contains("--per-element ") && !text.contains(&wanted) {
-            return Err(SlurmError::Stale { script, what: "members of one array element".into() }.into());
-        }
-        let script = "ekp_calibration.sbatch";
-        let path = self.run.dir.top(script);
-        let text = fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
-        let many = crate::launch::scripts::needs_offsets(self.elements(), &self.site.slurm);
-        if text.contains("todo") && text.contains("${todo//") != many {
-            return Err(SlurmError::Stale { script, what: "largest index of an array".into() }.into());
-        }
-        Ok(())
-    }
-
     fn dir(&self) -> &RunDir {
-        &self.run.dir
-    }
-
-    fn member_request(&self) -> crate::launch::site::Request {
-        self.site.slurm.request(Job::Member)
+        self.dir
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::files::FileError;
+use crate::files::{FileError, RunDir};
 use crate::launch::site::Workers;
 use crate::launch::{LaunchError, Means, Watch};
 use crate::machine;
@@ -72,8 +72,8 @@ pub fn carried(command: &mut Command, means: &Means, pass_on: fn(u32)) -> std::i
 ///
 /// # Errors
 /// [`LaunchError::Busy`] when another holds it.
-pub fn alone(run: &Run) -> Result<Option<File>, LaunchError> {
-    let path = run.dir.top("run.toml");
+pub fn alone(dir: &RunDir) -> Result<Option<File>, LaunchError> {
+    let path = dir.top("run.toml");
     let Ok(file) = File::options().read(true).write(true).open(&path) else {
         return match File::open(&path) {
             Ok(_) => Ok(None),

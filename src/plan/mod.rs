@@ -3,6 +3,8 @@
 //! Belongs here: what a tool call is, and how the plan of an iteration loop looks.
 //! Not here: how or where anything is started, what is done already.
 
+pub mod grid;
+
 use crate::files::{Iteration, Members};
 
 /// One call of a tool on a run folder.

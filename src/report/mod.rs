@@ -10,6 +10,7 @@ pub mod draw;
 mod error;
 pub mod export;
 pub mod figures;
+pub mod grid;
 pub mod html;
 pub mod runs;
 pub mod status;

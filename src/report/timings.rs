@@ -10,6 +10,7 @@ use chrono::DateTime;
 use crate::files::{Failed, FileError, Iteration, RunDir, load_record, publish};
 use crate::report::ReportError;
 use crate::steps::Update;
+use crate::steps::grid::GridRun;
 use crate::steps::timing::Timing;
 
 /// Name of the table.
@@ -95,6 +96,9 @@ pub struct Row {
 pub fn rows(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), ReportError> {
     let dir = RunDir::open(root)?;
     let (mut all, mut warnings) = (Vec::new(), Vec::new());
+    if dir.identity.method == crate::experiment::grid::METHOD {
+        return cells(root, run_index);
+    }
     let mut iteration = dir.identity.first_iteration;
     while dir.iteration(iteration).is_dir() {
         let mut of = Reader { dir: &dir, run_index, iteration, rows: Vec::new(), warnings: &mut warnings };
@@ -104,6 +108,31 @@ pub fn rows(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), Re
         of.row(Kind::Update, 0, dir.members(iteration), &dir.update_timing(iteration), String::new);
         all.append(&mut of.rows);
         iteration += 1;
+    }
+    Ok((all, warnings))
+}
+
+/// The same of a grid: its stages stand where iterations stand, its cells where members stand.
+fn cells(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), ReportError> {
+    let run = GridRun::open(root)?;
+    let (mut all, mut warnings) = (Vec::new(), Vec::new());
+    for stage in 1..=run.last_stage() {
+        let mut of =
+            Reader { dir: &run.dir, run_index, iteration: stage, rows: Vec::new(), warnings: &mut warnings };
+        for cell in 1..=run.cells(stage) {
+            let folder = run.folder(stage, cell);
+            of.row(Kind::Member, cell, 1, &folder.join("timing.toml"), || {
+                match folder.join("data.toml").exists() {
+                    true => String::new(),
+                    false => {
+                        load_record(&folder.join("failed.toml")).map_or("lost".into(), |f: Failed| f.cause)
+                    }
+                }
+            });
+        }
+        let parallel = at_once(&of.rows);
+        of.rows.iter_mut().for_each(|row| row.num_processes = parallel);
+        all.append(&mut of.rows);
     }
     Ok((all, warnings))
 }

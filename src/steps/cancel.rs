@@ -3,9 +3,9 @@
 use chrono::{SecondsFormat, Utc};
 use serde::Deserialize;
 
-use crate::files::{Record, TomlText, publish_new_durable};
+use crate::files::{Record, RunDir, TomlText, publish_new_durable};
 use crate::machine;
-use crate::steps::{Run, StepError};
+use crate::steps::StepError;
 
 /// `cancel.toml`: the run is not to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -55,8 +55,8 @@ impl Cancelled {
 ///
 /// # Errors
 /// The disk.
-pub fn mark(run: &Run, reason: &str) -> Result<bool, StepError> {
-    Ok(publish_new_durable(&run.dir.cancel(), Cancelled::now(reason).text().as_bytes())?)
+pub fn mark(dir: &RunDir, reason: &str) -> Result<bool, StepError> {
+    Ok(publish_new_durable(&dir.cancel(), Cancelled::now(reason).text().as_bytes())?)
 }
 
 #[cfg(test)]

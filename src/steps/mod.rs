@@ -50,6 +50,13 @@ impl Run {
     /// It is no run folder, or its files cannot be read.
     pub fn open(path: &Path) -> Result<Self, StepError> {
         let dir = RunDir::open(path)?.absolute()?;
+        if dir.identity.method == crate::experiment::grid::METHOD {
+            return Err(StepError::Refused {
+                what: format!("`{}` is a run of a grid: this has no use there", path.display()),
+                hint: "`ekp-launch`, `ekp-status`, `ekp-run-member`, `ekp-update` carry grids; results are in `results/`"
+                    .into(),
+            });
+        }
         let document = load(&dir.top("experiment.toml"))?;
         let mut experiment = Experiment::read(&document, &dir.base()).map_err(ExperimentError::from)?;
         if let Some(calibration) = experiment.calibration_mut()

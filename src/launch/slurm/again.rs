@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use crate::files::{Iteration, RunDir};
 use crate::launch::LaunchError;
 use crate::launch::queue::QueueError;
 use crate::launch::site::{Request, Retry};
-use crate::launch::slurm::Scheduler;
+use crate::launch::slurm::{Desk, Scheduler};
 
 /// A host with so many failures and no success is left out.
 const FAILURES: u32 = 3;
@@ -19,7 +20,7 @@ const TAIL: usize = 1 << 20;
 
 /// What the logs of an iteration tell.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Evidence {
+pub(super) struct Evidence {
     /// The most often that one member ran out of time
     timeouts: u32,
     /// … out of memory
@@ -32,16 +33,7 @@ impl Scheduler<'_> {
     /// More options for the arrays of a chain that begins with `open` members of `iteration`.
     pub(super) fn options(&self, iteration: Iteration, open: &[u32]) -> Result<Vec<String>, LaunchError> {
         let evidence = self.evidence(iteration, open);
-        let request = self.member_request();
-        let mut options = Vec::new();
-        options.extend(self.more_time(&request, evidence.timeouts)?);
-        options.extend(self.more_memory(&request, evidence.out_of_memory));
-        let bad = evidence.bad_hosts();
-        if !bad.is_empty() {
-            (self.note)(&format!("every member failed on {}: left out", bad.join(", ")));
-            options.push(format!("--exclude={}", bad.join(",")));
-        }
-        Ok(options)
+        self.more(&self.member_request(), &evidence)
     }
 
     fn evidence(&self, iteration: Iteration, open: &[u32]) -> Evidence {
@@ -67,6 +59,21 @@ impl Scheduler<'_> {
             false => dir.member(iteration, member),
         };
         folder.join("data.toml").exists()
+    }
+}
+
+impl Desk<'_> {
+    /// More options for arrays that want what `request` says, after this evidence.
+    pub(super) fn more(&self, request: &Request, evidence: &Evidence) -> Result<Vec<String>, LaunchError> {
+        let mut options = Vec::new();
+        options.extend(self.more_time(request, evidence.timeouts)?);
+        options.extend(self.more_memory(request, evidence.out_of_memory));
+        let bad = evidence.bad_hosts();
+        if !bad.is_empty() {
+            (self.note)(&format!("every member failed on {}: left out", bad.join(", ")));
+            options.push(format!("--exclude={}", bad.join(",")));
+        }
+        Ok(options)
     }
 
     fn more_time(&self, request: &Request, timeouts: u32) -> Result<Option<String>, LaunchError> {
@@ -124,12 +131,17 @@ fn log(dir: &RunDir, iteration: Iteration, element: u32, largest: u32) -> Option
     let logs = dir.logs(iteration);
     let offset = (element - 1) / largest * largest;
     let names = [format!("{element}.out"), format!("{offset}+{}.out", element - offset)];
-    let bytes = names.iter().find_map(|name| fs::read(logs.join(name)).ok())?;
+    names.iter().find_map(|name| end_of(&logs.join(name)))
+}
+
+/// The end of a log, if it is there.
+pub(super) fn end_of(path: &Path) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
     Some(String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL)..]).into_owned())
 }
 
 impl Evidence {
-    fn add(&mut self, log: &str, is_open: bool, succeeded: bool) {
+    pub(super) fn add(&mut self, log: &str, is_open: bool, succeeded: bool) {
         let (mut timeouts, mut out_of_memory) = (0, 0);
         let attempts = attempts(log);
         let last = attempts.len().saturating_sub(1);

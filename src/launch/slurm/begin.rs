@@ -13,7 +13,7 @@ use crate::launch::queue::{JobId, Listed, State};
 use crate::launch::scripts::{self, ArrayPart};
 use crate::launch::slurm::ours::{Chain, chain, ids, is_by_hand, is_collect, of_run};
 use crate::launch::slurm::submitter::{Submitter, own_job};
-use crate::launch::slurm::{Scheduler, Submission, not_cancelled, publish_new, submissions};
+use crate::launch::slurm::{Desk, Scheduler, Submission, not_cancelled, publish_new, submissions};
 use crate::plan::Due;
 use crate::steps::{due, outcomes, reopen};
 
@@ -59,7 +59,7 @@ impl fmt::Display for Begun {
 }
 
 /// What the queue and the records say before a submission.
-enum Standing {
+pub(super) enum Standing {
     /// Somebody else is at it
     Taken,
     /// Nobody is, when these are gone
@@ -99,6 +99,69 @@ impl Scheduler<'_> {
         }
     }
 
+    /// Nothing but a step, for now.
+    pub(super) fn blank(&self, step: &'static str, iteration: Iteration) -> Begun {
+        let many = scripts::needs_offsets(self.elements(), &self.site.slurm);
+        Begun {
+            record: 0,
+            step,
+            iteration,
+            arrays: Vec::new(),
+            token: String::new(),
+            options: Vec::new(),
+            many,
+        }
+    }
+
+    /// What a person's wish to go on undoes; a job that goes on by itself undoes nothing.
+    fn lift(&self, start: Start) -> Result<(), LaunchError> {
+        if start == Start::Again {
+            return Ok(not_cancelled(self.run)?);
+        }
+        let reopened = reopen::reopen(self.run)?;
+        if reopened.lifted {
+            (self.note)("the stop mark (`cancel.toml`) is lifted");
+        }
+        if !reopened.members.is_empty() {
+            (self.note)(&format!("{} failed members get another try", reopened.members.len()));
+        }
+        Ok(())
+    }
+
+    /// What is due, as arrays and options; no record yet.
+    fn due(&self, rolling: bool) -> Result<Option<Begun>, LaunchError> {
+        let mut begun = self.blank("init", self.run.experiment.first_iteration);
+        match due::due(self.run)? {
+            Due::Over => {
+                (self.note)("the run is over (`stop.toml`): nothing to submit");
+                return Ok(None);
+            }
+            Due::Ensemble => {
+                begun.arrays = scripts::arrays(1..=self.elements_at(begun.iteration), &self.site.slurm)
+            }
+            Due::Update(iteration) if self.dir().update(iteration).exists() => {
+                (begun.step, begun.iteration) = ("update", iteration);
+            }
+            Due::Members(iteration, _) | Due::Update(iteration) => {
+                begun.iteration = iteration;
+                // By content: an outcome that a dying node cut short is there, and is none.
+                let open = outcomes::open(self.run, iteration)?;
+                begun.step = if open.is_empty() { "update" } else { "members" };
+                begun.arrays = scripts::arrays(self.elements_of(&open), &self.site.slurm);
+                begun.options = self.options(iteration, &open)?;
+            }
+        }
+        let what = if rolling { "one iteration" } else { "a chain" };
+        let shown = scripts::word_of(&begun.arrays, begun.many);
+        (self.note)(&format!(
+            "submitting {what} from {} of iteration {} on, elements {shown}",
+            begun.step, begun.iteration
+        ));
+        Ok(Some(begun))
+    }
+}
+
+impl Desk<'_> {
     /// Take the next number; none when another was first.
     pub(super) fn claim(
         &self,
@@ -130,36 +193,11 @@ impl Scheduler<'_> {
         Ok(publish_new(self.dir(), begun.record, &record)?.then_some(begun))
     }
 
-    /// Nothing but a step, for now.
-    pub(super) fn blank(&self, step: &'static str, iteration: Iteration) -> Begun {
-        let many = scripts::needs_offsets(self.elements(), &self.site.slurm);
-        Begun {
-            record: 0,
-            step,
-            iteration,
-            arrays: Vec::new(),
-            token: String::new(),
-            options: Vec::new(),
-            many,
-        }
-    }
-
-    /// What a person's wish to go on undoes; a job that goes on by itself undoes nothing.
-    fn lift(&self, start: Start) -> Result<(), LaunchError> {
-        if start == Start::Again {
-            return Ok(not_cancelled(self.run)?);
-        }
-        let reopened = reopen::reopen(self.run)?;
-        if reopened.lifted {
-            (self.note)("the stop mark (`cancel.toml`) is lifted");
-        }
-        if !reopened.members.is_empty() {
-            (self.note)(&format!("{} failed members get another try", reopened.members.len()));
-        }
-        Ok(())
-    }
-
-    fn standing(&self, records: &[(u32, Submission)], start: Start) -> Result<Standing, LaunchError> {
+    pub(super) fn standing(
+        &self,
+        records: &[(u32, Submission)],
+        start: Start,
+    ) -> Result<Standing, LaunchError> {
         for look in 1.. {
             let listed = self.patiently(|| self.queue.mine())?;
             let own = own_token(&listed).filter(|_| start == Start::Again);
@@ -216,38 +254,6 @@ impl Scheduler<'_> {
             "the queued chain (jobs/{number:04}.toml) stands still: {why}; a new one takes its place"
         ));
         leftovers.extend(ids(jobs.iter().copied()));
-    }
-
-    /// What is due, as arrays and options; no record yet.
-    fn due(&self, rolling: bool) -> Result<Option<Begun>, LaunchError> {
-        let mut begun = self.blank("init", self.run.experiment.first_iteration);
-        match due::due(self.run)? {
-            Due::Over => {
-                (self.note)("the run is over (`stop.toml`): nothing to submit");
-                return Ok(None);
-            }
-            Due::Ensemble => {
-                begun.arrays = scripts::arrays(1..=self.elements_at(begun.iteration), &self.site.slurm)
-            }
-            Due::Update(iteration) if self.dir().update(iteration).exists() => {
-                (begun.step, begun.iteration) = ("update", iteration);
-            }
-            Due::Members(iteration, _) | Due::Update(iteration) => {
-                begun.iteration = iteration;
-                // By content: an outcome that a dying node cut short is there, and is none.
-                let open = outcomes::open(self.run, iteration)?;
-                begun.step = if open.is_empty() { "update" } else { "members" };
-                begun.arrays = scripts::arrays(self.elements_of(&open), &self.site.slurm);
-                begun.options = self.options(iteration, &open)?;
-            }
-        }
-        let what = if rolling { "one iteration" } else { "a chain" };
-        let shown = scripts::word_of(&begun.arrays, begun.many);
-        (self.note)(&format!(
-            "submitting {what} from {} of iteration {} on, elements {shown}",
-            begun.step, begun.iteration
-        ));
-        Ok(Some(begun))
     }
 }
 

@@ -209,6 +209,11 @@ fn cut(list: &str, width: usize) -> String {
     }
 }
 
+/// Jobs of a run that is told elsewhere.
+pub fn jobs(list: &[Job], all: bool, run: &str) -> String {
+    queue(list, Telling { all, jobs: all }, run)
+}
+
 /// Jobs: what stands still first, then what is next to start.
 fn queue(jobs: &[Job], telling: Telling, run: &str) -> String {
     if jobs.is_empty() {

@@ -70,6 +70,8 @@ fn identity(grid: &Grid, ids: &[Vec<String>], text: &str, base: &Path, root: &Pa
         seed: grid.seed,
         method: METHOD.into(),
         members: count(grid.total()),
+        sizes: Vec::new(),
+        budget: 0,
         iterations: count(grid.stages.len()),
         first_iteration: 1,
         iteration_digits: 3,

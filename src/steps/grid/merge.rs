@@ -94,32 +94,24 @@ pub fn run(run: &GridRun, close: bool) -> Result<Outcome, StepError> {
     Ok(Outcome::Complete(merged))
 }
 
-/// The error of a grid with failed cells: those that failed by themselves first.
+/// The error of a grid with failed cells: those that failed by themselves, with their logs.
 fn failed(run: &GridRun, merged: &Merged) -> StepError {
-    let of = |own: bool| {
-        merged.failed.iter().filter(move |(_, _, cause, _)| (cause != Cause::Upstream.word()) == own).map(
-            move |(stage, cell, cause, message)| {
-                let name = &run.grid.stages[*stage as usize - 1].name;
-                let (_, err) = run.dir.cell_logs(name, run.id(*stage, *cell));
-                let err = err.strip_prefix(run.dir.root()).unwrap_or(&err).display();
-                match own {
-                    true => {
-                        format!("`{name}` of {}: {cause}: {message}; log: {err}", run.shown(*stage, *cell))
-                    }
-                    false => format!("`{name}` of {}: {message}", run.shown(*stage, *cell)),
-                }
-            },
-        )
+    let own: Vec<_> =
+        merged.failed.iter().filter(|(_, _, cause, _)| cause != Cause::Upstream.word()).collect();
+    let line = |(stage, cell, cause, message): &&(Iteration, Member, String, String)| {
+        let name = &run.grid.stages[*stage as usize - 1].name;
+        let (_, err) = run.dir.cell_logs(name, run.id(*stage, *cell));
+        let err = err.strip_prefix(run.dir.root()).unwrap_or(&err).display();
+        format!("`{name}` of {}: {cause}: {message}; log: {err}", run.shown(*stage, *cell))
     };
-    let own = of(true).count();
     StepError::Cells {
         failed: merged.failed.len(),
-        own,
+        own: own.len(),
         total: merged.failed.len() + merged.ok,
         table: merged.tables.first().map_or_else(String::new, |path| {
             path.strip_prefix(run.dir.root()).unwrap_or(path).display().to_string()
         }),
-        lines: of(true).chain(of(false)).take(6).collect(),
+        lines: own.iter().take(6).map(line).collect(),
     }
 }
 

@@ -123,6 +123,13 @@ impl GridRun {
             .collect()
     }
 
+    /// Whether a cell before this one failed, so that it cannot run.
+    pub fn wants_another(&self, stage: Iteration, cell: Member) -> bool {
+        self.upstream(stage, cell)
+            .iter()
+            .any(|(s, cells)| cells.iter().any(|&c| due::state(self, *s, c) == due::CellState::Failed))
+    }
+
     /// Cells of an element (from 1) of a block (from 1), `per_element` cells each. Elements of blocks that wait
     /// for each other cell by cell have the same numbers.
     pub fn element(&self, stage: Iteration, block: u32, element: u32, per_element: u32) -> Members {

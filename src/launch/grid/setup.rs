@@ -1,0 +1,113 @@
+//! What `ekp-init` adds to a grid: the site, the scripts, the Makefile.
+
+use std::path::Path;
+
+use crate::experiment::grid::Grid;
+use crate::files::{Identity, RunDir};
+use crate::launch::grid::{scripts, shown};
+use crate::launch::scripts::ScriptContext;
+use crate::launch::setup::{made_by, read_site, site, site_of_dir};
+use crate::launch::site::Site;
+use crate::launch::{LaunchError, tools};
+use crate::steps::grid::GridRun;
+use crate::steps::grid::init::{self, Prepared};
+use crate::steps::init::{Made, Request, renew};
+
+fn context(id: &Identity, made_by: &str) -> Result<ScriptContext, LaunchError> {
+    Ok(ScriptContext {
+        name: id.name.clone(),
+        run_id: id.id.clone(),
+        members: id.members,
+        elements: 1,
+        per_element: 1,
+        first_iteration: 1,
+        iterations: id.iterations.max(1),
+        pad: 3,
+        tools: tools()?,
+        made_by: made_by.to_owned(),
+        member_ranks: None,
+    })
+}
+
+fn machine(
+    grid: &Grid,
+    id: &Identity,
+    site: &Site,
+    made_by: &str,
+) -> Result<Vec<(String, String)>, LaunchError> {
+    let mut files = scripts::render(grid, &context(id, made_by)?, site)?;
+    files.push(("site.toml".into(), site.text()));
+    Ok(files)
+}
+
+/// Check and make a run folder with everything in it; how many finished cells came from the run `from`.
+///
+/// # Errors
+/// As [`init::check`] and [`init::make`].
+pub fn make(
+    request: &Request,
+    from: Option<&Path>,
+    given: Option<&Path>,
+    made_by: &str,
+) -> Result<(Prepared, Made, usize), LaunchError> {
+    let mut prepared = init::check(request, from)?;
+    let there = RunDir::open(&prepared.root).ok();
+    let site = match &there {
+        // The run's own copy is what people edit; `--site` replaces it.
+        Some(dir) if given.is_none() => read_site(&dir.top("site.toml"))?,
+        _ => site(given, &request.experiment)?,
+    };
+    prepared.warnings.extend(strange(&prepared.grid, &site));
+    let files = machine(&prepared.grid, &prepared.identity, &site, made_by)?;
+    let (made, brought) = init::make(&prepared, &files)?;
+    Ok((prepared, made, brought))
+}
+
+/// Stages that only the site knows.
+pub fn strange(grid: &Grid, site: &Site) -> Vec<String> {
+    let known = |name: &str| grid.stages.iter().any(|stage| stage.name == name);
+    let names = site.slurm.stage.keys().filter(|name| !known(name));
+    names.map(|name| format!("site.toml: `[slurm.stage.{name}]`, but the grid has no such stage")).collect()
+}
+
+/// Write the scripts of a run folder anew, from its own copies.
+///
+/// # Errors
+/// A fault in the site file, the disk.
+pub fn rewrite(run: &GridRun, given: Option<&Path>) -> Result<bool, LaunchError> {
+    let site = match given {
+        Some(path) => read_site(path)?,
+        None => site_of_dir(&run.dir)?,
+    };
+    let mut renewed = false;
+    for (name, text) in machine(&run.grid, &run.dir.identity, &site, &made_by())? {
+        renewed |= renew(&run.dir.top(&name), &text)?;
+    }
+    Ok(renewed)
+}
+
+/// What a grid is, in one line.
+pub fn summary(grid: &Grid) -> String {
+    let stages: Vec<String> =
+        grid.stages.iter().map(|stage| format!("{} of `{}`", stage.cells.len(), stage.name)).collect();
+    format!("a grid of {} cells: {}", grid.total(), stages.join(", "))
+}
+
+/// What to type next.
+pub fn next_steps(root: &Path, site: &Site) -> String {
+    let root = shown(root);
+    let submit = if site.slurm.submit_from_jobs { "sbatch" } else { "bash" };
+    format!(
+        "look:  ekp-launch {root} --dry-run              what would run\n\
+         next:  ekp-launch {root}                        on this machine\n\
+         or:    cd {root} && {submit} ekp_calibration.sbatch"
+    )
+}
+
+/// Starter files of a grid.
+pub const STARTER: [(&str, &str); 4] = [
+    ("experiment.toml", include_str!("../../../templates/grid/experiment.toml")),
+    ("build.sh", include_str!("../../../templates/grid/build.sh")),
+    ("sample.sh", include_str!("../../../templates/grid/sample.sh")),
+    ("site.toml", include_str!("../../../templates/grid/site.toml")),
+];
