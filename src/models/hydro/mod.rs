@@ -14,6 +14,7 @@
 //! of them or, where the block is shorter, on those that have an observed flow.
 
 pub mod basin;
+pub mod domain;
 pub mod fuse;
 pub mod hbv;
 pub mod pet;
@@ -66,6 +67,46 @@ pub trait Runoff: Send + Sync {
     /// The sums of each set against a target over `steps`. A model that can makes them while it runs.
     fn sums(&self, basin: &Basin, steps: Range<usize>, sets: &[Vec<f64>], target: &Target) -> Vec<Sums> {
         self.flows(basin, steps, sets).iter().map(|flow| target.sums(flow)).collect()
+    }
+
+    /// Runoff of some columns, each a basin with a set, before [`Runoff::delay`]; columns of one basin stand side by side.
+    fn columns(&self, steps: Range<usize>, columns: &[(&Basin, &[f64])]) -> Vec<Vec<f64>> {
+        let of_one = columns.chunk_by(|a, b| std::ptr::eq(a.0, b.0));
+        let flows = |some: &[(&Basin, &[f64])]| {
+            let sets: Vec<Vec<f64>> = some.iter().map(|(_, set)| set.to_vec()).collect();
+            self.flows(some[0].0, steps.clone(), &sets)
+        };
+        of_one.flat_map(flows).collect()
+    }
+
+    /// What of the flow is a delay that is linear in it, so that runoffs may be added up before; by default nothing.
+    fn delay(&self, basin: &Basin, set: &[f64], runoff: &mut [f64]) {
+        let _ = (basin, set, runoff);
+    }
+
+    /// [`Runoff::flows`] with up to this number of threads, on which no bit depends.
+    fn flows_on(
+        &self,
+        threads: usize,
+        basin: &Basin,
+        steps: Range<usize>,
+        sets: &[Vec<f64>],
+    ) -> Vec<Vec<f64>> {
+        let _ = threads;
+        self.flows(basin, steps, sets)
+    }
+
+    /// [`Runoff::sums`] with up to this number of threads.
+    fn sums_on(
+        &self,
+        threads: usize,
+        basin: &Basin,
+        steps: Range<usize>,
+        sets: &[Vec<f64>],
+        target: &Target,
+    ) -> Vec<Sums> {
+        let _ = threads;
+        self.sums(basin, steps, sets, target)
     }
 }
 
@@ -238,7 +279,12 @@ impl<M: Runoff> Hydro<M> {
         Ok((steps, Target::new(observed, with_log)))
     }
 
-    fn scores(&self, scoring: &Scoring, sets: &[Vec<f64>]) -> Vec<Result<Output, ModelError>> {
+    fn scores(
+        &self,
+        threads: usize,
+        scoring: &Scoring,
+        sets: &[Vec<f64>],
+    ) -> Vec<Result<Output, ModelError>> {
         let (steps, target) = match self.scored(scoring) {
             Ok(scored) => scored,
             Err(words) => return vec![Err(self.failed(&words)); sets.len()],
@@ -257,10 +303,10 @@ impl<M: Runoff> Hydro<M> {
             let scores = scoring.measures.iter().map(one).collect::<Result<_, _>>()?;
             Ok(Output { scores, ..Output::default() })
         };
-        self.model.sums(&self.basin, steps, sets, &target).into_iter().map(judged).collect()
+        self.model.sums_on(threads, &self.basin, steps, sets, &target).into_iter().map(judged).collect()
     }
 
-    fn series(&self, want: &Want, sets: &[Vec<f64>]) -> Vec<Result<Output, ModelError>> {
+    fn series(&self, threads: usize, want: &Want, sets: &[Vec<f64>]) -> Vec<Result<Output, ModelError>> {
         let days = self.basin.output_steps();
         let Some(kept) = self.kept(want.total()) else {
             let message =
@@ -274,7 +320,7 @@ impl<M: Runoff> Hydro<M> {
             }
             crate::models::split(self.model.name(), &numbers, want)
         };
-        self.model.flows(&self.basin, 0..days.end, sets).into_iter().map(judged).collect()
+        self.model.flows_on(threads, &self.basin, 0..days.end, sets).into_iter().map(judged).collect()
     }
 
     /// The steps that make `count` numbers: all of the period, or those with an observed flow.
@@ -305,6 +351,7 @@ impl<M: Runoff> Forward for Hydro<M> {
         places: &mut [Place],
     ) -> Vec<Result<Output, ModelError>> {
         let sets = self.sets(thetas, places.len());
+        let threads = places.iter().map(|place| place.threads).max().unwrap_or(1);
         // Sets without meaning are set aside: what remains runs side by side.
         let mut faults: Vec<Option<ModelError>> = sets
             .iter()
@@ -313,8 +360,8 @@ impl<M: Runoff> Forward for Hydro<M> {
         let good: Vec<Vec<f64>> =
             sets.into_iter().zip(&faults).filter(|(_, fault)| fault.is_none()).map(|(set, _)| set).collect();
         let mut results = match &want.score {
-            Some(scoring) => self.scores(scoring, &good),
-            None => self.series(want, &good),
+            Some(scoring) => self.scores(threads, scoring, &good),
+            None => self.series(threads, want, &good),
         }
         .into_iter();
         let mut next = || results.next().expect("a result for every set that ran");

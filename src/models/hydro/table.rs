@@ -3,6 +3,7 @@
 //! Belongs here: bytes to numbers in mm/step and °C; every fault points at its line of the file.
 //! Not here: what a model makes of them (`basin`).
 
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -125,12 +126,34 @@ pub struct Table {
 impl Table {
     /// Read a file named at `named`; `dates` is the name of its column of dates.
     ///
-    /// Lines that start with `#` and empty ones are passed over. The separator is that of the heading: `,`, `;` or a tab.
+    /// A name that ends in `.gz` is unpacked. Lines that start with `#` and empty ones are passed over. The separator is that of the heading: `,`, `;` or a tab.
     ///
     /// # Errors
     /// The file cannot be read, rows of unequal length, dates that are none or not at equal steps.
     pub fn read(path: &Path, named: &Place, dates: &str) -> Result<Self, Marked> {
-        let bytes = std::fs::read(path).map_err(|error| {
+        Self::split(Self::source(path, named)?, dates)
+    }
+
+    /// The same without dates: rows of anything.
+    ///
+    /// # Errors
+    /// The file cannot be read, or rows of unequal length.
+    pub fn plain(path: &Path, named: &Place) -> Result<Self, Marked> {
+        Self::cut(Self::source(path, named)?)
+    }
+
+    /// The text of a file, unpacked where its name ends in `.gz`.
+    fn source(path: &Path, named: &Place) -> Result<Arc<Source>, Marked> {
+        let read = || {
+            let bytes = std::fs::read(path)?;
+            if path.extension().is_none_or(|end| end != "gz") {
+                return Ok(bytes);
+            }
+            let mut whole = Vec::new();
+            flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut whole)?;
+            Ok(whole)
+        };
+        let bytes = read().map_err(|error: std::io::Error| {
             let label = format!("`{}`: {}", path.display(), reason(&error));
             let fault = named.marked("this file cannot be read", label);
             match error.kind() {
@@ -140,11 +163,16 @@ impl Table {
                 _ => fault,
             }
         })?;
-        let text = human::text(path, bytes)?;
-        Self::split(Source::new(path, text), dates)
+        Ok(Source::new(path, human::text(path, bytes)?))
     }
 
     fn split(source: Arc<Source>, dates: &str) -> Result<Self, Marked> {
+        let mut table = Self::cut(source)?;
+        table.calendar = table.dates(dates)?;
+        Ok(table)
+    }
+
+    fn cut(source: Arc<Source>) -> Result<Self, Marked> {
         let text = source.text.trim_start_matches('\u{feff}');
         let mut at = source.text.len() - text.len();
         let mut lines = Vec::new();
@@ -167,7 +195,7 @@ impl Table {
         let heading = cells(&source.text, first.clone(), separator);
         let rows: Vec<_> = rest.iter().map(|line| cells(&source.text, line.clone(), separator)).collect();
         let none = Calendar { start: NaiveDateTime::default(), step_h: 24, steps: rows.len() };
-        let mut table = Self { source: Arc::clone(&source), heading, rows, calendar: none };
+        let table = Self { source: Arc::clone(&source), heading, rows, calendar: none };
         for (row, line) in table.rows.iter().zip(rest) {
             if row.len() != table.heading.len() {
                 let label = format!("{} cells, the heading has {}", row.len(), table.heading.len());
@@ -175,15 +203,48 @@ impl Table {
                     .hint("was the file cut short? Cells are separated as in the heading"));
             }
         }
-        table.calendar = table.dates(dates)?;
         Ok(table)
     }
 
-    fn cell(&self, row: usize, column: usize) -> &str {
+    /// Number of rows below the heading.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// A number that fits; `allowed` says so in words.
+    ///
+    /// # Errors
+    /// No number, or one that does not fit.
+    pub fn number(
+        &self,
+        row: usize,
+        column: usize,
+        allowed: &str,
+        fits: impl Fn(f64) -> bool,
+    ) -> Result<f64, Marked> {
+        let cell = self.cell(row, column);
+        match cell.parse::<f64>() {
+            Ok(x) if x.is_finite() && fits(x) => Ok(x),
+            _ => {
+                let label = format!("found `{cell}`, allowed: {allowed}");
+                Err(self.wrong(row, column, "this number cannot be used", label))
+            }
+        }
+    }
+
+    /// The text of a cell.
+    pub fn cell(&self, row: usize, column: usize) -> &str {
         &self.source.text[self.rows[row][column].clone()]
     }
 
-    fn wrong(&self, row: usize, column: usize, title: impl Into<String>, label: impl Into<String>) -> Marked {
+    /// A fault at a cell.
+    pub fn wrong(
+        &self,
+        row: usize,
+        column: usize,
+        title: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Marked {
         Marked::new(&self.source, self.rows[row][column].clone(), title, label)
     }
 

@@ -37,10 +37,6 @@ pub struct Weather<'a> {
     pub temperature: &'a [f64],
     /// mm/step
     pub pet: &'a [f64],
-    /// Added to the temperature, K
-    pub warmer: f64,
-    /// Precipitation is multiplied by this
-    pub wetter: f64,
 }
 
 /// A column ready to run.
@@ -111,8 +107,8 @@ impl<const L: usize> Kernel for Column<'_, L> {
         for (step, season) in self.seasons.iter().enumerate() {
             let (mut p, mut t, mut pet) = ([0.0; L], [0.0; L], [0.0; L]);
             for (l, w) in self.weather.iter().enumerate() {
-                p[l] = w.precipitation[step] * w.wetter;
-                t[l] = w.temperature[step] + w.warmer;
+                p[l] = w.precipitation[step];
+                t[l] = w.temperature[step];
                 pet[l] = w.pet[step] / self.step_days;
             }
             let (liquid, total) = pack.step(&p, &t, *season, self.step_days);

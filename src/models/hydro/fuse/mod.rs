@@ -32,7 +32,7 @@ use crate::files::human::Section;
 use crate::machine::simd::widest;
 use crate::models::Forward;
 use crate::models::hydro::basin::Basin;
-use crate::models::hydro::{Hydro, Parameter, Runoff};
+use crate::models::hydro::{Parameter, Runoff, domain};
 
 use column::{Column, Scheme, Weather};
 use decisions::{Decisions, Delay, PARENTS};
@@ -57,7 +57,7 @@ pub struct Fuse {
 /// # Errors
 /// An option or a file that cannot be used.
 pub fn forward(options: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, Marked> {
-    Ok(Arc::new(Hydro::read(options, base, Fuse::read)?))
+    domain::forward(options, base, Fuse::read)
 }
 
 impl Fuse {
@@ -136,7 +136,7 @@ impl Fuse {
     }
 
     /// Runoff of any number of columns, each with its parameters and its weather; the bits are those of each alone.
-    fn columns(
+    fn side_by_side(
         &self,
         sets: &[Values],
         weather: &[Weather<'_>],
@@ -171,27 +171,40 @@ impl Runoff for Fuse {
     }
 
     fn flows(&self, basin: &Basin, steps: Range<usize>, sets: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let columns: Vec<(&Basin, &[f64])> = sets.iter().map(|set| (basin, set.as_slice())).collect();
+        let mut flows = self.columns(steps, &columns);
+        flows.iter_mut().zip(sets).for_each(|(flow, set)| self.delay(basin, set, flow));
+        flows
+    }
+
+    fn columns(&self, steps: Range<usize>, columns: &[(&Basin, &[f64])]) -> Vec<Vec<f64>> {
+        let Some((first, _)) = columns.first() else { return Vec::new() };
         let season = |step: usize| {
-            let (day, leap) = basin.day_of_year(step);
+            let (day, leap) = first.day_of_year(step);
             snow::season(day, leap)
         };
         let seasons: Vec<f64> = steps.clone().map(season).collect();
-        let bands: Vec<(f64, f64)> = basin.bands.iter().map(|band| (band.dz_km, band.share)).collect();
-        let weather = Weather {
-            precipitation: &basin.precipitation[steps.clone()],
-            temperature: &basin.temperature[steps.clone()],
-            pet: &basin.pet[steps],
-            warmer: 0.0,
-            wetter: 1.0,
-        };
-        let values: Vec<Values> = sets.iter().map(|set| self.values(set)).collect();
-        let step_days = f64::from(basin.calendar.step_h) / 24.0;
-        let mut flows = self.columns(&values, &vec![weather; sets.len()], &seasons, &bands, step_days);
-        if self.decisions.delay == Delay::Gamma {
-            for (flow, set) in flows.iter_mut().zip(&values) {
-                routing::route(&routing::ordinates(set.timedelay, step_days), flow);
-            }
-        }
-        flows
+        // Columns of a domain differ in their weather, those of a banded basin have one; both have the same bands
+        let bands: Vec<(f64, f64)> = first.bands.iter().map(|band| (band.dz_km, band.share)).collect();
+        let weather: Vec<Weather<'_>> = columns
+            .iter()
+            .map(|(basin, _)| Weather {
+                precipitation: &basin.precipitation[steps.clone()],
+                temperature: &basin.temperature[steps.clone()],
+                pet: &basin.pet[steps.clone()],
+            })
+            .collect();
+        let values: Vec<Values> = columns.iter().map(|(_, set)| self.values(set)).collect();
+        self.side_by_side(&values, &weather, &seasons, &bands, step_days(first))
     }
+
+    fn delay(&self, basin: &Basin, set: &[f64], runoff: &mut [f64]) {
+        if self.decisions.delay == Delay::Gamma {
+            routing::route(&routing::ordinates(self.values(set).timedelay, step_days(basin)), runoff);
+        }
+    }
+}
+
+fn step_days(basin: &Basin) -> f64 {
+    f64::from(basin.calendar.step_h) / 24.0
 }

@@ -202,13 +202,7 @@ impl Days {
     }
 
     fn weather(&self) -> Weather<'_> {
-        Weather {
-            precipitation: &self.precipitation,
-            temperature: &self.temperature,
-            pet: &self.pet,
-            warmer: 0.0,
-            wetter: 1.0,
-        }
+        Weather { precipitation: &self.precipitation, temperature: &self.temperature, pet: &self.pet }
     }
 
     fn column<'a, const L: usize>(

@@ -21,7 +21,7 @@ use crate::files::human::Section;
 use crate::models::Forward;
 use crate::models::hydro::basin::Basin;
 use crate::models::hydro::sink::{Keep, Reduce, Sink};
-use crate::models::hydro::{Hydro, Parameter, Runoff, Sums, Target};
+use crate::models::hydro::{Parameter, Runoff, Sums, Target, domain};
 use crate::numerics::lanes::{LANES, Width};
 
 use kernel::{GROUPS, Group, MOST_TAPS, Run, Weather};
@@ -82,7 +82,7 @@ pub fn forward(options: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, M
         let smooth = options.choice("thresholds", &["hard", "smooth"])? == Some("smooth");
         Ok(Hbv { routing, smooth, step_h: basin.calendar.step_h, width: None })
     };
-    Ok(Arc::new(Hydro::read(options, base, own)?))
+    domain::forward(options, base, own)
 }
 
 impl Hbv {
