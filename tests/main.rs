@@ -12,6 +12,7 @@ mod examples;
 mod export;
 mod failures;
 mod floors;
+mod forward;
 mod init;
 mod inverse_problems;
 mod kills;

@@ -11,7 +11,7 @@ use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
 use ekp::files::publish;
 use ekp::report::table::count;
-use ekp::report::{ReportError, climacalibrate, export};
+use ekp::report::{ReportError, batch, climacalibrate, export};
 use ekp::steps::Run;
 
 /// One table of a run: every member of every iteration with its parameters and outputs
@@ -26,7 +26,8 @@ use ekp::steps::Run;
   ekp-export RUN --climacalibrate -o DIR     folders of members, G_ensemble as csv and npy, for Julia
 
 Columns: iteration, member, state (ok, failed:CAUSE, missing; result in the last ensemble, which nobody runs),
-the parameters in physical units, the outputs block[1], block[2], ..."
+the parameters in physical units, the outputs block[1], block[2], ...
+Of a batch of forward models: model, state, parameters, outputs; npy without an index"
 )]
 pub(crate) struct Args {
     /// Run folder, as made by `ekp-init`
@@ -74,7 +75,18 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         }
         (target, _) => target,
     };
-    let table = export::table(&Run::open(&args.run)?)?;
+    let run = Run::open(&args.run)?;
+    if run.experiment.forwards().is_some() {
+        let written = match (target, format.as_str()) {
+            (Some(path), "npy") => batch::npy(&run, path)?,
+            (target, _) => batch::csv(&run, target.as_deref())?,
+        };
+        args.voice.warn(&written.warnings);
+        written.files.iter().for_each(|path| cli::out(&format!("{}\n", path.display())));
+        args.voice.say(&count(written.rows, "model"));
+        return Ok(Exit::Done);
+    }
+    let table = export::table(&run)?;
     args.voice.warn(&table.warnings);
     let Some(path) = target else {
         cli::out(&String::from_utf8_lossy(&export::csv(&table)?));

@@ -325,6 +325,9 @@ impl WatchCells for Screen {
 /// Prior and result, side by side.
 fn result_table(run: &Run, voice: Voice) {
     let Ok(stop) = load_record::<Stopped>(&run.dir.stop()) else { return };
+    if run.experiment.forwards().is_some() {
+        return batch_table(run, &stop, voice);
+    }
     let head = ["parameter", "prior mean", "prior std", "mean", "std"].map(str::to_owned).to_vec();
     let mut rows = vec![head];
     for e in &stop.result {
@@ -343,4 +346,28 @@ fn result_table(run: &Run, voice: Voice) {
     }
     voice.say(&format!("over: {}; the result is the ensemble of `{last}`", stop.why()));
     voice.say(&format!("look:  {}", setup::shown(Path::new(&run.dir.iteration(stop.last)))));
+}
+
+/// Outputs of a batch that are shown.
+const OUTPUTS: usize = 12;
+
+/// The statistics of a batch, as far as they fit a screen.
+fn batch_table(run: &Run, stop: &Stopped, voice: Voice) {
+    let path = run.dir.results().join("quantiles.csv");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (k, line) in text.lines().take(OUTPUTS + 1).enumerate() {
+        let cell = |cell: &str| match cell.parse::<f64>() {
+            Ok(x) if k > 0 => short(x),
+            _ => cell.to_owned(),
+        };
+        rows.push(line.split(',').map(cell).collect());
+    }
+    cli::out(&cli::table(&rows));
+    let more = text.lines().count().saturating_sub(OUTPUTS + 1);
+    if more > 0 {
+        cli::out(&format!("and {more} more outputs\n"));
+    }
+    voice.say(&format!("over: {}", stop.why()));
+    voice.say(&format!("look:  {}", setup::shown(&path)));
 }

@@ -70,9 +70,12 @@ fn run(args: &Args) -> Result<Exit, StepError> {
             short(update.misfit)
         ));
     };
-    match update::run_within(&run, args.iteration, args.close, args.memory)? {
+    match update::run_within(&run, args.iteration, args.close, args.memory, args.threads)? {
         Outcome::AlreadyClosed => args.voice.say("already done"),
         Outcome::Over => args.voice.say("the run is over (`stop.toml`): nothing to do"),
+        Outcome::Merged(merged) => {
+            args.voice.say(&format!("{}; the run is over, statistics are in `results/`", merged.sentence()));
+        }
         Outcome::Closed(update) => say(&update, ""),
         Outcome::Finished(update) => say(&update, "; the run is over, the result is in `stop.toml`"),
     }

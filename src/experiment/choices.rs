@@ -17,6 +17,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("method", "aldi", "affine-invariant sampler: the posterior as T grows, also with few members"),
     ("method", "utki", "unscented, in the space of its points: members are placed, not drawn"),
     ("method", "uki", "unscented: members are placed, not drawn"),
+    ("method", "forward", "a batch of models: nothing is updated"),
     ("scheduler", "data-misfit", "each step as long as the misfits allow, until T"),
     ("scheduler", "fixed", "all steps have the same length"),
     ("scheduler", "mutable", "`ekp-init --extend step=X RUN` sets the length of the steps to come"),
@@ -45,6 +46,9 @@ const WORDS: &[(&str, &str, &str)] = &[
 
 /// Defaults that depend on what else stands in the table: keys with TOML values, in order.
 pub(super) fn defaults(method: &str, algorithm: &Item, members: u32) -> Vec<(&'static str, String)> {
+    if method == "forward" {
+        return Vec::new();
+    }
     let word = |key: &str| algorithm.get(key).and_then(Item::as_str);
     let imposed = algorithm.get("impose_prior").and_then(Item::as_bool) == Some(true);
     let own = UNSCENTED.contains(&method);
@@ -139,7 +143,7 @@ mod tests {
 
     #[test]
     fn written_defaults_are_those_that_are_read() {
-        for method in METHODS {
+        for method in METHODS.iter().filter(|method| **method != "forward") {
             for more in [
                 "",
                 "impose_prior = true\n",

@@ -92,6 +92,9 @@ pub fn run_copy(text: &str, members: u32) -> String {
             table.insert(key, Item::Value(value.decorated(" ", "  # default")));
         }
     }
+    if method == "forward" {
+        super::forward::defaults(&mut document);
+    }
     inner_defaults(&mut document, &method);
     if let Some(algorithm) = document["algorithm"].as_table_mut() {
         choices::explain(algorithm);

@@ -7,6 +7,7 @@
 mod algorithm;
 mod choices;
 mod copy;
+mod forward;
 pub mod grid;
 mod groups;
 mod localisation;
@@ -23,6 +24,7 @@ use crate::problem::Prior;
 
 pub use algorithm::places_members;
 pub use copy::{Difference, differences, run_copy, with_settings};
+pub use forward::{BatchOutputs, Forwards};
 pub use model::Model;
 pub use task::{Calibration, METHODS, Task};
 
@@ -181,8 +183,8 @@ pub struct Experiment {
     pub seed: u64,
     /// The forward model
     pub model: Model,
-    /// `priors.toml`
-    pub prior_file: Named,
+    /// `priors.toml`; none where a table or a grid says what the parameters are
+    pub prior_file: Option<Named>,
     /// Order and subset of parameters
     pub prior_names: Option<Names>,
     /// Method, as written
@@ -226,11 +228,15 @@ impl Experiment {
             .ok_or_else(|| top.missing("seed", "an integer, such as 42"))?;
         let model_section = needed(&top, "model")?;
         let model = Model::read(&model_section, base)?;
-        let prior = needed(&top, "prior")?;
-        let prior_file = Named::read(&prior)?;
-        let prior_names = Names::read(&prior, "names")?;
-        prior.finish()?;
         let asked = task::read(&top)?;
+        let (mut prior_file, mut prior_names) = (None, None);
+        // Tables and grids say themselves what the parameters are.
+        if !asked.task.needs_no_prior() || top.keys().any(|key| key == "prior") {
+            let prior = needed(&top, "prior")?;
+            prior_file = Some(Named::read(&prior)?);
+            prior_names = Names::read(&prior, "names")?;
+            prior.finish()?;
+        }
         let failures = failures(&top)?;
         let first_iteration = match top.section("layout")? {
             Some(layout) => {
@@ -297,6 +303,7 @@ impl Experiment {
                 self.members = settled.members;
                 self.warnings.extend(settled.warnings);
             }
+            Task::Forward(_) => {}
         }
         Ok(())
     }
@@ -305,6 +312,15 @@ impl Experiment {
     pub fn calibration(&self) -> Option<&Calibration> {
         match &self.task {
             Task::Kalman(calibration) => Some(calibration),
+            Task::Forward(_) => None,
+        }
+    }
+
+    /// A batch of forward models, where the method is that.
+    pub fn forwards(&self) -> Option<&Forwards> {
+        match &self.task {
+            Task::Forward(forwards) => Some(forwards),
+            Task::Kalman(_) => None,
         }
     }
 
@@ -312,6 +328,7 @@ impl Experiment {
     pub fn calibration_mut(&mut self) -> Option<&mut Calibration> {
         match &mut self.task {
             Task::Kalman(calibration) => Some(calibration),
+            Task::Forward(_) => None,
         }
     }
 
@@ -328,7 +345,10 @@ impl Experiment {
     /// # Errors
     /// A fault in its file.
     pub fn prior_with(&self, folder: &Path, fields: &Path) -> Result<Prior, ExperimentError> {
-        let document = self.prior_file.load(folder)?;
+        let document = match &self.prior_file {
+            Some(file) => file.load(folder)?,
+            None => load(&folder.join("priors.toml"))?,
+        };
         Ok(Prior::read_with(&document, self.prior_names.as_ref(), fields)?)
     }
 
@@ -337,7 +357,10 @@ impl Experiment {
     /// # Errors
     /// The file cannot be read.
     pub fn prior_text(&self, folder: &Path) -> Result<String, ExperimentError> {
-        Ok(self.prior_file.load(folder)?.source.text.clone())
+        Ok(match &self.prior_file {
+            Some(file) => file.load(folder)?.source.text.clone(),
+            None => String::new(),
+        })
     }
 }
 

@@ -5,27 +5,39 @@
 
 use std::path::{Path, PathBuf};
 
+use super::forward::Forwards;
 use super::localisation::Named as Names;
 use super::{ExperimentError, Failures, Named, algorithm, groups, needed};
 use crate::explain::{Explain, Marked};
 use crate::files::human::{Document, Section};
 use crate::kalman::Method;
+use crate::problem::inputs::Source;
 use crate::problem::{Observation, Prior, Problem, observation};
 
 /// Methods that `[algorithm]` knows.
-pub const METHODS: &[&str] = &["etki", "eki", "gnki", "sparse", "eks", "aldi", "utki", "uki"];
+pub const METHODS: &[&str] = &["etki", "eki", "gnki", "sparse", "eks", "aldi", "utki", "uki", "forward"];
 
 /// Tables of one kind of method alone, and the method that others are told of.
 const TABLES: &[(&str, &str)] =
-    &[("score", "dds"), ("inputs", "forward"), ("axis", "grid"), ("stage", "grid")];
+    &[("score", "dds"), ("inputs", "forward"), ("outputs", "forward"), ("axis", "grid"), ("stage", "grid")];
 
 /// What is to be done.
 pub enum Task {
     /// A calibration against an observation by a Kalman method
     Kalman(Calibration),
+    /// A batch of forward models: no update
+    Forward(Forwards),
 }
 
 impl Task {
+    /// The parameters come from a table or a grid.
+    pub(super) fn needs_no_prior(&self) -> bool {
+        match self {
+            Self::Kalman(_) => false,
+            Self::Forward(forwards) => !matches!(forwards.inputs.source, Source::Prior(_)),
+        }
+    }
+
     /// Take in what `[failures]` says; false when it asks for what the method does not do.
     pub(super) fn tolerate(&mut self, failures: &Failures) -> bool {
         match self {
@@ -33,6 +45,7 @@ impl Task {
                 calibration.algorithm.tolerate(failures.nan_tolerance);
                 failures.outlier_factor.is_none_or(|factor| calibration.algorithm.sets_aside_outliers(factor))
             }
+            Self::Forward(_) => failures.outlier_factor.is_none(),
         }
     }
 }
@@ -52,13 +65,36 @@ pub(super) struct Asked {
 
 /// The method and its tables.
 pub(super) fn read(top: &Section<'_>) -> Result<Asked, Marked> {
-    kalman(top)
+    let method = top.section("algorithm")?.map(|a| a.choice("method", METHODS)).transpose()?.flatten();
+    match method {
+        Some("forward") => forward(top),
+        _ => kalman(top),
+    }
+}
+
+fn forward(top: &Section<'_>) -> Result<Asked, Marked> {
+    let section = needed(top, "algorithm")?;
+    section.node("method");
+    section.finish()?;
+    if top.keys().any(|key| key == "observation") {
+        let label = "`forward` runs models and compares them with nothing: leave it out";
+        return Err(top.wrong("observation", "`[observation]` has no use here", label));
+    }
+    Ok(Asked {
+        method: "forward".into(),
+        task: Task::Forward(Forwards::read(top)?),
+        members: 0,
+        sizes: Vec::new(),
+        budget: 0,
+        iterations: 1,
+        warnings: Vec::new(),
+    })
 }
 
 /// Refuse the tables of other kinds of method.
 pub(super) fn own_tables(top: &Section<'_>, method: &str) -> Result<(), Marked> {
     for (table, of) in TABLES {
-        if top.keys().any(|k| k == *table) {
+        if *of != method && top.keys().any(|k| k == *table) {
             let label = format!("`[{table}]` belongs to method `{of}`, this is `{method}`");
             return Err(top.wrong(table, format!("`[{table}]` has no use here"), label));
         }

@@ -18,6 +18,30 @@ pub fn digest_file(path: &Path) -> Result<String, FileError> {
     Ok(digest(&std::fs::read(path).map_err(FileError::io("read", path))?))
 }
 
+/// A digest of what comes piece by piece.
+#[derive(Debug, Default)]
+pub struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    /// Bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Numbers, as they stand in a file.
+    pub fn numbers(&mut self, numbers: &[f64]) {
+        for some in numbers.chunks(4096) {
+            let bytes: Vec<u8> = some.iter().flat_map(|x| x.to_le_bytes()).collect();
+            self.bytes(&bytes);
+        }
+    }
+
+    /// As [`digest`] writes it.
+    pub fn digest(&self) -> String {
+        format!("blake3:{}", &self.0.finalize().to_hex()[..32])
+    }
+}
+
 /// CRC-32 (IEEE) as eight hexadecimal digits.
 pub fn crc32(bytes: &[u8]) -> String {
     let sum = if bytes.len() < SHORT { short(bytes) } else { crc32fast::hash(bytes) };

@@ -51,6 +51,12 @@ pub struct Identity {
     pub member_digits: usize,
     /// Members that share one outcome (1: each its own)
     pub pack: u32,
+    /// Models of a batch of forward models; its members are chunks of them. 0 in other runs
+    #[serde(default)]
+    pub models: u32,
+    /// Models of a chunk, but for the last
+    #[serde(default)]
+    pub chunk: u32,
     /// Names of the calibrated parameters in row order
     pub parameters: Vec<String>,
     /// Components of each of them
@@ -197,6 +203,9 @@ impl RunDir {
 
     /// `member_007`
     pub fn member_name(&self, member: Member) -> String {
+        if self.identity.models > 0 {
+            return format!("chunk_{member:06}");
+        }
         format!("member_{member:0width$}", width = self.identity.member_digits)
     }
 
@@ -242,6 +251,22 @@ impl RunDir {
     pub fn chunk_members(&self, iteration: Iteration, chunk: u32) -> std::ops::RangeInclusive<u32> {
         let first = (chunk - 1) * self.identity.pack + 1;
         first..=(first + self.identity.pack - 1).min(self.members(iteration))
+    }
+
+    /// Models of a chunk of a batch, first and last, from 1.
+    pub fn models_of(&self, chunk: u32) -> std::ops::RangeInclusive<u32> {
+        let first = chunk.saturating_sub(1).saturating_mul(self.identity.chunk).saturating_add(1);
+        first..=first.saturating_add(self.identity.chunk.saturating_sub(1)).min(self.identity.models)
+    }
+
+    /// What the models of a batch are.
+    pub fn inputs(&self) -> PathBuf {
+        self.root.join("inputs.toml")
+    }
+
+    /// The table that the models of a batch come from.
+    pub fn input_table(&self) -> PathBuf {
+        self.root.join("inputs.npy")
     }
 
     /// True when members share outcomes.

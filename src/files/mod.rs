@@ -7,6 +7,7 @@ pub mod human;
 pub mod npy;
 
 mod batch;
+mod chunk;
 mod column;
 mod data;
 mod digest;
@@ -24,9 +25,10 @@ mod record;
 pub mod rows;
 
 pub use batch::{Asked, BatchRecord};
+pub use chunk::{Check, Chunk};
 pub use column::Column;
 pub use data::{ARRAY, Data, Stored, data_beside, data_text, parse_data, read_data};
-pub use digest::{crc32, digest, digest_file};
+pub use digest::{Hasher, crc32, digest, digest_file};
 pub use envelope::{load_state, peek_state, save_state};
 pub use error::FileError;
 pub use layout::{Identity, Iteration, Member, RunDir, run_id};

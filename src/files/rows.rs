@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::files::{Draft, FileError, npy};
+use crate::files::{Draft, FileError, Hasher, npy};
 
 /// Bytes that are gathered before they are written, and read at once.
 const PIECE: usize = 1 << 18;
@@ -20,7 +20,7 @@ const HEAD: usize = 128;
 pub struct Writer {
     draft: Draft,
     path: PathBuf,
-    hasher: blake3::Hasher,
+    hasher: Hasher,
     bytes: Vec<u8>,
     columns: usize,
     rows: usize,
@@ -50,7 +50,7 @@ impl Writer {
 
     fn begin(path: &Path, columns: usize, bytes: Vec<u8>) -> Result<Self, FileError> {
         let draft = Draft::new(path)?;
-        let hasher = blake3::Hasher::new();
+        let hasher = Hasher::default();
         Ok(Self { draft, path: path.to_owned(), hasher, bytes, columns, rows: 0, expected: None })
     }
 
@@ -71,7 +71,7 @@ impl Writer {
 
     fn flush(&mut self) -> Result<(), FileError> {
         if self.expected.is_some() {
-            self.hasher.update(&self.bytes);
+            self.hasher.bytes(&self.bytes);
         }
         self.draft.file().write_all(&self.bytes).map_err(FileError::io("write", &self.path))?;
         self.bytes.clear();
@@ -88,7 +88,7 @@ impl Writer {
         let digest = match self.expected {
             Some(expected) => {
                 assert_eq!(expected, self.rows, "an array fills its shape");
-                short(&self.hasher)
+                self.hasher.digest()
             }
             None => {
                 let head = npy::begin(&[self.rows, self.columns], HEAD);
@@ -184,19 +184,14 @@ impl Reader {
 pub fn digest_of(path: &Path) -> Result<String, FileError> {
     let io = || FileError::io("read", path);
     let mut file = BufReader::with_capacity(1 << 12, File::open(path).map_err(io())?);
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = Hasher::default();
     let mut bytes = vec![0; PIECE];
     loop {
         match file.read(&mut bytes).map_err(io())? {
-            0 => return Ok(short(&hasher)),
-            n => hasher.update(&bytes[..n]),
+            0 => return Ok(hasher.digest()),
+            n => hasher.bytes(&bytes[..n]),
         };
     }
-}
-
-/// As [`crate::files::digest`] writes it.
-fn short(hasher: &blake3::Hasher) -> String {
-    format!("blake3:{}", &hasher.finalize().to_hex()[..32])
 }
 
 #[cfg(test)]

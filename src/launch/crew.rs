@@ -108,11 +108,8 @@ fn through(
                 continue;
             }
             Command::Update { iteration } => {
-                if let update::Outcome::Closed(update) | update::Outcome::Finished(update) =
-                    update::run(run, *iteration, false)?
-                {
-                    watch.closed(&update);
-                }
+                let threads = means.workers.saturating_mul(means.threads);
+                super::told(watch, &update::run_by(run, *iteration, threads)?);
                 if due::stopped(run)?.is_some() {
                     return Ok(());
                 }

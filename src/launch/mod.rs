@@ -25,7 +25,7 @@ use std::sync::atomic::AtomicBool;
 use crate::explain::{Exit, Explain, Marked};
 use crate::files::{FileError, Iteration, Member};
 use crate::steps::member::Outcome;
-use crate::steps::{Run, StepError, Update};
+use crate::steps::{Run, StepError, Update, update};
 
 /// Why a launch ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +125,15 @@ pub trait Watch: Sync {
     fn closed(&self, update: &Update);
     /// Something to tell.
     fn note(&self, text: &str);
+}
+
+/// Tell how an update ended.
+fn told(watch: &dyn Watch, outcome: &update::Outcome) {
+    match outcome {
+        update::Outcome::Closed(update) | update::Outcome::Finished(update) => watch.closed(update),
+        update::Outcome::Merged(merged) => watch.note(&merged.sentence()),
+        _ => {}
+    }
 }
 
 /// What all launchers of one machine need.

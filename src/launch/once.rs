@@ -35,11 +35,7 @@ pub fn once(run: &Run, means: &Means, watch: &dyn Watch) -> Result<Exit, LaunchE
     }
     match due::due(run)? {
         Due::Update(iteration) => {
-            if let update::Outcome::Closed(update) | update::Outcome::Finished(update) =
-                update::run(run, iteration, false)?
-            {
-                watch.closed(&update);
-            }
+            super::told(watch, &update::run_by(run, iteration, means.workers)?);
             Ok(Exit::Done)
         }
         Due::Over => Ok(Exit::Done),

@@ -149,6 +149,16 @@ fn suited(site: &Site, prepared: &Prepared) -> (Site, Vec<String>) {
 pub fn summary(prepared: &Prepared) -> String {
     let e = &prepared.experiment;
     let observations: usize = prepared.identity.lengths.iter().sum();
+    if let Some(planned) = prepared.given.forward() {
+        return format!(
+            "{} models of `{}`, {} parameters, {observations} outputs, in {} chunks of {}",
+            planned.found.record.models,
+            e.model.title,
+            planned.found.record.columns.len(),
+            planned.chunks(),
+            planned.chunk
+        );
+    }
     format!(
         "{} with {} members, {} parameters, {observations} observations, at most {} iterations of `{}`",
         e.method,
@@ -222,7 +232,10 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
             }
             let u = trial.usage;
             let ranks = ranks(prepared.experiment.model.external.as_deref()).map_or(1, |r| r as usize);
-            let runs = f64::from(prepared.experiment.members) * f64::from(prepared.experiment.iterations);
+            let runs = match prepared.given.forward() {
+                Some(planned) => f64::from(planned.found.record.models),
+                None => f64::from(prepared.experiment.members) * f64::from(prepared.experiment.iterations),
+            };
             let workers = crate::launch::workers::count(site.local.workers, threads) as f64;
             text.push_str(&format!(
                 "wall {:.3} s, cpu {:.3} s, memory {:.1} MB, disk {:.3} MB\n\
@@ -320,10 +333,16 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
         // Methods that place their members say how many there are.
         if crate::experiment::places_members(method) { text.replace(MEMBERS, "") } else { text }
     };
+    let batch = method == "forward";
+    let own = |name: &str| !batch || name != "observation.toml";
     let mut files: Vec<(PathBuf, String)> =
         if grid { crate::launch::grid::setup::STARTER.as_slice() } else { STARTER.as_slice() }
             .iter()
-            .map(|(name, text)| (folder.join(name), filled(text)))
+            .filter(|(name, _)| own(name))
+            .map(|(name, text)| match *name {
+                "experiment.toml" if batch => (folder.join(name), BATCH.to_owned()),
+                _ => (folder.join(name), filled(text)),
+            })
             .collect();
     if method == "sparse" {
         let limit = "\n[algorithm.sparse]\nlimit = 10.0               # most that the magnitudes of the parameters may sum to\n";
@@ -350,6 +369,9 @@ fn refused(what: String, hint: &str) -> LaunchError {
 
 /// As it stands in the template.
 const MEMBERS: &str = "members    = 20            # model runs per iteration\n";
+
+/// The experiment of a batch.
+const BATCH: &str = include_str!("../../templates/forward/experiment.toml");
 
 const STARTER: [(&str, &str); 9] = [
     ("experiment.toml", include_str!("../../templates/experiment.toml")),

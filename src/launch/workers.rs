@@ -100,11 +100,7 @@ pub fn conclude(run: &Run, watch: &dyn Watch, means: &Means, how: &str) -> Resul
         Due::Over => Ok(()),
         Due::Update(iteration) | Due::Members(iteration, _) => {
             // Asking for the update gives the reason in the words of the step.
-            if let update::Outcome::Closed(update) | update::Outcome::Finished(update) =
-                update::run(run, iteration, false)?
-            {
-                watch.closed(&update);
-            }
+            super::told(watch, &update::run_by(run, iteration, means.workers)?);
             match due::due(run)? {
                 Due::Over => Ok(()),
                 _ => Err(stopped_short(how)),

@@ -87,6 +87,11 @@ impl Mat {
         &mut self.data
     }
 
+    /// All entries, column by column, for other use.
+    pub fn into_data(self) -> Vec<f64> {
+        self.data
+    }
+
     /// Rows become columns.
     pub fn transpose(&self) -> Self {
         Self::from_fn(self.cols, self.rows, |i, j| self[(j, i)])

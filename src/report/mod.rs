@@ -4,6 +4,7 @@
 //! step reads, and asking a scheduler (what it says comes in as plain data).
 
 pub mod advise;
+pub mod batch;
 pub mod cat;
 pub mod climacalibrate;
 pub mod draw;

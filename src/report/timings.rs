@@ -152,6 +152,15 @@ impl Reader<'_> {
         let used = |member: u32| update.as_ref().and_then(|u| u.outcomes.get(member as usize - 1).cloned());
         let cause = |mark: &str| mark.strip_prefix("failed: ").unwrap_or_default().to_owned();
         let dir = self.dir;
+        if dir.identity.models > 0 {
+            for chunk in 1..=dir.members(self.iteration) {
+                let models = dir.models_of(chunk);
+                let count = models.end() - models.start() + 1;
+                let path = dir.member(self.iteration, chunk).join("timing.toml");
+                self.row(Kind::Pack, *models.start(), count, &path, String::new);
+            }
+            return;
+        }
         if dir.packed() {
             for chunk in 1..=dir.chunks(self.iteration) {
                 let members = dir.chunk_members(self.iteration, chunk);

@@ -22,6 +22,8 @@ pub fn run(run: &Run) -> Result<bool, StepError> {
     run.not_cancelled()?;
     match &run.experiment.task {
         Task::Kalman(calibration) => drawn(run, calibration, first),
+        // Chunks make their folders themselves: each draws its own parameters.
+        Task::Forward(_) => whole_folder(&run.dir.iteration(first), |_| Ok(())),
     }
 }
 

@@ -15,6 +15,12 @@ const MOST_ITERATIONS: u32 = 100_000;
 /// # Errors
 /// Fewer iterations than before, more than an experiment may have, or an algorithm that reached its end.
 pub fn iterations(run: &Run, iterations: u32) -> Result<bool, StepError> {
+    if run.experiment.forwards().is_some() {
+        return Err(StepError::Refused {
+            what: "a batch of forward models has no iterations".into(),
+            hint: "for more models make a new run: draws of the prior with the same seed begin with the same models".into(),
+        });
+    }
     let now = run.dir.iterations()?;
     if iterations == now {
         return Ok(false);

@@ -17,6 +17,7 @@ use crate::problem::{Ensemble, Prior, Problem};
 use crate::steps::adopt::{self, Adopted, AdoptedRecord};
 use crate::steps::due::open_iteration;
 use crate::steps::ensemble::durable;
+use crate::steps::forward::Planned;
 use crate::steps::parameters::ENSEMBLE;
 use crate::steps::{Run, StepError};
 
@@ -59,6 +60,8 @@ pub struct Prepared {
 pub enum Given {
     /// Prior and observation
     Problem(Problem),
+    /// The models of a batch
+    Forward(Box<Planned>),
 }
 
 impl Given {
@@ -66,6 +69,7 @@ impl Given {
     pub fn prior(&self) -> &Prior {
         match self {
             Self::Problem(problem) => &problem.prior,
+            Self::Forward(planned) => &planned.prior,
         }
     }
 
@@ -73,6 +77,7 @@ impl Given {
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Problem(problem) => Some(problem),
+            Self::Forward(_) => None,
         }
     }
 
@@ -80,17 +85,30 @@ impl Given {
     pub fn want(&self) -> Want {
         match self {
             Self::Problem(problem) => Want::series(problem.observation.shape()),
+            Self::Forward(planned) => planned.want.clone(),
+        }
+    }
+
+    /// The models of a batch, where the method is that.
+    pub fn forward(&self) -> Option<&Planned> {
+        match self {
+            Self::Forward(planned) => Some(planned),
+            Self::Problem(_) => None,
         }
     }
 
     /// Read what the experiment names.
     fn read(experiment: &Experiment, folder: &Path, fields: Option<&Path>) -> Result<Self, ExperimentError> {
+        if let Task::Forward(forwards) = &experiment.task {
+            return Ok(Self::Forward(Box::new(Planned::read(experiment, forwards, folder)?)));
+        }
         let prior = match fields {
             Some(fields) => experiment.prior_with(folder, fields)?,
             None => experiment.prior(folder)?,
         };
-        match &experiment.task {
-            Task::Kalman(calibration) => {
+        match experiment.calibration() {
+            None => unreachable!("a batch was read above"),
+            Some(calibration) => {
                 let observation = calibration.observation(folder)?;
                 Ok(Self::Problem(calibration.fitting(Problem { prior, observation })?))
             }
@@ -128,7 +146,16 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     // The coefficients of a fork mean what they meant in its parent.
     let fields = request.from.as_ref().map(|(parent, _)| parent.join("fields.bin"));
-    let given = Given::read(&experiment, folder, fields.as_deref())?;
+    let mut given = Given::read(&experiment, folder, fields.as_deref())?;
+    if let Given::Forward(planned) = &mut given {
+        if request.from.is_some() || request.adopt.is_some() {
+            return Err(Planned::no_ensemble());
+        }
+        if let Some(forwards) = experiment.forwards() {
+            planned.settle(&experiment, forwards, &root_of(request, &base, &experiment.name)?);
+        }
+        experiment.members = planned.chunks();
+    }
     experiment.settle(&document, given.prior()).map_err(ExperimentError::from)?;
     let mut warnings = experiment.warnings.clone();
     warnings.extend(given.prior().warnings.iter().cloned());
@@ -136,7 +163,13 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
     warnings.extend(of_calibration(&experiment, &given));
     let mut texts = vec![
         ("experiment.toml", run_copy(&text, experiment.members)),
-        ("priors.toml", experiment.prior_text(folder)?),
+        (
+            "priors.toml",
+            match given.forward() {
+                Some(planned) => planned.prior_text.clone(),
+                None => experiment.prior_text(folder)?,
+            },
+        ),
     ];
     if let Some(calibration) = experiment.calibration() {
         texts.push(("observation.toml", calibration.whole_observation(folder)?));
@@ -154,15 +187,13 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
             None => Err(adopt::no_ensembles(&experiment)),
         })
         .transpose()?;
-    let root = match &request.run {
-        Some(run) => run.clone(),
-        None => base.join("runs").join(&experiment.name),
-    };
-    let root: PathBuf =
-        std::path::absolute(&root).map_err(FileError::io("find", &root))?.components().collect();
+    let root = root_of(request, &base, &experiment.name)?;
     let beginning = match &adopted {
         Some(adopted) => adopted.digest.clone(),
-        None => start.as_ref().map_or(String::new(), digest_of),
+        None => match given.forward() {
+            Some(planned) => planned.found.digest.clone(),
+            None => start.as_ref().map_or(String::new(), digest_of),
+        },
     };
     let identity = identity(&experiment, &given, &texts, &base, &root, &beginning);
     let seen = |folder: &Path| {
@@ -176,6 +207,15 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
         warnings.append(&mut adopted.warnings);
     }
     Ok(Prepared { experiment, given, identity, root, warnings, adopted, texts, start, origin })
+}
+
+/// Where the run is to be, absolute.
+fn root_of(request: &Request, base: &Path, name: &str) -> Result<PathBuf, FileError> {
+    let root = match &request.run {
+        Some(run) => run.clone(),
+        None => base.join("runs").join(name),
+    };
+    Ok(std::path::absolute(&root).map_err(FileError::io("find", &root))?.components().collect())
 }
 
 /// The experiment's name in messages: a fault may come from a `--set`.
@@ -352,7 +392,9 @@ fn identity(
         first_iteration: experiment.first_iteration,
         iteration_digits: digits(experiment.iterations + 1),
         member_digits: digits(experiment.members),
-        pack: experiment.model.pack.min(experiment.members),
+        pack: if given.forward().is_some() { 1 } else { experiment.model.pack.min(experiment.members) },
+        models: given.forward().map_or(0, |planned| planned.found.record.models),
+        chunk: given.forward().map_or(0, |planned| planned.chunk),
         parameters,
         components,
         blocks,
@@ -427,6 +469,9 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
         }
         if let Some(start) = &prepared.start {
             lasting("start.bin", &save_state(ENSEMBLE.0, ENSEMBLE.1, start)?)?;
+        }
+        if let Some(planned) = prepared.given.forward() {
+            lasting("inputs.toml", planned.found.write(hidden)?.as_bytes())?;
         }
         for folder in ["jobs", "logs", "platform"] {
             let path = hidden.join(folder);
@@ -533,8 +578,11 @@ pub(super) fn record_of(id: &Identity, comments: &str) -> String {
         .number("first_iteration", id.first_iteration)
         .number("iteration_digits", i64::try_from(id.iteration_digits).unwrap_or(3))
         .number("member_digits", i64::try_from(id.member_digits).unwrap_or(3))
-        .number("pack", id.pack)
-        .texts("parameters", &id.parameters)
+        .number("pack", id.pack);
+    if id.models > 0 {
+        text.number("models", id.models).number("chunk", id.chunk);
+    }
+    text.texts("parameters", &id.parameters)
         .numbers("components", &lengths(&id.components))
         .texts("blocks", &id.blocks)
         .numbers("lengths", &lengths(&id.lengths));

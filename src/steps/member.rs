@@ -16,7 +16,7 @@ use crate::problem::MemberFile;
 use crate::steps::parameters::{self, Loaded};
 use crate::steps::timing::{Clock, Who, job_id};
 use crate::steps::tries::{new_try, remove, set_aside, tidy};
-use crate::steps::{Run, StepError, batch, due, pack, platform};
+use crate::steps::{Run, StepError, batch, due, forward, pack, platform};
 
 /// How members are to be run.
 #[derive(Debug, Clone)]
@@ -87,6 +87,9 @@ pub fn run(
         return Ok(());
     }
     platform::once(run);
+    if run.experiment.forwards().is_some() {
+        return forward::run(run, members, options, each);
+    }
     if run.dir.packed() {
         return pack::run(run, iteration, members, options, each);
     }
@@ -411,6 +414,9 @@ pub fn mark_failed(
     cause: Cause,
     reason: &str,
 ) -> Result<bool, StepError> {
+    if run.experiment.forwards().is_some() {
+        return forward::mark_failed(&forward::Batch::open(run)?, member, cause, reason);
+    }
     let loaded = parameters::load(run, iteration, member)?;
     let asked = run.asked(iteration)?;
     let folder = run.dir.member(iteration, member);

@@ -9,6 +9,7 @@ pub mod cancel;
 pub mod due;
 pub mod ensemble;
 pub mod extend;
+pub mod forward;
 pub mod grid;
 pub mod init;
 pub mod member;
@@ -114,6 +115,12 @@ impl Run {
         (made != mine).then(|| {
             format!("version {made} of the tools made this run, this is {mine}; its records are understood, it goes on")
         })
+    }
+
+    /// Names of the parameters with the numbers of each.
+    pub fn parameters(&self) -> Vec<(String, usize)> {
+        let id = &self.dir.identity;
+        id.parameters.iter().cloned().zip(id.components.iter().copied()).collect()
     }
 
     /// The iteration after the last one.

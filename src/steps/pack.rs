@@ -11,12 +11,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::files::npy;
 use crate::files::{
-    FileError, Iteration, Members, Record, RunDir, Stored, TomlText, crc32, digest, load_record, load_state,
-    parse_record, publish, publish_new,
+    Chunk, FileError, Iteration, Members, RunDir, Stored, digest, load_record, load_state, publish,
+    publish_new,
 };
 use crate::models::{Cause, ModelError, ThetaRef};
 use crate::numerics::Mat;
@@ -27,22 +25,6 @@ use crate::steps::parameters::{ENSEMBLE, near};
 use crate::steps::timing::{Clock, Who, job_id};
 use crate::steps::tries::set_aside;
 use crate::steps::{Run, StepError, batch};
-
-/// `chunk_NNNNNN/data.toml`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-struct Chunk {
-    parameters: String,
-    data: String,
-    shape: Vec<usize>,
-    failed: Vec<u32>,
-    causes: Vec<String>,
-    messages: Vec<String>,
-}
-
-impl Record for Chunk {
-    const SCHEMA: &'static str = "ekp.chunk";
-    const VERSION: u32 = 1;
-}
 
 /// Write the parameters of all packs into an iteration's (hidden) folder.
 ///
@@ -185,7 +167,7 @@ fn publish_chunk(
             Err(error) => {
                 data.extend(std::iter::repeat_n(f64::NAN, rows));
                 failed.push(member);
-                causes.push(error.cause.word());
+                causes.push(error.cause.word().to_owned());
                 messages.push(error.message.clone());
             }
         }
@@ -195,19 +177,20 @@ fn publish_chunk(
     publish(&folder.join("data.npy"), &bytes)?;
     let members: Vec<u32> = run.dir.chunk_members(iteration, chunk).collect();
     let (first, last) = (members[0], members[members.len() - 1]);
-    let mut text = TomlText::record::<Chunk>(&format!(
+    let record = Chunk {
+        parameters: parameters.to_owned(),
+        data: digest(&bytes),
+        shape: vec![results.len(), rows],
+        failed,
+        causes,
+        messages,
+        ..Chunk::default()
+    };
+    let text = Chunk::finish(record.begin(&format!(
         "ekp chunk: members {first} to {last} of iteration {iteration}, a row each in `data.npy`.\n\
          Written last: its presence closes the pack.\n\
          By hand:  ekp-run-member . -i {iteration} -m {first} --again"
-    ));
-    text.text("parameters", parameters)
-        .text("data", &digest(&bytes))
-        .raw(&format!("shape = [{}, {rows}]", results.len()))
-        .numbers("failed", &failed)
-        .texts("causes", &causes)
-        .texts("messages", &messages);
-    let mut text = text.finish();
-    text.push_str(&format!("# crc32 {}\n", crc32(text.as_bytes())));
+    )));
     let path = folder.join("data.toml");
     if again {
         publish(&path, text.as_bytes())?;
@@ -229,16 +212,7 @@ fn look(
     parameters: &str,
     members: usize,
 ) -> Result<(Vec<Left>, Vec<f64>), String> {
-    let path = folder.join("data.toml");
-    let text = fs::read_to_string(&path).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => "no `data.toml`".to_owned(),
-        _ => format!("`data.toml` cannot be read: {e}"),
-    })?;
-    let (body, sum) = text.rsplit_once("# crc32 ").ok_or("`data.toml` is cut short")?;
-    if sum.trim_end() != crc32(body.as_bytes()) {
-        return Err("`data.toml`: its checksum does not fit its content".into());
-    }
-    let record: Chunk = parse_record(&path, text.as_bytes()).map_err(|e| e.to_string())?;
+    let record = Chunk::read(folder).map_err(|why| format!("`data.toml`: {why}"))?.ok_or("no `data.toml`")?;
     if record.parameters != parameters {
         return Err("`data.toml` answers other parameters".into());
     }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::files::{Record, TomlText};
 use crate::problem::{BlockFit, Report};
+use crate::steps::forward::merge::Merged;
 
 /// `update.toml`: the decision that closes an iteration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -124,7 +125,8 @@ pub struct Stopped {
     /// The iteration whose ensemble is the result; nobody runs it
     #[serde(rename = "final")]
     pub last: u32,
-    /// The result in physical units
+    /// The result in physical units; none where nothing was estimated
+    #[serde(default)]
     pub result: Vec<Estimate>,
 }
 
@@ -173,9 +175,21 @@ impl Stopped {
         text.text("reason", &self.reason).number("final", self.last).raw("result = []").finish()
     }
 
+    /// The text of the file for a batch of forward models, which has statistics and no estimate.
+    pub fn of_batch(last: u32, merged: &Merged) -> String {
+        let mut text = TomlText::record::<Self>(
+            "ekp stop: the run is over. What the batch comes to stands in `results/`.",
+        );
+        text.text("reason", "batch").number("final", last);
+        text.number("ok", merged.ok).number("failed", merged.failed);
+        merged.check.write(&mut text);
+        text.finish()
+    }
+
     /// In words for a person.
     pub fn why(&self) -> &'static str {
         match self.reason.as_str() {
+            "batch" => "all models of the batch have run",
             "time" => "the data are used up (pseudo-time T reached)",
             "cells" => "all cells are ok",
             _ => "all iterations asked for are done",

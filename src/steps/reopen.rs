@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::files::{Failed, FileError, Iteration, Record, RunDir, load_record};
 use crate::models::Cause;
-use crate::steps::{Run, StepError, due, pack, tries, update};
+use crate::steps::{Run, StepError, due, forward, pack, tries, update};
 
 /// How often lost members of an iteration run again before they count as failed.
 pub const RERUNS: usize = 3;
@@ -32,6 +32,10 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
     }
     let Some(iteration) = due::open_iteration(run) else { return Ok(done) };
     if due::stopped(run)?.is_some() || due::decided(run, iteration) {
+        return Ok(done);
+    }
+    if run.experiment.forwards().is_some() {
+        done.members = forward::reopen(run)?;
         return Ok(done);
     }
     if run.dir.packed() {

@@ -39,6 +39,7 @@ pub fn scratch(
     folder: &Path,
     options: &Options,
 ) -> Result<Trial, StepError> {
+    single(run)?;
     fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
     let folder = std::path::absolute(folder).map_err(FileError::io("find", folder))?;
     let copy = folder.join("parameters.toml");
@@ -59,6 +60,17 @@ pub fn scratch(
     let mut trial = call(&run.experiment.model, &names, &batch::want(&asked), &text, place, folder)?;
     trial.result = trial.result.and_then(|output| judged(run, &asked, output));
     Ok(trial)
+}
+
+/// Members of a batch are chunks of thousands: there is no single one to look at.
+fn single(run: &Run) -> Result<(), StepError> {
+    match run.experiment.forwards() {
+        None => Ok(()),
+        Some(_) => Err(StepError::Refused {
+            what: "the members of a batch are chunks of many models: `--scratch` and `--print` are for single ones".into(),
+            hint: "`ekp-init --try experiment.toml` runs one model; failed ones of a program keep their folder in `try_K/`".into(),
+        }),
+    }
 }
 
 /// Run one member at the centre of the prior, through the real command, before there is a run.
@@ -146,6 +158,7 @@ pub fn printable(
     member: Member,
     options: &Options,
 ) -> Result<String, StepError> {
+    single(run)?;
     parameters::load(run, iteration, member)?;
     let Some(external) = &run.experiment.model.external else {
         let name = &run.experiment.model.title;

@@ -14,6 +14,7 @@ use crate::machine;
 use crate::models::Cause;
 use crate::numerics::{Mat, Streams};
 use crate::problem::{Algorithm, Ensemble, Evaluated, Prior, Problem, State, Step, Stop};
+use crate::steps::forward::{self, merge::Merged};
 use crate::steps::outcomes::{self, Gathered, Left};
 use crate::steps::parameters::{ENSEMBLE, STATE};
 use crate::steps::record::Estimate;
@@ -37,6 +38,8 @@ pub enum Outcome {
     Closed(Box<Update>),
     /// Closed now, and the run is over
     Finished(Box<Update>),
+    /// A batch of forward models was merged, and the run is over
+    Merged(Box<Merged>),
 }
 
 /// Close `iteration`. With `close` the members' jobs have ended: members without an outcome count as lost.
@@ -44,20 +47,41 @@ pub enum Outcome {
 /// # Errors
 /// Outcomes are missing (exit 3), too many failed (exit 4), cancelled (exit 5), the disk, the mathematics.
 pub fn run(run: &Run, iteration: Iteration, close: bool) -> Result<Outcome, StepError> {
-    run_within(run, iteration, close, MEMORY_MIB)
+    run_within(run, iteration, close, MEMORY_MIB, 1)
 }
 
-/// As [`run`], with outputs of all members together in memory only up to `mib` MiB. The bytes are the same either way.
+/// As [`run`], by several threads where the step is one pass over files.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_within(run: &Run, iteration: Iteration, close: bool, mib: u32) -> Result<Outcome, StepError> {
+pub fn run_by(run: &Run, iteration: Iteration, threads: usize) -> Result<Outcome, StepError> {
+    run_within(run, iteration, false, MEMORY_MIB, threads)
+}
+
+/// As [`run`], with outputs of all members together in memory only up to `mib` MiB, and by several threads where the
+/// step is one pass over files. The bytes are the same either way.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_within(
+    run: &Run,
+    iteration: Iteration,
+    close: bool,
+    mib: u32,
+    threads: usize,
+) -> Result<Outcome, StepError> {
     let clock = Clock::start();
     let first = run.experiment.first_iteration;
     if iteration < first {
         return Err(StepError::NoSuchIteration { iteration, first });
     }
     run.not_cancelled()?;
+    if run.experiment.forwards().is_some() {
+        return Ok(match forward::merge::run(run, close, threads)? {
+            Some(merged) => Outcome::Merged(Box::new(merged)),
+            None => Outcome::Over,
+        });
+    }
     if let Some(stop) = due::stopped(run)?
         && iteration >= stop.last
     {
@@ -115,7 +139,7 @@ pub fn run_within(run: &Run, iteration: Iteration, close: bool, mib: u32) -> Res
         None => match decide(run, iteration, &left, &step)? {
             Some(update) => update,
             // Another process was first, perhaps with other outcomes: its decision counts.
-            None => return self::run_within(run, iteration, close, mib),
+            None => return self::run_within(run, iteration, close, mib, threads),
         },
     };
     ensemble::write_iteration(&run.dir, &whole, iteration + 1, &step.ensemble, &step.state)?;
@@ -141,12 +165,25 @@ fn settled(
     wait: bool,
     look: impl Fn() -> Result<Gathered, StepError>,
 ) -> Result<Gathered, StepError> {
+    let complete = |found: &Result<Gathered, StepError>| match found {
+        Ok(gathered) => !gathered.left.iter().any(|l| matches!(l, Left::Missing(_))),
+        Err(_) => true,
+    };
+    settled_when(run, wait, look, complete)
+}
+
+/// Look, and on a network disk look again for a while until it is complete.
+pub(super) fn settled_when<T>(
+    run: &Run,
+    wait: bool,
+    look: impl Fn() -> Result<T, StepError>,
+    complete: impl Fn(&Result<T, StepError>) -> bool,
+) -> Result<T, StepError> {
     let until = Instant::now() + NETWORK_WAIT;
     loop {
-        let gathered = look()?;
-        let complete = !gathered.left.iter().any(|l| matches!(l, Left::Missing(_)));
-        if complete || !wait || !on_network_disk(run) || Instant::now() > until {
-            return Ok(gathered);
+        let found = look();
+        if complete(&found) || !wait || !on_network_disk(run) || Instant::now() > until {
+            return found;
         }
         std::thread::sleep(Duration::from_secs(3));
     }
@@ -208,9 +245,12 @@ fn complete(
 /// # Errors
 /// The disk.
 pub fn count_lost(run: &Run, iteration: Iteration, missing: &[(u32, String)]) -> Result<(), StepError> {
+    let batch = run.experiment.forwards().is_some().then(|| forward::Batch::open(run)).transpose()?;
     for (m, why) in missing {
         let reason = format!("its process ended without an outcome: {why}");
-        if run.dir.packed() {
+        if let Some(batch) = &batch {
+            forward::mark_failed(batch, *m, Cause::Lost, &reason)?;
+        } else if run.dir.packed() {
             pack::mark_failed(run, iteration, (m - 1) / run.dir.identity.pack + 1, Cause::Lost, &reason)?;
         } else {
             member::mark_failed(run, iteration, *m, Cause::Lost, &reason)?;

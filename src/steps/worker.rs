@@ -120,11 +120,13 @@ fn close(
         return Ok(Did::Nothing);
     };
     let folder = lease.folder.clone();
-    let result = renewed(worker.lease_s, lease, || update::run(run, iteration, false));
+    let result = renewed(worker.lease_s, lease, || update::run_by(run, iteration, worker.options.threads));
     // Best effort: a lease that stays runs out.
     let _ = fs::remove_dir_all(folder);
     match result {
-        Ok(update::Outcome::Closed(_) | update::Outcome::Finished(_)) => work.closed += 1,
+        Ok(update::Outcome::Closed(_) | update::Outcome::Finished(_) | update::Outcome::Merged(_)) => {
+            work.closed += 1
+        }
         Ok(_) => {}
         // Defective outcomes were found and put aside: their members run again, a few times.
         Err(StepError::NotReady { missing, .. }) => {
@@ -219,7 +221,15 @@ fn leased(
         })
     })?;
     let (done, failed) = tally.into_inner().expect("no one panics under this lock");
-    if done + failed == 0 || (run.dir.packed() && run.experiment.keep != Keep::All) {
+    let in_process = run.experiment.model.external.is_none();
+    if run.dir.identity.models > 0 && !in_process && done + failed > 0 {
+        // Programs of a chunk work inside the lease; what is kept of them keeps the folder.
+        let _ = fs::remove_file(place.join("claim.toml"));
+        let _ = fs::remove_dir(place);
+    } else if done + failed == 0
+        || (run.dir.packed() && run.experiment.keep != Keep::All)
+        || (run.dir.identity.models > 0 && in_process)
+    {
         // Another one had done it; or a lease of a pack, which holds nothing but the claim.
         let _ = fs::remove_dir_all(place);
     }

@@ -20,7 +20,7 @@ const MOST: i64 = 1_000_000_000;
 /// Models that share a file, at most.
 const LARGEST_CHUNK: i64 = 10_000_000;
 /// Every so many models one is run a second time.
-const CHECK: u32 = 1000;
+pub const CHECK: u32 = 1000;
 
 /// Where the parameters come from.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::files::Iteration;
 use crate::problem::BlockFit;
-use crate::report::status::{Failures, Lost, Running, disk};
+use crate::report::status::{Batch, Failures, Lost, Running, disk};
 
 /// What the caller knows beside the files.
 #[derive(Debug, Clone)]
@@ -154,6 +154,9 @@ pub struct Status {
     pub missing: String,
     /// Process number of the `ekp-launch` on this machine that carries the run
     pub launcher: Option<u32>,
+    /// Models of a batch of forward models
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
     /// The result of a run that is over
     pub result: Vec<Estimate>,
     /// Folder of the ensemble that is the result

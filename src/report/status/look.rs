@@ -4,16 +4,16 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::files::{
-    Data, Failed, Found, Iteration, Member, Record, RunDir, Stored, crc32, digest, load_record, load_state,
+    Chunk, Data, Failed, Found, Iteration, Member, RunDir, Stored, digest, load_record, load_state,
 };
 use crate::problem::{Ensemble, Prior};
 use crate::report::ReportError;
 use crate::report::status::View;
 use crate::steps::parameters::{ENSEMBLE, Writer};
-use crate::steps::{Run, StepError, Update};
+use crate::steps::{Run, StepError, Update, forward};
 
 /// A try without a lease that left no trace for so long counts as given up, unless a scheduler runs it.
 const QUIET: Duration = Duration::from_secs(600);
@@ -47,19 +47,6 @@ pub struct Running {
     pub since_s: Option<f64>,
 }
 
-/// The part of a pack's record that says who failed.
-#[derive(Debug, Deserialize)]
-struct Chunk {
-    failed: Vec<u32>,
-    causes: Vec<String>,
-    messages: Vec<String>,
-}
-
-impl Record for Chunk {
-    const SCHEMA: &'static str = "ekp.chunk";
-    const VERSION: u32 = 1;
-}
-
 /// The members for which `which` holds.
 pub(super) fn members(seen: &[Seen], which: impl Fn(&Seen) -> bool) -> Vec<Member> {
     (1..).zip(seen).filter(|(_, s)| which(s)).map(|(m, _)| m).collect()
@@ -85,7 +72,9 @@ pub(super) fn open(
     view: &View,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Seen>, ReportError> {
-    let mut all = if run.dir.packed() {
+    let mut all = if run.experiment.forwards().is_some() {
+        chunks(run, iteration)?
+    } else if run.dir.packed() {
         packs(&run.dir, iteration)?
     } else {
         match Expected::new(run, iteration) {
@@ -191,11 +180,24 @@ pub(super) fn last_try(folder: &Path) -> Option<u32> {
     entries.filter_map(|e| e.ok()?.file_name().to_str()?.strip_prefix("try_")?.parse().ok()).max()
 }
 
+/// The chunks of a batch, by their records; the arrays beside them are not read.
+fn chunks(run: &Run, iteration: Iteration) -> Result<Vec<Seen>, ReportError> {
+    let batch = forward::Batch::open(run)?;
+    let one = |chunk| match forward::record(&batch, chunk) {
+        Ok(Some(_)) => Seen::Done,
+        Ok(None) => Seen::Open { defect: None, running: at_work(&run.dir, iteration, chunk) },
+        Err(why) => {
+            Seen::Open { defect: Some((run.dir.shown(iteration, chunk, "data.toml"), why)), running: None }
+        }
+    };
+    Ok((1..=run.dir.members(iteration)).map(one).collect())
+}
+
 fn packs(dir: &RunDir, iteration: Iteration) -> Result<Vec<Seen>, ReportError> {
     let mut all = Vec::with_capacity(dir.members(iteration) as usize);
     for chunk in 1..=dir.chunks(iteration) {
         let folder = dir.chunk(iteration, chunk);
-        let found = pack(&folder);
+        let found = Chunk::read(&folder);
         let shown = format!("{}/chunk_{chunk:06}/data.toml", dir.iteration_name(iteration));
         for member in dir.chunk_members(iteration, chunk) {
             all.push(match &found {
@@ -219,27 +221,15 @@ fn packs(dir: &RunDir, iteration: Iteration) -> Result<Vec<Seen>, ReportError> {
     Ok(all)
 }
 
-/// The record of a pack, checked by its own checksum; the numbers beside it are not read.
-fn pack(folder: &Path) -> Result<Option<Chunk>, String> {
-    let path = folder.join("data.toml");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e.to_string()),
-    };
-    let (body, sum) = text.rsplit_once("# crc32 ").ok_or("it is cut short")?;
-    if sum.trim_end() != crc32(body.as_bytes()) {
-        return Err("its checksum does not fit its content (cut short, or changed)".into());
-    }
-    toml::from_str(&text).map(Some).map_err(|e| e.message().to_owned())
-}
-
 /// The members of a closed iteration as its update saw them; of failed ones the record is read if it is still there.
 pub(super) fn decided(
     run: &Run,
     iteration: Iteration,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Seen>, ReportError> {
+    if run.experiment.forwards().is_some() {
+        return chunks(run, iteration);
+    }
     let update: Update = load_record(&run.dir.update(iteration))?;
     let mut gone = 0;
     let one = |(member, used): (Member, &String)| {

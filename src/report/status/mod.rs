@@ -5,6 +5,7 @@
 //! lease is told by this machine's clock.
 //! Belongs here: the facts. Not here: their words (`status::text`), asking the scheduler (the caller does).
 
+mod batch;
 pub mod disk;
 mod facts;
 mod failures;
@@ -14,6 +15,7 @@ pub mod text;
 
 use std::time::SystemTime;
 
+pub use batch::Batch;
 use chrono::DateTime;
 pub use facts::{Defective, Estimate, Job, Row, State, Status, View};
 pub use failures::{Failures, Message};
@@ -56,6 +58,7 @@ pub fn look(run: &Run, view: &View) -> Result<Status, ReportError> {
         running: Vec::new(),
         missing: String::new(),
         launcher: launcher(run),
+        batch: Batch::look(run),
         result: Vec::new(),
         final_ensemble: None,
         jobs: view.jobs.clone(),
@@ -78,7 +81,11 @@ pub fn look(run: &Run, view: &View) -> Result<Status, ReportError> {
     }
     stands(run, working, seen.as_deref(), stop.as_ref().map(|s| s.why()), &mut status)?;
     if let Some(stop) = stop {
-        status.final_ensemble = Some(typed(&view.named, &run.dir.iteration_name(stop.last)));
+        status.final_ensemble = run
+            .experiment
+            .forwards()
+            .is_none()
+            .then(|| typed(&view.named, &run.dir.iteration_name(stop.last)));
         status.result = stop
             .result
             .into_iter()
@@ -114,29 +121,31 @@ fn closed(
     began: Option<SystemTime>,
     status: &mut Status,
 ) -> Option<SystemTime> {
-    let update: Update = match load_record(&run.dir.update(iteration)) {
-        Ok(update) => update,
-        Err(e) => {
+    let (update, batch) = match (&status.batch, load_record(&run.dir.update(iteration))) {
+        (Some(batch), _) => (None, Some(batch)),
+        (None, Ok(update)) => (Some::<Update>(update), None),
+        (None, Err(e)) => {
             status.warnings.push(e.to_string());
             return None;
         }
     };
+    let chunks = batch.map_or(0, |_| run.dir.members(iteration) as usize);
     let ended = load_record::<Timing>(&run.dir.update_timing(iteration)).ok();
     let ended = ended.and_then(|t| DateTime::parse_from_rfc3339(&t.end).ok()).map(SystemTime::from);
     let elapsed = ended.zip(began).and_then(|(end, start)| end.duration_since(start).ok());
     status.iterations.push(Row {
         iteration,
         closed: true,
-        done: update.ok as usize,
+        done: update.as_ref().map_or(chunks, |u| u.ok as usize),
         running: 0,
-        failed: update.failed as usize,
+        failed: update.as_ref().map_or(0, |u| u.failed as usize),
         missing: 0,
-        misfit: Some(update.misfit),
-        step: Some(update.step),
-        time: Some(update.time),
+        misfit: update.as_ref().map(|u| u.misfit),
+        step: update.as_ref().map(|u| u.step),
+        time: update.as_ref().map(|u| u.time),
         elapsed_s: elapsed.map(|d| d.as_secs_f64()),
     });
-    status.blocks = update.blocks;
+    status.blocks = update.map_or_else(Vec::new, |u| u.blocks);
     ended
 }
 
@@ -146,6 +155,7 @@ fn row(run: &Run, iteration: Iteration, seen: &[Seen], warnings: &mut Vec<String
     // A decision without the next iteration: the update died in between, or is at it.
     let update = match load_record::<Update>(&run.dir.update(iteration)) {
         Ok(update) => Some(update),
+        Err(_) if run.experiment.forwards().is_some() => None,
         Err(e) if e.is_missing() => None,
         Err(e) => {
             warnings.push(e.to_string());
@@ -189,6 +199,7 @@ fn stands(
     status.due = due::line(&due);
     let failed = seen.map_or(0, |seen| seen.iter().filter(|s| matches!(s, Seen::Failed(_))).count());
     let allowed = update::allowed_failures(run, place);
+    let what = if status.batch.is_some() { "chunks" } else { "members" };
     let (state, sentence) = match &due {
         Due::Over => (State::Over, format!("over: {}", why.unwrap_or_default())),
         Due::Ensemble => (State::Made, "made; nothing has run yet".into()),
@@ -200,11 +211,11 @@ fn stands(
             ),
         ),
         Due::Update(it) => {
-            (State::Update, format!("iteration {it}: all members have an outcome; its update is due"))
+            (State::Update, format!("iteration {it}: all {what} have an outcome; its update is due"))
         }
         Due::Members(it, open) => (
             State::Members,
-            format!("iteration {it}: {} of {total} members have an outcome", total - open.len()),
+            format!("iteration {it}: {} of {total} {what} have an outcome", total - open.len()),
         ),
     };
     (status.state, status.sentence) = (state, sentence);

@@ -24,14 +24,17 @@ pub struct Telling {
 
 /// One run.
 pub fn one(s: &Status, telling: Telling) -> String {
-    let mut t = format!(
-        "{}: {} with {}, at most {}\n{}\n",
-        s.name,
-        s.method,
-        count(s.members as usize, "member"),
-        count(s.iterations_at_most as usize, "iteration"),
-        s.sentence
-    );
+    let with = match &s.batch {
+        Some(batch) => {
+            let models = count(batch.models as usize, "model");
+            format!("{models} in {}", count(s.members as usize, "chunk"))
+        }
+        None => {
+            let iterations = count(s.iterations_at_most as usize, "iteration");
+            format!("{}, at most {iterations}", count(s.members as usize, "member"))
+        }
+    };
+    let mut t = format!("{}: {} with {with}\n{}\n", s.name, s.method, s.sentence);
     if let Some(pid) = s.launcher {
         let _ = writeln!(t, "`ekp-launch` is at work on it (process {pid} on this machine)");
     }
@@ -44,8 +47,12 @@ pub fn one(s: &Status, telling: Telling) -> String {
             let _ = writeln!(t, "ensemble of the result: {folder}");
         }
     }
-    if !s.iterations.is_empty() {
-        let _ = write!(t, "\n{}", iterations(&s.iterations));
+    match &s.batch {
+        Some(batch) => t.push_str(&batch.text()),
+        None if !s.iterations.is_empty() => {
+            let _ = write!(t, "\n{}", iterations(&s.iterations));
+        }
+        None => {}
     }
     blocks(&mut t, s);
     elsewhere(&mut t, s);

@@ -77,6 +77,8 @@ fn identity(grid: &Grid, ids: &[Vec<String>], text: &str, base: &Path, root: &Pa
         iteration_digits: 3,
         member_digits: 3,
         pack: 1,
+        models: 0,
+        chunk: 0,
         parameters: Vec::new(),
         components: Vec::new(),
         blocks: Vec::new(),
