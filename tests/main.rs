@@ -13,6 +13,7 @@ mod export;
 mod failures;
 mod floors;
 mod forward;
+mod grid;
 mod init;
 mod inverse_problems;
 mod kills;

@@ -69,6 +69,21 @@ fn general(path: &str) -> String {
         }
     };
     let mut parts: Vec<String> = path.split('/').map(one).collect();
+    if parts[0].starts_with("stage_") {
+        parts[0] = "stage_N_NAME".into();
+        if parts.len() > 2 {
+            parts[1] = "ID".into();
+            if parts[2] == "output" {
+                return "stage_N_NAME/ID/output/".into();
+            }
+        }
+    } else if parts[0].starts_with("ekp_stage_") {
+        parts[0] = "ekp_stage_NAME.sbatch".into();
+    } else if parts[0] == "results"
+        && let Some((_, ending)) = parts[1].split_once("_runs.")
+    {
+        parts[1] = format!("NAME_runs.{ending}");
+    }
     match parts[0].as_str() {
         "platform" => parts[1] = "HOST.toml".into(),
         "logs" => return "logs/".into(),
@@ -175,12 +190,20 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     let series = years.init("series");
     series.launch(&["--workers", "2"]);
 
+    let stages = crate::grid::small("protocol-grid", "[ \"$1\" != b ] || exit 3", "");
+    let grid = crate::grid::made(&stages, "grid");
+    grid.tool("ekp-launch").args([".", "-q", "--workers", "2"]).fails(4);
+    grid.tool("ekp-worker").args(["."]).succeeds();
+    std::mem::forget(stages); // removed with the machine's other temporary files
+
     let flow = Study::example("protocol-field", "darcy").members(4).iterations(1);
     let field = flow.init("field");
     field.launch(&["--workers", "2"]);
-    let mut runs =
-        [vec![plain, pooled, cancelled, forked, adopted, packed, external, arrays, series, field], optional]
-            .concat();
+    let mut runs = [
+        vec![plain, pooled, cancelled, forked, adopted, packed, external, arrays, series, grid, field],
+        optional,
+    ]
+    .concat();
     let studies = [vec![small, many, own, beside, years, flow], others];
     let mut studies: Vec<Study> = studies.into_iter().flatten().collect();
     for (name, keys) in [("localised", localised), ("sparse", sparse), ("newton", "method = 'gnki'")] {

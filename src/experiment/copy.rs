@@ -102,6 +102,21 @@ pub fn run_copy(text: &str, members: u32) -> String {
     document.to_string()
 }
 
+/// The copy of an experiment that is a grid: its defaults written out.
+pub fn grid_copy(text: &str) -> String {
+    let Ok(mut document) = text.parse::<DocumentMut>() else { return text.to_owned() };
+    let own = [("failures", "retries"), ("failures", "lost"), ("files", "keep")];
+    for (table, key, value, _) in DEFAULTS.iter().filter(|(table, key, ..)| own.contains(&(*table, *key))) {
+        let item = document.as_table_mut().entry(table).or_insert(Item::Table(Table::new()));
+        let Some(table) = item.as_table_like_mut() else { continue };
+        if table.get(key).is_none() {
+            let value: Value = value.parse().expect("the defaults above are TOML");
+            table.insert(key, Item::Value(value.decorated(" ", "  # default")));
+        }
+    }
+    document.to_string()
+}
+
 /// Defaults of tables within `[algorithm]`, where the user has written the table.
 fn inner_defaults(document: &mut DocumentMut, method: &str) {
     let rule = |document: &DocumentMut| {

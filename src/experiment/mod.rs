@@ -23,7 +23,7 @@ use crate::files::human::{Document, Names, Section};
 use crate::problem::Prior;
 
 pub use algorithm::places_members;
-pub use copy::{Difference, differences, run_copy, with_settings};
+pub use copy::{Difference, differences, grid_copy, run_copy, with_settings};
 pub use forward::{BatchOutputs, Forwards};
 pub use model::Model;
 pub use task::{Calibration, METHODS, Task};

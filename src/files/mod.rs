@@ -5,6 +5,7 @@
 
 pub mod human;
 pub mod npy;
+pub mod parquet;
 
 mod batch;
 mod chunk;

@@ -172,7 +172,7 @@ impl Stopped {
         let comments =
             format!("ekp stop: the run is over. All {cells} cells are ok, `results/` has a row for each.");
         let mut text = TomlText::record::<Self>(&comments);
-        text.text("reason", &self.reason).number("final", self.last).raw("result = []").finish()
+        text.text("reason", &self.reason).number("final", self.last).finish()
     }
 
     /// The text of the file for a batch of forward models, which has statistics and no estimate.

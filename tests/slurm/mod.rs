@@ -8,6 +8,7 @@ mod chains;
 mod cut;
 mod elsewhere;
 mod failures;
+mod grids;
 mod limits;
 mod lost;
 mod pools;

@@ -18,7 +18,7 @@ use crate::steps::grid::outcome::{OUTPUT, answers, data_text, files_of, look};
 use crate::steps::grid::{GridRun, Left, parameters};
 use crate::steps::member::{Options, Outcome, in_lanes};
 use crate::steps::timing::{Clock, Who, job_id};
-use crate::steps::tries::{new_try, remove, set_aside};
+use crate::steps::tries::{new_try, remove};
 use crate::steps::{StepError, platform};
 
 /// Folder that outlives the tries of a cell, until it has its outcome.
@@ -101,13 +101,13 @@ fn one(
     let healed = matches!(standing, Standing::Ready(_))
         && matches!(&before, Left::Failed(f) if f.cause == Cause::Upstream.word());
     if healed {
-        set_aside(&folder, &["failed.toml"])?;
+        aside(&folder, &["failed.toml"])?;
         before = look(&folder, &answer)?;
     }
     fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
     match &before {
         Left::Failed(_) if !again => return Ok(Some(Outcome::AlreadyFailed)),
-        Left::Defective { .. } => set_aside(&folder, &["data.toml", "failed.toml", OUTPUT])?,
+        Left::Defective { .. } => aside(&folder, &["data.toml", "failed.toml", OUTPUT])?,
         _ => {}
     }
     let parameters = folder.join("parameters.toml");
@@ -303,10 +303,15 @@ fn publish_outcome(
             // A lease is no part of what the cell made.
             remove(&place.join("claim.toml"))?;
             let output = folder.join(OUTPUT);
-            if output.exists() {
-                // Of a process that died before it could publish, or that another one is running.
-                set_aside(&folder, &[OUTPUT])?;
+            if !options.again && matches!(look(&folder, answer)?, Left::Data(_)) {
+                // Another process was first: its files and its outcome count.
+                if run.grid.keep != Keep::All {
+                    let _ = fs::remove_dir_all(&place);
+                }
+                return Ok(());
             }
+            // Of a process that died before it could publish.
+            aside(&folder, &[OUTPUT])?;
             match fs::rename(&place, &output) {
                 Ok(()) => {}
                 // Another process put its own there in this moment: the same bytes, and its outcome counts.
@@ -332,8 +337,25 @@ fn publish_outcome(
     } else if !publish_new(&path, text.as_bytes())?
         && matches!(look(&folder, answer)?, Left::Defective { .. } | Left::Missing)
     {
-        set_aside(&folder, &[file])?;
+        aside(&folder, &[file])?;
         publish_new(&path, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Move what is no outcome into a try's folder of its own: the last one may be the one we work in.
+fn aside(folder: &Path, names: &[&str]) -> Result<(), FileError> {
+    let there: Vec<_> = names.iter().filter(|name| folder.join(name).symlink_metadata().is_ok()).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let (_, place) = new_try(folder)?;
+    for name in there {
+        match fs::rename(folder.join(name), place.join(name)) {
+            // Another process moved it first.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            moved => moved.map_err(FileError::io("move", &folder.join(name)))?,
+        }
     }
     Ok(())
 }
@@ -374,8 +396,8 @@ pub fn mark_failed(
     match look(&folder, &answer)? {
         Left::Data(_) => return Ok(false),
         Left::Failed(_) if cause != Cause::User => return Ok(true),
-        Left::Failed(_) => set_aside(&folder, &["failed.toml"])?,
-        Left::Defective { .. } => set_aside(&folder, &["data.toml", "failed.toml", OUTPUT])?,
+        Left::Failed(_) => aside(&folder, &["failed.toml"])?,
+        Left::Defective { .. } => aside(&folder, &["data.toml", "failed.toml", OUTPUT])?,
         Left::Missing => {}
     }
     publish(&folder.join("parameters.toml"), text.as_bytes())?;
@@ -399,7 +421,7 @@ pub fn left(run: &GridRun, stage: Iteration, cell: Member) -> Result<Left, StepE
 pub(super) fn put_aside(run: &GridRun, stage: Iteration, cell: Member) -> Result<(), StepError> {
     let folder = run.folder(stage, cell);
     if let Left::Defective { .. } = left(run, stage, cell)? {
-        set_aside(&folder, &["data.toml", "failed.toml", OUTPUT])?;
+        aside(&folder, &["data.toml", "failed.toml", OUTPUT])?;
     }
     Ok(())
 }

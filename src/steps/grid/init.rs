@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::experiment::grid::{Grid, METHOD};
-use crate::experiment::{ExperimentError, differences, with_settings};
+use crate::experiment::{ExperimentError, differences, grid_copy, with_settings};
 use crate::files::human::{self, Document};
 use crate::files::{FileError, Identity, RunDir, digest, run_id, whole_folder};
 use crate::steps::StepError;
@@ -53,6 +53,7 @@ pub fn check(request: &Request, from: Option<&Path>) -> Result<Prepared, StepErr
     let root = request.run.clone().unwrap_or_else(|| base.join("runs").join(&grid.name));
     let root: PathBuf =
         std::path::absolute(&root).map_err(FileError::io("find", &root))?.components().collect();
+    let text = grid_copy(&text);
     let identity = identity(&grid, &ids, &text, &base, &root);
     let from = from.map(Path::to_owned);
     Ok(Prepared { grid, ids, identity, root, warnings, from, text })

@@ -1,4 +1,4 @@
-//! `results/NAME_runs.csv`: a row for each cell, whatever became of it.
+//! `results/NAME_runs.csv` and `.parquet`: a row for each cell, whatever became of it.
 //!
 //! Columns: what the cell is, how it ended, where and at what cost it ran, then every fact that any cell told. A
 //! cell of a later stage also has the facts of the one cell before it, named `STAGE.FACT`.
@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::files::parquet::{self, Values};
 use crate::files::{FileError, Iteration, Member, load_record, publish};
 use crate::models::cell::{Row, Scalar};
 use crate::steps::StepError;
@@ -68,6 +69,38 @@ impl Table {
     }
 }
 
+impl Table {
+    /// As Parquet: a column of one type each, gaps are nulls.
+    pub fn parquet(&self, notes: &[(&str, &str)]) -> Vec<u8> {
+        let column =
+            |(k, name): (usize, &String)| (name.clone(), typed(self.rows.iter().map(|row| row[k].as_ref())));
+        let columns: Vec<(String, Values)> = self.columns.iter().enumerate().map(column).collect();
+        parquet::table(&columns, notes)
+    }
+}
+
+/// The narrowest type that holds all values of a column; where they are of several kinds, text.
+fn typed<'a>(values: impl Iterator<Item = Option<&'a Scalar>> + Clone) -> Values {
+    let there = || values.clone().flatten();
+    if there().next().is_some() && there().all(|v| matches!(v, Scalar::Bool(_))) {
+        let of = |v: &Scalar| if let Scalar::Bool(b) = v { Some(*b) } else { None };
+        return Values::Bool(values.map(|v| v.and_then(of)).collect());
+    }
+    if there().next().is_some() && there().all(|v| matches!(v, Scalar::Integer(_))) {
+        let of = |v: &Scalar| if let Scalar::Integer(i) = v { Some(*i) } else { None };
+        return Values::Int64(values.map(|v| v.and_then(of)).collect());
+    }
+    if there().next().is_some() && there().all(|v| matches!(v, Scalar::Integer(_) | Scalar::Float(_))) {
+        let of = |v: &Scalar| match v {
+            Scalar::Integer(i) => Some(*i as f64),
+            Scalar::Float(x) => Some(*x).filter(|x| !x.is_nan()),
+            _ => None,
+        };
+        return Values::Double(values.map(|v| v.and_then(of)).collect());
+    }
+    Values::Text(values.map(|v| v.map(Scalar::csv)).collect())
+}
+
 /// Write the tables; their paths, the first one the table of all cells.
 ///
 /// # Errors
@@ -75,9 +108,12 @@ impl Table {
 pub fn write(run: &GridRun, left: &[Vec<Left>]) -> Result<Vec<PathBuf>, StepError> {
     let folder = run.dir.results();
     std::fs::create_dir_all(&folder).map_err(FileError::io("make", &folder))?;
-    let path = folder.join(format!("{}_runs.csv", run.grid.name));
-    publish(&path, &all(run, left).csv())?;
-    Ok(vec![path])
+    let table = all(run, left);
+    let csv = folder.join(format!("{}_runs.csv", run.grid.name));
+    publish(&csv, &table.csv())?;
+    let parquet = folder.join(format!("{}_runs.parquet", run.grid.name));
+    publish(&parquet, &table.parquet(&[("ekp.schema", "ekp.cells 1"), ("ekp.run", &run.dir.identity.id)]))?;
+    Ok(vec![csv, parquet])
 }
 
 /// The table of all cells.
@@ -186,4 +222,24 @@ fn told(run: &GridRun, left: &[Vec<Left>], stage: Iteration, cell: Member) -> Ve
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_has_the_type_that_holds_all_it_has() {
+        let of = |values: &[Option<Scalar>]| typed(values.iter().map(Option::as_ref));
+        let (int, float) = (Some(Scalar::Integer(3)), Some(Scalar::Float(0.5)));
+        assert_eq!(of(&[int.clone(), None]), Values::Int64(vec![Some(3), None]));
+        assert_eq!(
+            of(&[int.clone(), float.clone(), Some(Scalar::Float(f64::NAN))]),
+            Values::Double(vec![Some(3.0), Some(0.5), None])
+        );
+        assert_eq!(of(&[Some(Scalar::Bool(true))]), Values::Bool(vec![Some(true)]));
+        let mixed = of(&[int, Some(Scalar::Text("a".into())), None]);
+        assert_eq!(mixed, Values::Text(vec![Some("3".into()), Some("a".into()), None]));
+        assert_eq!(of(&[None]), Values::Text(vec![None]));
+    }
 }
