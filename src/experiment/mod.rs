@@ -13,6 +13,7 @@ mod groups;
 mod localisation;
 mod model;
 mod sparse;
+pub mod sweep;
 mod task;
 
 use std::path::{Path, PathBuf};

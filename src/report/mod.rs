@@ -13,6 +13,7 @@ pub mod export;
 pub mod figures;
 pub mod grid;
 pub mod html;
+pub mod metrics;
 pub mod runs;
 pub mod status;
 pub mod story;
