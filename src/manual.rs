@@ -38,6 +38,7 @@ tools! {
     report = "bin/ekp-report.rs",
     run_member = "bin/ekp-run-member.rs",
     status = "bin/ekp-status.rs",
+    sweep = "bin/ekp-sweep.rs",
     update = "bin/ekp-update.rs",
     worker = "bin/ekp-worker.rs",
 }

@@ -36,4 +36,5 @@ mod status;
 mod storm;
 mod streams;
 mod support;
+mod sweep;
 mod timings;

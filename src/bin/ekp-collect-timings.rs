@@ -1,7 +1,7 @@
 //! Tables of times of runs: what every member and update took, where.
 //!
 //! Reads   `timing.toml` of members, packs and updates
-//! Writes  `results/timing_raw.csv`; with `--advise` nothing
+//! Writes  `results/timing_raw.csv`, of a sweep `results/scaling_metrics.csv`, too; with `--advise` nothing
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use ekp::explain::Exit;
 use ekp::launch::setup;
 use ekp::launch::site::{Job, Memory, Walltime};
 use ekp::report::advise::{self, Amounts, Asked};
-use ekp::report::{ReportError, runs, timings};
+use ekp::report::table::count;
+use ekp::report::{ReportError, runs, scaling, timings};
 use ekp::steps::Run;
 
 /// Tables of times of runs: what every member and update took, where
@@ -24,6 +25,7 @@ use ekp::steps::Run;
     after_help = "Examples:
   ekp-collect-timings                         writes results/timing_raw.csv of the run in this folder
   ekp-collect-timings 'runs/*' -o results     one table of many runs
+  ekp-collect-timings SWEEP                   also scaling_metrics.csv: speed-up, efficiency, utilisation by case
   ekp-collect-timings --advise                asked against used, lines for site.toml"
 )]
 pub(crate) struct Args {
@@ -46,6 +48,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, ReportError> {
+    if let [sweep] = args.run.as_slice()
+        && scaling::is_sweep(Path::new(sweep))
+        && !args.advise
+    {
+        return of_sweep(args, Path::new(sweep));
+    }
     let roots = runs::runs(&args.run)?;
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     let mut all = Vec::new();
@@ -72,6 +80,20 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
             None => args.voice.say("no member has run yet: nothing to compare"),
         }
     }
+    Ok(Exit::Done)
+}
+
+/// Tables of a sweep: its runs by case, and what their workers gain.
+fn of_sweep(args: &Args, sweep: &Path) -> Result<Exit, ReportError> {
+    let folder = args.output.clone().unwrap_or_else(|| sweep.join("results"));
+    let (cases, warnings) = scaling::write(sweep, &folder)?;
+    args.voice.warn(&warnings);
+    cli::out(&format!(
+        "{}\n{}\n",
+        folder.join(timings::NAME).display(),
+        folder.join(scaling::NAME).display()
+    ));
+    args.voice.say(&count(cases.len(), "case"));
     Ok(Exit::Done)
 }
 

@@ -12,8 +12,8 @@ use ekp::explain::Exit;
 use ekp::launch::setup;
 use ekp::report::status::View;
 use ekp::report::table::count;
-use ekp::report::write::{self, FORMATS};
-use ekp::report::{ReportError, runs};
+use ekp::report::write::{self, FORMATS, Written};
+use ekp::report::{ReportError, runs, scaling};
 use ekp::steps::Run;
 
 /// Figures of a run, the numbers behind them, and one page that tells it
@@ -25,6 +25,7 @@ use ekp::steps::Run;
   ekp-report RUN                         RUN/report/report.html, figures as SVG, their numbers as CSV
   ekp-report RUN --format svg,png,pdf    PNG of 300 dots per inch, PDF with text as text
   ekp-report 'runs/*' -o reports         a folder for each run
+  ekp-report SWEEP                       cases, speed-up, efficiency of a sweep made by ekp-sweep
 
 The page needs no network and no other file. The same run gives the same bytes."
 )]
@@ -50,6 +51,11 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<Exit, ReportError> {
     let roots = runs::runs(&args.run)?;
     for root in &roots {
+        if scaling::is_sweep(root) {
+            let folder = args.output.clone().unwrap_or_else(|| root.join("report"));
+            tell(args, &write::sweep(root, &folder, &args.format)?);
+            continue;
+        }
         let run = Run::open(root)?;
         let folder = match &args.output {
             Some(output) if roots.len() > 1 => output.join(root.file_name().unwrap_or(root.as_os_str())),
@@ -61,9 +67,13 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         let per_element = setup::per_element(id.members, id.pack, &site);
         let view = View { named: root.display().to_string(), per_element, jobs: None, iteration: None };
         let written = write::report(&run, &view, &folder, &args.format)?;
-        args.voice.warn(&written.warnings);
-        cli::out(&format!("{}\n", written.page.display()));
-        args.voice.say(&count(written.figures, "figure"));
+        tell(args, &written);
     }
     Ok(Exit::Done)
+}
+
+fn tell(args: &Args, written: &Written) {
+    args.voice.warn(&written.warnings);
+    cli::out(&format!("{}\n", written.page.display()));
+    args.voice.say(&count(written.figures, "figure"));
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   schema = "ekp.sweep"                        version = 1
 //!   name = "strong"                             experiment = "experiment.toml"       site = "site.toml" (optional)
-//!   case = "strong_processpool_np{workers}"     repeats = 3                          part = 1
+//!   names = "strong_processpool_np{workers}"    repeats = 3                          part = 1
 //!   schedule = "sequential" | "parallel" | "hybrid"      at_once = 4                 exclusive = true
 //!   [set]             settings of all cases: `algorithm.members`, `site.slurm.time`, `launch.on`, `launch.workers`
 //!   [[axis]]          name, values (or range, or options: settings for each label), sets = "launch.workers"
@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::experiment::grid::axis::{Axis, scalars, shown};
+use crate::experiment::grid::{Axis, Label, scalars, shown};
 use crate::explain::{Marked, nearest, one_of};
 use crate::files::human::{Document, Node, Section, Value};
 use crate::files::quoted;
@@ -116,15 +116,24 @@ impl Sweep {
         plain_name(&top, "name", &name)?;
         let experiment = folder.join(top.need::<String>("experiment")?);
         let site = top.opt::<String>("site")?.map(|path| folder.join(path));
-        let pattern: Option<String> = top.opt("case")?;
-        let number = |key, most| Ok::<_, Marked>(top.integer(key, 1..=most)?.map(|n| u32::try_from(n).unwrap_or(1)));
+        let pattern: Option<String> = top.opt("names")?;
+        let number =
+            |key, most| Ok::<_, Marked>(top.integer(key, 1..=most)?.map(|n| u32::try_from(n).unwrap_or(1)));
         let repeats = number("repeats", 1000)?.unwrap_or(1);
         let part = number("part", 1000)?.unwrap_or(0);
         let at_once = number("at_once", 100_000)?;
         let order = match (top.choice("schedule", &["sequential", "parallel", "hybrid"])?, at_once) {
             (Some("hybrid"), Some(n)) => Order::Hybrid(n),
-            (Some("hybrid"), None) => return Err(top.missing("at_once", "how many cases run at the same time, such as 4")),
-            (_, Some(_)) => return Err(top.wrong("at_once", "`at_once` has no use here", "allowed with `schedule = \"hybrid\"`")),
+            (Some("hybrid"), None) => {
+                return Err(top.missing("at_once", "how many cases run at the same time, such as 4"));
+            }
+            (_, Some(_)) => {
+                return Err(top.wrong(
+                    "at_once",
+                    "`at_once` has no use here",
+                    "allowed with `schedule = \"hybrid\"`",
+                ));
+            }
             (Some("parallel"), None) => Order::Parallel,
             _ => Order::Sequential,
         };
@@ -141,9 +150,9 @@ impl Sweep {
             let pattern = pattern.unwrap_or_else(|| default_pattern(&name, &axes));
             grid(&top, &axes, &pattern, &common, &experiment, folder, &mut cases)?;
         } else if pattern.is_some() {
-            return Err(top.wrong("case", "`case` names the cases of axes", "there is no `[[axis]]`"));
+            return Err(top.wrong("names", "`names` is for the cases of axes", "there is no `[[axis]]`"));
         }
-        for section in top.sections("case")?.iter().filter(|_| true) {
+        for section in &top.sections("case")? {
             if let Some(case) = single(section, &common, &experiment, folder, platform)? {
                 cases.push(case);
             }
@@ -158,7 +167,7 @@ impl Sweep {
         }
         let mut names = BTreeSet::new();
         if let Some(twice) = cases.iter().find(|case| !names.insert(case.name.clone())) {
-            let label = format!("two cases are called `{}`; name all that differs in `case`", twice.name);
+            let label = format!("two cases are called `{}`; name all that differs in `names`", twice.name);
             return Err(top.wrong("name", "cases have names of their own", label));
         }
         if matches!(order, Order::Hybrid(_) | Order::Parallel) {
@@ -191,8 +200,16 @@ impl Swept {
         let axis = Axis::read(section)?;
         let tables = axis.labels.iter().all(|label| label.options().is_some());
         if tables != sets.is_empty() {
-            let label = if tables { "the labels are tables of settings: leave `sets` out" } else { "which key the values are for, such as \"launch.workers\"" };
-            return Err(if tables { section.wrong("sets", "`sets` has no use here", label) } else { section.missing("sets", label) });
+            let label = if tables {
+                "the labels are tables of settings: leave `sets` out"
+            } else {
+                "which key the values are for, such as \"launch.workers\""
+            };
+            return Err(if tables {
+                section.wrong("sets", "`sets` has no use here", label)
+            } else {
+                section.missing("sets", label)
+            });
         }
         Ok(Self { axis, sets })
     }
@@ -221,7 +238,11 @@ impl Platform {
     fn read(top: &Section<'_>, wanted: Option<&str>, axes: &mut [Swept]) -> Result<Vec<Setting>, Marked> {
         let Some(all) = top.section("platform")? else {
             return match wanted {
-                Some(name) => Err(top.wrong("name", format!("there is no platform `{name}`"), "the sweep has no `[platform]`")),
+                Some(name) => Err(top.wrong(
+                    "name",
+                    format!("there is no platform `{name}`"),
+                    "the sweep has no `[platform]`",
+                )),
                 None => Ok(Vec::new()),
             };
         };
@@ -241,14 +262,22 @@ impl Platform {
                 let known: Vec<String> = axes.iter().map(|a| a.axis.name.clone()).collect();
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
                 let Some(axis) = axes.iter_mut().find(|a| a.axis.name == key) else {
-                    return Err(replaced.wrong(key, format!("there is no axis `{key}`"), format!("allowed: {}", one_of(&known))));
+                    return Err(replaced.wrong(
+                        key,
+                        format!("there is no axis `{key}`"),
+                        format!("allowed: {}", one_of(&known)),
+                    ));
                 };
                 let Some(Node { value: Value::Array(items), .. }) = replaced.node(key) else {
-                    return Err(replaced.wrong(key, format!("`{key}` has the wrong type"), "allowed: an array of values"));
+                    return Err(replaced.wrong(
+                        key,
+                        format!("`{key}` has the wrong type"),
+                        "allowed: an array of values",
+                    ));
                 };
                 axis.axis.labels = items
                     .iter()
-                    .filter_map(|node| Some(crate::experiment::grid::axis::Label { name: shown(&node.value)?, node: node.clone() }))
+                    .filter_map(|node| Some(Label { name: shown(&node.value)?, node: node.clone() }))
                     .collect();
             }
         }
@@ -256,7 +285,9 @@ impl Platform {
             Some(name) if !names.contains(&name) => {
                 let label = format!("found `--platform {name}`, allowed: {}", one_of(&names));
                 let fault = top.wrong("platform", format!("there is no platform `{name}`"), label);
-                Err(nearest(name, &names).into_iter().fold(fault, |f, near| f.hint(format!("did you mean `{near}`?"))))
+                Err(nearest(name, &names)
+                    .into_iter()
+                    .fold(fault, |f, near| f.hint(format!("did you mean `{near}`?"))))
             }
             _ => Ok(chosen),
         }
@@ -271,7 +302,9 @@ fn settings(section: Option<Section<'_>>) -> Result<Vec<Setting>, Marked> {
             let node = section.node(key).expect("a key of this table");
             match &node.value {
                 Value::Table(_) => walk(&name, &section.section(key)?.expect("it is a table"), all)?,
-                Value::Array(_) => all.push((name, section.source().text[node.span.clone()].to_owned(), node.span.clone())),
+                Value::Array(_) => {
+                    all.push((name, section.source().text[node.span.clone()].to_owned(), node.span.clone()))
+                }
                 scalar => all.push((name, text(scalar).unwrap_or_default(), node.span.clone())),
             }
         }
@@ -297,7 +330,8 @@ fn plain_name(section: &Section<'_>, key: &str, name: &str) -> Result<(), Marked
     if !name.is_empty() && name.len() <= 100 && name.chars().all(fits) && !name.starts_with(['.', '-']) {
         return Ok(());
     }
-    let label = format!("found `{name}`, allowed: letters, digits, `.`, `_`, `-`; it becomes the name of a folder");
+    let label =
+        format!("found `{name}`, allowed: letters, digits, `.`, `_`, `-`; it becomes the name of a folder");
     Err(section.wrong(key, "this cannot be a name", label))
 }
 
@@ -316,7 +350,8 @@ fn grid(
     folder: &Path,
     cases: &mut Vec<Case>,
 ) -> Result<(), Marked> {
-    let total = axes.iter().try_fold(1_usize, |n, a| n.checked_mul(a.axis.labels.len())).filter(|n| *n <= MOST);
+    let total =
+        axes.iter().try_fold(1_usize, |n, a| n.checked_mul(a.axis.labels.len())).filter(|n| *n <= MOST);
     let Some(total) = total else {
         return Err(top.wrong("axis", "the axes have too many combinations", format!("allowed: {MOST}")));
     };
@@ -339,9 +374,9 @@ fn grid(
         if name.contains(['{', '}']) {
             let known: Vec<String> = axes.iter().map(|a| format!("{{{}}}", a.axis.name)).collect();
             let label = format!("`{name}` is left; allowed: {}", known.join(" "));
-            return Err(top.wrong("case", "there is no such axis", label));
+            return Err(top.wrong("names", "there is no such axis", label));
         }
-        plain_name(top, "case", &name)?;
+        plain_name(top, "names", &name)?;
         cases.push(case(top, name, group.join(" "), all, experiment, folder)?);
     }
     Ok(())
@@ -388,10 +423,15 @@ fn case(
         cost: 1.0,
     };
     for (key, value, span) in all {
-        let wrong = |label: String| Marked::new(section.source(), span.clone(), format!("`{key}` cannot be this"), label);
+        let wrong = |label: String| {
+            Marked::new(section.source(), span.clone(), format!("`{key}` cannot be this"), label)
+        };
         let bare = value.trim_matches('"');
         let count = || {
-            bare.parse::<u32>().ok().filter(|n| (1..=1_000_000).contains(n)).ok_or_else(|| wrong(format!("found {value}, allowed: a number from 1 on")))
+            bare.parse::<u32>()
+                .ok()
+                .filter(|n| (1..=1_000_000).contains(n))
+                .ok_or_else(|| wrong(format!("found {value}, allowed: a number from 1 on")))
         };
         match key.as_str() {
             "launch.workers" => case.launch.workers = count()?,
@@ -426,7 +466,7 @@ mod tests {
     #[test]
     fn axes_make_every_combination_the_last_one_fastest() {
         let sweep = read(
-            "case = \"{model}_np{workers}\"\n[set]\nalgorithm.members = 8\nlaunch.on = \"threads\"\n\
+            "names = \"{model}_np{workers}\"\n[set]\nalgorithm.members = 8\nlaunch.on = \"threads\"\n\
              [[axis]]\nname = \"model\"\n[axis.options.hbv]\n\"model.builtin\" = \"hbv\"\n[axis.options.gr4j]\nexperiment = \"g.toml\"\n\
              [[axis]]\nname = \"workers\"\nvalues = [1, 2]\nsets = \"launch.workers\"\n\
              [platform.hpc]\naxis.workers = [1, 16]\n",
@@ -437,7 +477,10 @@ mod tests {
         assert_eq!(names, ["hbv_np1", "hbv_np2", "gr4j_np1", "gr4j_np2"]);
         let second = &sweep.cases[1];
         assert_eq!(second.settings, ["algorithm.members=8", "model.builtin=\"hbv\""]);
-        assert_eq!((second.launch.workers, second.launch.on.as_str(), second.group.as_str()), (2, "threads", "hbv"));
+        assert_eq!(
+            (second.launch.workers, second.launch.on.as_str(), second.group.as_str()),
+            (2, "threads", "hbv")
+        );
         assert_eq!(sweep.cases[2].experiment, Path::new("/x/g.toml"));
     }
 
@@ -446,7 +489,9 @@ mod tests {
         let text = "repeats = 2\n[[axis]]\nname = \"n\"\nvalues = [1, 2]\nsets = \"launch.workers\"\n\
                     [[case]]\nname = \"large\"\nplatforms = [\"hpc\"]\n[case.set]\nsite.slurm.time = \"1:00\"\n\
                     [platform.hpc]\naxis.n = [64]\nset = { \"site.slurm.nodes\" = 2 }\n";
-        let names = |platform| -> Vec<String> { read(text, platform).unwrap().cases.iter().map(Case::folder).collect() };
+        let names = |platform| -> Vec<String> {
+            read(text, platform).unwrap().cases.iter().map(Case::folder).collect()
+        };
         assert_eq!(names(None), ["s_n1_r1", "s_n1_r2", "s_n2_r1", "s_n2_r2"]);
         assert_eq!(names(Some("hpc")), ["s_n64_r1", "s_n64_r2", "large_r1", "large_r2"]);
         let large = read(text, Some("hpc")).unwrap().cases.pop().unwrap();
@@ -458,9 +503,15 @@ mod tests {
     fn what_makes_no_sweep_is_refused() {
         for (text, why) in [
             ("", "no cases"),
-            ("case = \"a{x}\"\n[[axis]]\nname = \"n\"\nvalues = [1]\nsets = \"launch.workers\"\n", "no such axis"),
+            (
+                "names = \"a{x}\"\n[[axis]]\nname = \"n\"\nvalues = [1]\nsets = \"launch.workers\"\n",
+                "no such axis",
+            ),
             ("[[axis]]\nname = \"n\"\nvalues = [1]\n", "sets"),
-            ("case = \"same\"\n[[axis]]\nname = \"n\"\nvalues = [1, 2]\nsets = \"seed\"\n", "names of their own"),
+            (
+                "names = \"same\"\n[[axis]]\nname = \"n\"\nvalues = [1, 2]\nsets = \"seed\"\n",
+                "names of their own",
+            ),
             ("[[axis]]\nname = \"n\"\nvalues = [0]\nsets = \"launch.workers\"\n", "cannot be this"),
             ("schedule = \"hybrid\"\n[[case]]\nname = \"a\"\n", "at_once"),
             ("[[case]]\nname = \"../a\"\n", "cannot be a name"),

@@ -15,6 +15,7 @@ pub mod scripts;
 pub mod setup;
 pub mod site;
 pub mod slurm;
+pub mod sweep;
 pub mod test_only;
 pub mod threads;
 pub mod workers;

@@ -13,7 +13,7 @@ use minijinja::{Environment, ErrorKind, Value, context};
 use super::site::{Chain, Dependency, Job, Request, Site, Slurm};
 use crate::explain::Explain;
 
-const TEMPLATES: [(&str, &str); 11] = [
+const TEMPLATES: [(&str, &str); 14] = [
     ("start.inc", include_str!("../../sbatch/start.inc")),
     ("ekp_calibration.sbatch", include_str!("../../sbatch/ekp_calibration.sbatch")),
     ("ekp_init_ensemble.sbatch", include_str!("../../sbatch/ekp_init_ensemble.sbatch")),
@@ -21,6 +21,9 @@ const TEMPLATES: [(&str, &str); 11] = [
     ("ekp_update.sbatch", include_str!("../../sbatch/ekp_update.sbatch")),
     ("ekp_collect_timings.sbatch", include_str!("../../sbatch/ekp_collect_timings.sbatch")),
     ("Makefile", include_str!("../../sbatch/Makefile")),
+    ("run_case.sbatch", include_str!("../../sbatch/run_case.sbatch")),
+    ("submit_all.sbatch", include_str!("../../sbatch/submit_all.sbatch")),
+    ("sweep.make", include_str!("../../sbatch/sweep.make")),
     ("ekp_grid.sbatch", include_str!("../../sbatch/ekp_grid.sbatch")),
     ("ekp_stage.sbatch", include_str!("../../sbatch/ekp_stage.sbatch")),
     ("ekp_merge.sbatch", include_str!("../../sbatch/ekp_merge.sbatch")),
@@ -309,11 +312,7 @@ fn directives(context: &ScriptContext, request: &Request, job: Job<'_>, what: &s
         }),
     );
     set("open-mode", Some("append".into())); // a requeued job keeps the log of its first run
-    set("partition", request.partition.clone());
-    set("account", request.account.clone());
-    set("qos", request.qos.clone());
-    set("constraint", request.constraint.clone());
-    set("time", request.time.map(|time| time.to_string()));
+    place(request, &mut set);
     set("nodes", number(request.nodes));
     let ranks = context.member_ranks.filter(|_| member);
     set("ntasks", number(request.ntasks.or(ranks).or(Some(1))));
@@ -330,6 +329,30 @@ fn directives(context: &ScriptContext, request: &Request, job: Job<'_>, what: &s
     lines.push("#SBATCH --requeue".into()); // a lost node is no failure: every step may run twice
     lines.extend(request.extra.iter().flatten().cloned());
     lines
+}
+
+/// The `#SBATCH` lines that a site wants of a job whose size its submitter says.
+pub(super) fn of_site(request: &Request, name: &str) -> Vec<String> {
+    let mut lines = vec![format!("#SBATCH --job-name={name}")];
+    let mut set = |option: &str, value: Option<String>| {
+        lines.extend(value.map(|value| format!("#SBATCH --{option}={value}")));
+    };
+    set("open-mode", Some("append".into()));
+    place(request, &mut set);
+    set("mem", request.mem.map(|mem| mem.to_string()));
+    set("mem-per-cpu", request.mem_per_cpu.map(|mem| mem.to_string()));
+    lines.push("#SBATCH --requeue".into());
+    lines.extend(request.extra.iter().flatten().cloned());
+    lines
+}
+
+/// Where and how long a job may run.
+fn place(request: &Request, set: &mut impl FnMut(&str, Option<String>)) {
+    set("partition", request.partition.clone());
+    set("account", request.account.clone());
+    set("qos", request.qos.clone());
+    set("constraint", request.constraint.clone());
+    set("time", request.time.map(|time| time.to_string()));
 }
 
 /// Fit for one line of comment.

@@ -95,14 +95,26 @@ pub fn context(prepared: &Prepared, site: &Site, made_by: &str) -> Result<Script
 /// # Errors
 /// As [`init::check`] and [`init::make`].
 pub fn make(request: &Request, given: Option<&Path>, made_by: &str) -> Result<(Prepared, Made), LaunchError> {
-    let mut prepared = init::check(request)?;
-    let there = RunDir::open(&prepared.root).ok();
-    let site = match &there {
+    let prepared = init::check(request)?;
+    let site = match RunDir::open(&prepared.root) {
         // The run's own copy is what people edit; `--site` replaces it.
-        Some(dir) if given.is_none() => read_site(&dir.top("site.toml"))?,
+        Ok(dir) if given.is_none() => read_site(&dir.top("site.toml"))?,
         _ => site(given, &request.experiment)?,
     };
-    let (site, notes) = suited(&site, &prepared);
+    make_at(prepared, &site, made_by)
+}
+
+/// The same for a site that is known.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_for(request: &Request, site: Site, made_by: &str) -> Result<(Prepared, Made), LaunchError> {
+    make_at(init::check(request)?, &site, made_by)
+}
+
+fn make_at(mut prepared: Prepared, site: &Site, made_by: &str) -> Result<(Prepared, Made), LaunchError> {
+    let there = RunDir::open(&prepared.root).ok();
+    let (site, notes) = suited(site, &prepared);
     prepared.warnings.extend(notes);
     let mut context = context(&prepared, &site, made_by)?;
     if let Some(dir) = &there {

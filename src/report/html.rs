@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use crate::files::Identity;
 use crate::report::draw::escaped;
 use crate::report::figures::Figure;
+use crate::report::metrics::median;
+use crate::report::scaling::Case;
 use crate::report::status::{Failures, Status};
 use crate::report::table::{count, short, span};
 
@@ -41,22 +43,95 @@ pub struct Page<'a> {
     pub warnings: &'a [String],
 }
 
-/// The page.
-pub fn page(page: &Page<'_>) -> String {
-    let s = page.status;
-    let mut t = format!(
+/// The head of a page, up to its first heading.
+fn begin(name: &str, lead: &str) -> String {
+    let name = escaped(name);
+    format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{name}: ekp report</title>\n\
          <style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n<p class=\"lead\">{}</p>\n",
-        escaped(&format!(
-            "{} with {}, at most {}; {}",
-            s.method,
-            count(s.members as usize, "member"),
-            count(s.iterations_at_most as usize, "iteration"),
-            s.sentence
-        )),
-        name = escaped(&s.name)
+        escaped(lead)
+    )
+}
+
+fn pictures(t: &mut String, figures: &[Figure]) {
+    for figure in figures {
+        let _ = writeln!(
+            t,
+            "<figure id=\"{}\">\n<div class=\"wide\">{}</div>\n<figcaption><b>{}.</b> {}</figcaption>\n</figure>",
+            figure.name,
+            figure.picture.inline(&figure.name),
+            escaped(figure.title),
+            escaped(&figure.caption)
+        );
+    }
+}
+
+/// The page of a sweep.
+pub fn of_sweep(name: &str, cases: &[Case], figures: &[Figure], warnings: &[String]) -> String {
+    let runs: usize = cases.iter().map(|case| case.wall_s.len()).sum();
+    let mut t = begin(name, &format!("{}, {} over", count(cases.len(), "case"), count(runs, "run")));
+    for warning in warnings {
+        let _ = writeln!(t, "<p class=\"bad\">{}</p>", escaped(warning));
+    }
+    t.push_str("<h2>Cases</h2>\n");
+    head(
+        &mut t,
+        &[
+            "case",
+            "on",
+            "workers",
+            "runs",
+            "wall, median",
+            "runs/s of the model",
+            "speed-up",
+            "efficiency",
+            "at work",
+        ],
     );
+    for case in cases {
+        let none = || String::from("-");
+        let wall = median(&case.wall_s);
+        let total: f64 = case.wall_s.iter().sum();
+        let of = |f: fn(&crate::report::metrics::Scaling) -> f64| {
+            case.scaling.as_ref().map_or_else(none, |s| format!("{:.2}", f(s)))
+        };
+        row(
+            &mut t,
+            "td",
+            &[
+                case.listed.case.clone(),
+                case.listed.on.clone(),
+                case.listed.workers.to_string(),
+                case.wall_s.len().to_string(),
+                wall.map_or_else(none, |s| format!("{} s", short(s))),
+                if total > 0.0 { short(case.evaluations.0 as f64 / total) } else { none() },
+                of(|s| s.speedup),
+                of(|s| s.efficiency),
+                if wall.is_some() { format!("{:.0} %", 100.0 * case.shares.utilisation()) } else { none() },
+            ],
+        );
+    }
+    t.push_str("</table></div>\n<h2>Figures</h2>\n");
+    if figures.is_empty() {
+        t.push_str("<p>Nothing to draw: no group of cases has runs on two numbers of workers.</p>\n");
+    }
+    pictures(&mut t, figures);
+    t.push_str("</body>\n</html>\n");
+    t
+}
+
+/// The page.
+pub fn page(page: &Page<'_>) -> String {
+    let s = page.status;
+    let lead = format!(
+        "{} with {}, at most {}; {}",
+        s.method,
+        count(s.members as usize, "member"),
+        count(s.iterations_at_most as usize, "iteration"),
+        s.sentence
+    );
+    let mut t = begin(&s.name, &lead);
     t.push_str("<nav>");
     for (anchor, word) in
         [("result", "Result"), ("figures", "Figures"), ("iterations", "Iterations"), ("origin", "Origin")]
@@ -72,16 +147,7 @@ pub fn page(page: &Page<'_>) -> String {
     if page.figures.is_empty() {
         t.push_str("<p>Nothing to draw yet: no iteration is closed.</p>\n");
     }
-    for figure in page.figures {
-        let _ = writeln!(
-            t,
-            "<figure id=\"{}\">\n<div class=\"wide\">{}</div>\n<figcaption><b>{}.</b> {}</figcaption>\n</figure>",
-            figure.name,
-            figure.picture.inline(figure.name),
-            escaped(figure.title),
-            escaped(&figure.caption)
-        );
-    }
+    pictures(&mut t, page.figures);
     iterations(&mut t, s);
     failures(&mut t, &s.failures);
     origin(&mut t, page);

@@ -15,6 +15,7 @@ pub mod grid;
 pub mod html;
 pub mod metrics;
 pub mod runs;
+pub mod scaling;
 pub mod status;
 pub mod story;
 pub mod table;

@@ -8,7 +8,7 @@ use crate::report::figures::{self, Figure};
 use crate::report::html::{self, Page};
 use crate::report::status::{self, View};
 use crate::report::story::Story;
-use crate::report::{ReportError, timings};
+use crate::report::{ReportError, scaling, timings};
 use crate::steps::Run;
 
 /// Formats that figures are written in.
@@ -36,16 +36,7 @@ pub fn report(run: &Run, view: &View, folder: &Path, formats: &[String]) -> Resu
     let status = status::look(run, view)?;
     warnings.extend(story.warnings.iter().chain(&status.warnings).cloned());
     let figures = figures::of_calibration(&story, &rows);
-    let data = folder.join("data");
-    fs::create_dir_all(&data).map_err(FileError::io("make", &data))?;
-    for figure in &figures {
-        for (letter, csv) in &figure.panels {
-            publish(&data.join(format!("{}_{letter}.csv", figure.name)), csv.as_bytes())?;
-        }
-        for format in formats {
-            publish(&folder.join(format!("{}.{format}", figure.name)), &bytes(figure, format)?)?;
-        }
-    }
+    draw(&figures, folder, formats)?;
     let platforms = platforms(run);
     let id = &run.dir.identity;
     let page =
@@ -53,6 +44,44 @@ pub fn report(run: &Run, view: &View, folder: &Path, formats: &[String]) -> Resu
     let path = folder.join("report.html");
     publish(&path, html::page(&page).as_bytes())?;
     Ok(Written { page: path, figures: figures.len(), warnings })
+}
+
+/// Report on a sweep: its table, a figure of each of its parts that has one, a page with both.
+///
+/// # Errors
+/// As [`report`].
+pub fn sweep(sweep: &Path, folder: &Path, formats: &[String]) -> Result<Written, ReportError> {
+    let (cases, warnings) = scaling::write(sweep, &folder.join("data"))?;
+    let mut sweeps: Vec<&str> = cases.iter().map(|case| case.listed.sweep.as_str()).collect();
+    sweeps.dedup();
+    let mut figures = Vec::new();
+    for name in sweeps.iter().copied() {
+        let own: Vec<_> = cases.iter().filter(|case| case.listed.sweep == name).cloned().collect();
+        let several = sweeps.len() > 1;
+        figures.extend(figures::scaling::figure(&own).map(|figure| match several {
+            true => Figure { name: format!("{}_{name}", figure.name), ..figure },
+            false => figure,
+        }));
+    }
+    draw(&figures, folder, formats)?;
+    let path = folder.join("report.html");
+    publish(&path, html::of_sweep(&sweeps.join(", "), &cases, &figures, &warnings).as_bytes())?;
+    Ok(Written { page: path, figures: figures.len(), warnings })
+}
+
+/// Figures in their formats, and the numbers of their panels.
+fn draw(figures: &[Figure], folder: &Path, formats: &[String]) -> Result<(), ReportError> {
+    let data = folder.join("data");
+    fs::create_dir_all(&data).map_err(FileError::io("make", &data))?;
+    for figure in figures {
+        for (letter, csv) in &figure.panels {
+            publish(&data.join(format!("{}_{letter}.csv", figure.name)), csv.as_bytes())?;
+        }
+        for format in formats {
+            publish(&folder.join(format!("{}.{format}", figure.name)), &bytes(figure, format)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn bytes(figure: &Figure, format: &str) -> Result<Vec<u8>, ReportError> {

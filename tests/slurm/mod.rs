@@ -12,6 +12,7 @@ mod grids;
 mod limits;
 mod lost;
 mod pools;
+mod sweeps;
 mod twice;
 
 use crate::support::{Study, TestRun};

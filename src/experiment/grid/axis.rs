@@ -100,7 +100,7 @@ impl Axis {
 }
 
 /// Scalars of a table, by dotted keys.
-pub(super) fn scalars(prefix: &str, table: &Table) -> Vec<(String, Value)> {
+pub(crate) fn scalars(prefix: &str, table: &Table) -> Vec<(String, Value)> {
     let mut all = Vec::new();
     for (key, _, node) in &table.entries {
         let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
@@ -114,7 +114,7 @@ pub(super) fn scalars(prefix: &str, table: &Table) -> Vec<(String, Value)> {
 }
 
 /// A scalar as a person writes it.
-pub(super) fn shown(value: &Value) -> Option<String> {
+pub(crate) fn shown(value: &Value) -> Option<String> {
     Some(match value {
         Value::Text(text) => text.clone(),
         Value::Integer(i) => i.to_string(),

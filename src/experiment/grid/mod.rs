@@ -19,6 +19,7 @@ use crate::models::ModelError;
 use crate::models::cell::Cell;
 
 pub use axis::{Axis, Label};
+pub(crate) use axis::{scalars, shown};
 pub use blocks::{After, Block, Spec};
 pub use canonical::{canonical, canonical_table};
 pub use stage::Stage;

@@ -85,7 +85,7 @@ pub(super) fn figure(story: &Story) -> Option<Figure> {
         updates.len()
     );
     Some(Figure {
-        name: "fig_convergence",
+        name: "fig_convergence".into(),
         title: "Convergence",
         caption,
         picture,

@@ -48,7 +48,7 @@ pub(super) fn figure(story: &Story) -> Option<Figure> {
         "Observed numbers with two standard deviations of their noise (black), and what the ensembles of iteration {first} \
          (grey) and {last} (blue) gave: middle, and the range of the middle 90 % of members.{more}"
     );
-    Some(Figure { name: "fig_fit", title: "Data against ensemble", caption, picture, panels })
+    Some(Figure { name: "fig_fit".into(), title: "Data against ensemble", caption, picture, panels })
 }
 
 /// Blocks of one number each, side by side.

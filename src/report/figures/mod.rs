@@ -6,9 +6,11 @@ mod convergence;
 mod fit;
 mod paths;
 mod posterior;
+pub mod scaling;
 mod workers;
 
 use crate::report::draw::Picture;
+use crate::report::metrics::quantile;
 use crate::report::story::Story;
 use crate::report::timings::Row;
 
@@ -16,7 +18,7 @@ use crate::report::timings::Row;
 #[derive(Debug, Clone)]
 pub struct Figure {
     /// File name without its ending: `fig_convergence`
-    pub name: &'static str,
+    pub name: String,
     /// What it is about
     pub title: &'static str,
     /// What is seen
@@ -53,15 +55,6 @@ fn csv(heading: &str, rows: impl Iterator<Item = Vec<f64>>) -> String {
 
 fn cell(x: f64) -> String {
     if x.is_nan() { String::new() } else { format!("{x:?}") }
-}
-
-/// The number below which a share `q` of sorted numbers lies, by straight lines between them.
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let at = q * last as f64;
-    let k = (at as usize).min(last);
-    let next = sorted[(k + 1).min(last)];
-    sorted[k] + (at - k as f64) * (next - sorted[k])
 }
 
 /// Finite numbers in order.

@@ -61,5 +61,5 @@ pub(super) fn figure(story: &Story) -> Option<Figure> {
     let caption = "Members (thin), their middle and the range of 90 % of them, iteration by iteration; a path that still moves at \
                    the end wants more iterations."
         .to_owned();
-    Some(Figure { name: "fig_paths", title: "Paths of the parameters", caption, picture, panels })
+    Some(Figure { name: "fig_paths".into(), title: "Paths of the parameters", caption, picture, panels })
 }

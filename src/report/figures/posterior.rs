@@ -87,7 +87,7 @@ pub(super) fn marginals(story: &Story) -> Option<Figure> {
         "Prior and last ensemble, as densities (kernels of Silverman's width); ticks are the {} members.{more}",
         last.ncols()
     );
-    Some(Figure { name: "fig_marginals", title: "What was learnt", caption, picture, panels })
+    Some(Figure { name: "fig_marginals".into(), title: "What was learnt", caption, picture, panels })
 }
 
 /// The window of a marginal: the prior's, unless the result is so narrow in it that it would be a line.
@@ -150,7 +150,7 @@ pub(super) fn pairs(story: &Story) -> Option<Figure> {
         last.ncols()
     );
     let panels = vec![('a', csv(&heading(&names), rows))];
-    Some(Figure { name: "fig_pairs", title: "Pairs of parameters", caption, picture, panels })
+    Some(Figure { name: "fig_pairs".into(), title: "Pairs of parameters", caption, picture, panels })
 }
 
 #[cfg(test)]

@@ -135,7 +135,13 @@ pub(super) fn figure(rows: &[Row]) -> Option<Figure> {
                 .map(move |(k, s)| vec![(lane + 1) as f64, k as f64 * total / BINS as f64, *s])
         }),
     );
-    Some(Figure { name: "fig_workers", title: "Workers", caption, picture, panels: vec![('a', a), ('b', b)] })
+    Some(Figure {
+        name: "fig_workers".into(),
+        title: "Workers",
+        caption,
+        picture,
+        panels: vec![('a', a), ('b', b)],
+    })
 }
 
 /// As few lanes as hold all work, each one thing at a time, first come first served.

@@ -1,0 +1,257 @@
+//! Sweeps: a run folder for each case, and scripts that carry all of them out.
+//!
+//! ```text
+//!   DIR/sweep.tsv  Makefile  submit_all.sbatch  run_case.sbatch  CASE/  CASE_r1/ ...
+//! ```
+//!
+//! Belongs here: making the folders, how their scripts follow each other. Not here: what a case is (`experiment::sweep`).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use minijinja::{Value, context};
+
+use crate::experiment::sweep::{Case, Order, Sweep};
+use crate::experiment::with_settings;
+use crate::files::human::Document;
+use crate::files::{FileError, publish};
+use crate::launch::scripts::{self, environment, fill, job_name};
+use crate::launch::setup;
+use crate::launch::site::{Job, Request, Site};
+use crate::launch::{LaunchError, tools};
+use crate::steps::StepError;
+use crate::steps::init::{self, Made, Prepared};
+
+/// The list of cases in a sweep's folder.
+pub const LIST: &str = "sweep.tsv";
+
+/// A case with what it needs to be made.
+struct Ready {
+    request: init::Request,
+    site: Site,
+}
+
+/// What was made, or would be.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Swept {
+    /// A line for each case
+    pub lines: Vec<String>,
+    /// Cases
+    pub cases: usize,
+    /// Runs that were not there before
+    pub new: usize,
+    /// Members of all cases together, at most
+    pub members: u64,
+    /// What a person should know
+    pub warnings: Vec<String>,
+}
+
+/// Check every case of a sweep; write nothing.
+///
+/// # Errors
+/// The first fault, at its line.
+pub fn check(sweep: &Sweep, folder: &Path) -> Result<Swept, LaunchError> {
+    let mut swept = Swept::default();
+    for case in &sweep.cases {
+        let ready = ready(sweep, case, folder)?;
+        let prepared = named(case, init::check(&ready.request).map_err(LaunchError::from))?;
+        count(&mut swept, case, &prepared);
+    }
+    Ok(swept)
+}
+
+/// Make every case, the list and the scripts. The same again changes nothing.
+///
+/// # Errors
+/// As [`check`]; a folder that holds another run.
+pub fn make(sweeps: &[Sweep], folder: &Path, made_by: &str) -> Result<Swept, LaunchError> {
+    let mut swept = Swept::default();
+    // All are checked before the first is made: nothing is left half done.
+    for sweep in sweeps {
+        check(sweep, folder)?;
+    }
+    fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
+    let mut list =
+        String::from("sweep\tpart\tcase\trepeat\tgroup\trun\ton\tworkers\tthreads\tnodes\tsettings\n");
+    let mut rows = Vec::new();
+    // Sweeps of one study follow each other, so that none disturbs another's timings.
+    let mut ended: Vec<String> = Vec::new();
+    for sweep in sweeps {
+        let mut lanes: BTreeMap<usize, String> = BTreeMap::new();
+        for (k, case) in sweep.cases.iter().enumerate() {
+            let ready = ready(sweep, case, folder)?;
+            let (prepared, made) = named(case, setup::make_for(&ready.request, ready.site, made_by))?;
+            swept.new += usize::from(made == Made::New);
+            count(&mut swept, case, &prepared);
+            list.push_str(&line(sweep, case));
+            let lane = match sweep.order {
+                Order::Sequential => 0,
+                Order::Parallel => k,
+                Order::Hybrid(at_once) => k % at_once as usize,
+            };
+            let before = lanes.insert(lane, case.folder()).map_or_else(|| ended.clone(), |case| vec![case]);
+            rows.push(row(case, before, sweep.exclusive));
+        }
+        ended = lanes.into_values().collect();
+    }
+    publish(&folder.join(LIST), list.as_bytes())?;
+    let site = sweeps.iter().find_map(|sweep| sweep.site.as_deref());
+    for (name, text) in texts(sweeps, &rows, site, made_by)? {
+        publish(&folder.join(name), text.as_bytes())?;
+    }
+    Ok(swept)
+}
+
+/// A row of the scripts.
+#[derive(Clone)]
+struct Row {
+    folder: String,
+    on: String,
+    workers: u32,
+    threads: u32,
+    /// What its job asks for
+    options: String,
+    /// Cases that end before it begins
+    before: Vec<String>,
+}
+
+fn row(case: &Case, before: Vec<String>, exclusive: bool) -> Row {
+    let launch = &case.launch;
+    let mut options = match launch.on.as_str() {
+        "mpi" => {
+            format!("--nodes={} --ntasks={} --cpus-per-task={}", launch.nodes, launch.workers, launch.threads)
+        }
+        // The chain's own jobs do the work; this one waits.
+        "slurm" => "--nodes=1 --ntasks=1 --cpus-per-task=1".into(),
+        _ => {
+            format!("--nodes=1 --ntasks=1 --cpus-per-task={}", launch.workers.saturating_mul(launch.threads))
+        }
+    };
+    if exclusive && launch.on != "slurm" {
+        options.push_str(" --exclusive");
+    }
+    let (on, workers, threads) = (launch.on.clone(), launch.workers, launch.threads);
+    Row { folder: case.folder(), on, workers, threads, options, before }
+}
+
+fn line(sweep: &Sweep, case: &Case) -> String {
+    let l = &case.launch;
+    let mut settings = case.settings.clone();
+    settings.extend(case.site.iter().map(|s| format!("site.{s}")));
+    format!(
+        "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
+        sweep.name,
+        sweep.part,
+        case.name,
+        case.repeat.max(1),
+        case.group,
+        case.folder(),
+        l.on,
+        l.workers,
+        l.threads,
+        l.nodes,
+        settings.join("; ").replace(['\t', '\n'], " ")
+    )
+}
+
+fn count(swept: &mut Swept, case: &Case, prepared: &Prepared) {
+    let id = &prepared.identity;
+    let members = u64::from(id.members) * u64::from(id.iterations);
+    swept.cases += 1;
+    swept.members += members;
+    swept.lines.push(format!(
+        "{}\t{}\t{}\t{} workers\tat most {members} members",
+        case.folder(),
+        id.method,
+        case.launch.on,
+        case.launch.workers
+    ));
+    for warning in &prepared.warnings {
+        let warning = format!("{}: {warning}", case.folder());
+        if !swept.warnings.contains(&warning) {
+            swept.warnings.push(warning);
+        }
+    }
+}
+
+/// An error of a case says which.
+fn named<T>(case: &Case, result: Result<T, LaunchError>) -> Result<T, LaunchError> {
+    result.map_err(|error| match error {
+        LaunchError::Step(StepError::Refused { what, hint }) => {
+            StepError::Refused { what: format!("case `{}`: {what}", case.folder()), hint }.into()
+        }
+        other => other,
+    })
+}
+
+fn ready(sweep: &Sweep, case: &Case, folder: &Path) -> Result<Ready, LaunchError> {
+    let beside = case.experiment.parent().unwrap_or(Path::new("")).join("site.toml");
+    let path: Option<PathBuf> = sweep.site.clone().or_else(|| beside.is_file().then_some(beside));
+    let text = match &path {
+        Some(path) => fs::read_to_string(path).map_err(FileError::io("read", path))?,
+        None => "schema = \"ekp.site\"\nversion = 1\n".into(),
+    };
+    let mut settings = case.site.clone();
+    if settings.iter().all(|s| !s.starts_with("local.workers=")) {
+        settings.push(format!("local.workers={}", case.launch.workers));
+    }
+    if settings.iter().all(|s| !s.starts_with("local.threads=")) {
+        settings.push(format!("local.threads={}", case.launch.threads));
+    }
+    let text = with_settings(&text, &settings).map_err(StepError::from)?;
+    let shown = path.unwrap_or_else(|| "site.toml".into());
+    let document = Document::parse(&shown, &text).map_err(Box::new)?;
+    let site = Site::read(&document).map_err(Box::new)?;
+    let request = init::Request {
+        experiment: case.experiment.clone(),
+        run: Some(folder.join(case.folder())),
+        settings: case.settings.clone(),
+        ..init::Request::default()
+    };
+    Ok(Ready { request, site })
+}
+
+fn texts(
+    sweeps: &[Sweep],
+    rows: &[Row],
+    site: Option<&Path>,
+    made_by: &str,
+) -> Result<Vec<(&'static str, String)>, LaunchError> {
+    let site = match site {
+        Some(path) => setup::site(Some(path), Path::new(""))?,
+        None => Site::default(),
+    };
+    let names: Vec<&str> = sweeps.iter().map(|s| s.name.as_str()).collect();
+    let name = names.join(", ");
+    let tools = tools()?.display().to_string();
+    let cases: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            let Row { folder, on, workers, threads, options, before } = row.clone();
+            context! { folder, on, workers, threads, options, before }
+        })
+        .collect();
+    let common = |request: &Request, what: &str| -> Value {
+        let env: Vec<Vec<String>> = request.env.iter().map(|(k, v)| vec![k.clone(), v.clone()]).collect();
+        context! {
+            name => name.as_str(),
+            made_by,
+            cases => cases.clone(),
+            tools => tools.as_str(),
+            env,
+            job_name => job_name(names.first().copied().unwrap_or("sweep")),
+            modules => request.modules.clone().unwrap_or_default(),
+            prologue => request.prologue.clone().unwrap_or_default(),
+            directives => scripts::of_site(request, &format!("{}.{what}", job_name(&name))),
+        }
+    };
+    let environment = environment()?;
+    let member = site.slurm.request(Job::Member);
+    let init = site.slurm.request(Job::Init);
+    Ok(vec![
+        ("run_case.sbatch", fill(&environment, "run_case.sbatch", common(&member, "case"))?),
+        ("submit_all.sbatch", fill(&environment, "submit_all.sbatch", common(&init, "submit"))?),
+        ("Makefile", fill(&environment, "sweep.make", common(&member, "case"))?),
+    ])
+}
