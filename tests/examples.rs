@@ -49,11 +49,16 @@ fn launched(study: &Study, experiment: &str, args: &[&str]) -> (TestRun, Ended) 
 
 /// The README shows the result table as the tool prints it.
 fn readme_shows(study: &Study, ended: &Ended) {
+    readme_shows_from(study, ended, "parameter ");
+}
+
+/// The same of a table that begins with other words.
+fn readme_shows_from(study: &Study, ended: &Ended, head: &str) {
     let readme = fs::read_to_string(study.folder.path().join("README.md")).unwrap();
     let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let told: Vec<String> = readme.lines().map(squeezed).collect();
     let said = ended.out();
-    let table = said.lines().skip_while(|line| !line.starts_with("parameter "));
+    let table = said.lines().skip_while(|line| !line.starts_with(head));
     let rows: Vec<String> = table.take_while(|line| !line.starts_with("over:")).map(squeezed).collect();
     assert!(rows.len() > 1, "no result table:\n{said}");
     for row in rows {
@@ -96,6 +101,25 @@ fn the_sinusoid_demo_makes_its_run_folder_beside_the_experiment() {
     let before = run.snapshot();
     tool("ekp-launch", study.folder.path()).args(["experiment.toml"]).succeeds();
     assert_eq!(run.snapshot(), before);
+}
+
+#[test]
+fn cups_in_batches_give_the_numbers_of_their_page() {
+    let study = Study::example("forward_batch", "forward_batch");
+    for name in ["experiment.toml", "table.toml", "grid.toml"] {
+        let (run, ended) = launched(&study, name, &["--workers", "2"]);
+        if name == "experiment.toml" {
+            readme_shows_from(&study, &ended, "block ");
+        }
+        assert_eq!(run.toml("stop.toml")["reason"].as_str(), Some("batch"));
+    }
+    // The line with a slip of the pen is a failed model, its folder is kept
+    let table = TestRun { path: study.folder.path().join("runs/cups_table") };
+    table.tool("ekp-status").succeeds().prints("3 of 4 models ok, 1 failed").prints("the first is 4");
+    assert!(table.path.join("iteration_000/chunk_000002/try_1/model_0000004/cooling.txt").exists());
+    let grid = TestRun { path: study.folder.path().join("runs/cups_grid") };
+    let shape = grid.toml("results/data.toml")["shape"].as_array().unwrap().clone();
+    assert_eq!(shape.iter().filter_map(toml::Value::as_integer).collect::<Vec<_>>(), [4, 3, 1, 10]);
 }
 
 #[test]

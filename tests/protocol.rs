@@ -196,6 +196,9 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     grid.tool("ekp-worker").args(["."]).succeeds();
     std::mem::forget(stages); // removed with the machine's other temporary files
 
+    let (batches, of_batches) = batches();
+    let optional = [optional, batches].concat();
+    let others = others.into_iter().chain(of_batches).collect();
     let flow = Study::example("protocol-field", "darcy").members(4).iterations(1);
     let field = flow.init("field");
     field.launch(&["--workers", "2"]);
@@ -217,6 +220,23 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
         studies.push(study);
     }
     (runs, studies)
+}
+
+/// Batches of forward models: draws, a table with failures, a grid.
+fn batches() -> (Vec<TestRun>, Vec<Study>) {
+    let drawn =
+        Study::example("protocol-batch", "forward_batch").set("inputs.prior", 9).set("inputs.chunk", 4);
+    let runs = ["table.toml", "grid.toml"].map(|name| {
+        let path = drawn.folder.path().join(name);
+        let out = tool("ekp-init", drawn.folder.path()).args(["-q", name]).succeeds().out();
+        let run = TestRun { path: out.trim_end().into() };
+        assert!(path.exists());
+        run.launch(&["--workers", "2"]);
+        run
+    });
+    let prior = drawn.init("drawn");
+    prior.tool("ekp-worker").args(["--to-end"]).succeeds();
+    ([vec![prior], runs.to_vec()].concat(), vec![drawn])
 }
 
 #[test]

@@ -358,7 +358,7 @@ fn batch_table(run: &Run, stop: &Stopped, voice: Voice) {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (k, line) in text.lines().take(OUTPUTS + 1).enumerate() {
         let cell = |cell: &str| match cell.parse::<f64>() {
-            Ok(x) if k > 0 => short(x),
+            Ok(x) if k > 0 && cell.parse::<u64>().is_err() => short(x),
             _ => cell.to_owned(),
         };
         rows.push(line.split(',').map(cell).collect());
