@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 
 use ekp::models::hydro::basin::{Band, Basin};
+use ekp::models::hydro::gr4j::{self, Gr4j};
 use ekp::models::hydro::hbv::{self, Hbv, routing::Routing};
 use ekp::models::hydro::table::{Calendar, Unit};
 use ekp::models::hydro::{Parameter, Runoff, Target};
@@ -98,6 +99,8 @@ fn main() {
     for width in Width::all().into_iter().rev() {
         let model = Hbv::daily(Routing::Integral, false).at(width);
         line("hbv", width, &model, &basin, &sets(&hbv::PARAMETERS, 1024));
+        let model = Gr4j::new(true).at(width);
+        line("gr4j with cemaneige", width, &model, &basin, &sets(&gr4j::PARAMETERS, 1024));
         let model = Hbv::daily(Routing::Integral, true).at(width);
         line("hbv, smooth thresholds", width, &model, &basin, &sets(&hbv::PARAMETERS, 1024));
     }

@@ -13,7 +13,7 @@ use crate::models::sinusoid::Sinusoid;
 use crate::models::{Forward, Want};
 
 /// Names that `builtin` may have.
-const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy", "hbv", "fuse"];
+const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy", "hbv", "gr4j", "fuse"];
 
 /// The forward model of an experiment.
 #[derive(Clone)]
@@ -54,6 +54,7 @@ impl Model {
                     "lorenz96" => lorenz96::forward(options.as_ref())?,
                     "darcy" => Arc::new(Darcy::read(options.as_ref())?),
                     "hbv" => hydro::hbv::forward(needed(section, &name, options.as_ref())?, base)?,
+                    "gr4j" => hydro::gr4j::forward(needed(section, &name, options.as_ref())?, base)?,
                     "fuse" => hydro::fuse::forward(needed(section, &name, options.as_ref())?, base)?,
                     _ => return Err(unknown(section, &name)),
                 };

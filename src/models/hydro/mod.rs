@@ -16,6 +16,7 @@
 pub mod basin;
 pub mod domain;
 pub mod fuse;
+pub mod gr4j;
 pub mod hbv;
 pub mod pet;
 mod sink;

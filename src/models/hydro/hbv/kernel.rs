@@ -7,8 +7,6 @@
 //!
 //! Runoff is kept for as many steps as the routing looks back, and routed only on steps that someone looks at.
 
-use std::ops::Range;
-
 use crate::models::hydro::hbv::routing::{Routing, weights};
 use crate::models::hydro::sink::Sink;
 use crate::numerics::lanes::{Kernel, LANES, Lanes, Row, power};
@@ -109,29 +107,21 @@ impl<const TAPS: usize> Group<TAPS> {
     #[inline(always)]
     fn routed<V: Lanes>(&self, step: usize) -> V {
         let mut flow = V::splat(0.0);
-        for (j, weight) in self.weights[..self.taps.min(TAPS)].iter().enumerate() {
+        // A short routing is unrolled whole: weights of 0 change no bit.
+        let taps = if TAPS == 8 { TAPS } else { self.taps.min(TAPS) };
+        for (j, weight) in self.weights[..taps].iter().enumerate() {
             flow = V::load(weight).fma(V::load(&self.runoff[step.wrapping_sub(j) % TAPS]), flow);
         }
         flow
     }
 }
 
-/// The weather of one band.
-pub(super) struct Weather {
-    /// °C
-    pub(super) temperature: Vec<f64>,
-    /// mm/step
-    pub(super) precipitation: Vec<f64>,
-    /// Of the area
-    pub(super) share: f64,
-}
-
 /// Some groups through some steps.
 pub(super) struct Run<'a, S, const TAPS: usize, const SOFT: bool> {
-    pub(super) weather: &'a [Weather],
-    /// mm/step
-    pub(super) pet: &'a [f64],
-    pub(super) steps: Range<usize>,
+    /// Step by step what each band gets
+    pub(super) days: &'a [Day],
+    /// Shares of the bands
+    pub(super) shares: &'a [f64],
     pub(super) groups: &'a mut [Group<TAPS>],
     pub(super) sink: &'a mut S,
 }
@@ -141,15 +131,15 @@ impl<S: Sink, const TAPS: usize, const SOFT: bool> Kernel for Run<'_, S, TAPS, S
 
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        for (step, i) in self.steps.clone().enumerate() {
+        for (step, days) in self.days.chunks_exact(self.shares.len()).enumerate() {
             let wanted = self.sink.wants(step);
             for (k, group) in self.groups.iter_mut().enumerate() {
                 let mut runoff = V::splat(0.0);
-                for (b, weather) in self.weather.iter().enumerate() {
-                    let day =
-                        Day { t: weather.temperature[i], p: weather.precipitation[i], pet: self.pet[i] };
-                    let part: V = if SOFT { soft(group, b, day) } else { hard(group, b, day) };
-                    runoff = part.fma(V::splat(weather.share), runoff);
+                let of_bands = group.states.iter_mut().zip(days).zip(self.shares);
+                for ((states, day), share) in of_bands {
+                    let column = Column { parameters: &group.parameters, thresholds: group.thresholds };
+                    let part: V = if SOFT { soft(&column, states, day) } else { hard(&column, states, day) };
+                    runoff = part.fma(V::splat(*share), runoff);
                 }
                 runoff.store(&mut group.runoff[step % TAPS]);
                 if wanted {
@@ -161,26 +151,31 @@ impl<S: Sink, const TAPS: usize, const SOFT: bool> Kernel for Run<'_, S, TAPS, S
     }
 }
 
-/// What a step brings: °C, mm, mm.
+/// What the columns of a group share.
+struct Column<'a> {
+    parameters: &'a [Row; ROWS],
+    thresholds: (f64, f64),
+}
+
+/// What a step brings to a band: temperature, °C; precipitation and potential evapotranspiration, mm.
 #[derive(Clone, Copy)]
-struct Day {
-    t: f64,
-    p: f64,
-    pet: f64,
+pub(super) struct Day {
+    pub(super) t: f64,
+    pub(super) p: f64,
+    pub(super) pet: f64,
 }
 
 /// One step of one band with hard thresholds: runoff before routing.
 #[inline(always)]
-fn hard<V: Lanes, const TAPS: usize>(group: &mut Group<TAPS>, band: usize, day: Day) -> V {
+fn hard<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> V {
     let zero = V::splat(0.0);
-    let parameters = &group.parameters;
+    let parameters = column.parameters;
     let of = |k: usize| V::load(&parameters[k]);
-    let states = &mut group.states[band];
     let (t, p) = (V::splat(day.t), V::splat(day.p));
     let (mut snow, mut water) = (V::load(&states[0]), V::load(&states[1]));
     let mut inflow = zero;
     let mut comes = false;
-    if day.t <= group.thresholds.0 {
+    if day.t <= column.thresholds.0 {
         // All is snow. Where no water is held, nothing else happens.
         snow = p.fma(of(SFCF), snow);
         if V::any(water.above(zero)) {
@@ -191,7 +186,7 @@ fn hard<V: Lanes, const TAPS: usize>(group: &mut Group<TAPS>, band: usize, day: 
             water.store(&mut states[1]);
             comes = true;
         }
-    } else if day.t > group.thresholds.1 {
+    } else if day.t > column.thresholds.1 {
         // All is rain, and what there is of snow melts.
         let melt = (of(CFMAX) * (t - of(TT))).min(snow);
         snow = snow - melt;
@@ -236,41 +231,59 @@ fn hard<V: Lanes, const TAPS: usize>(group: &mut Group<TAPS>, band: usize, day: 
     q0 + q1 + q2
 }
 
+/// A threshold without its corner, s sharp. Methods and not closures: these are always put in place, and keep vectors wide.
+#[derive(Clone, Copy)]
+struct Bend<V> {
+    sharp: V,
+    per_sharp: V,
+}
+
+impl<V: Lanes> Bend<V> {
+    /// max(v, 0) → ln(1 + e^(s v)) / s
+    #[inline(always)]
+    fn above_0(self, v: V) -> V {
+        power::ln_1p_exp(v * self.sharp) * self.per_sharp
+    }
+
+    /// min(a, b)
+    #[inline(always)]
+    fn least(self, a: V, b: V) -> V {
+        a - self.above_0(a - b)
+    }
+}
+
 /// The same with smooth thresholds.
 #[inline(always)]
-fn soft<V: Lanes, const TAPS: usize>(group: &mut Group<TAPS>, band: usize, day: Day) -> V {
+fn soft<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> V {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
-    let parameters = &group.parameters;
+    let parameters = column.parameters;
     let of = |k: usize| V::load(&parameters[k]);
-    let (sharp, per_sharp) = (of(SHARP), of(PER_SHARP));
-    let relu = |v: V| power::ln_1p_exp(v * sharp) * per_sharp;
-    let least = |a: V, b: V| a - relu(a - b);
-    let states = &mut group.states[band];
+    let bend = Bend { sharp: of(SHARP), per_sharp: of(PER_SHARP) };
     let (t, p) = (V::splat(day.t), V::splat(day.p));
     let (mut snow, mut water) = (V::load(&states[0]), V::load(&states[1]));
     let warmth = t - of(TT);
-    let rain_share = one / (one + power::exp(zero - sharp * warmth));
+    let rain_share = one / (one + power::exp((zero - bend.sharp * warmth).min(V::splat(200.0))));
     let rain = p * rain_share;
     snow = snow + p * of(SFCF) * (one - rain_share);
-    let melt = least(of(CFMAX) * relu(warmth), snow);
+    let melt = bend.least(of(CFMAX) * bend.above_0(warmth), snow);
     snow = snow - melt;
     water = water + (melt + rain);
-    let refrozen = least(of(REFREEZE) * relu(zero - warmth), water);
+    let refrozen = bend.least(of(REFREEZE) * bend.above_0(zero - warmth), water);
     (snow, water) = (snow + refrozen, water - refrozen);
-    let inflow = relu(water - of(CWH) * snow);
+    let inflow = bend.above_0(water - of(CWH) * snow);
     water = water - inflow;
     snow.max(zero).store(&mut states[0]);
     water.max(zero).store(&mut states[1]);
     let mut sm = V::load(&states[2]);
-    let recharge = inflow * power::pow(least(sm * of(PER_FC), one), of(BETA));
+    let recharge = inflow * power::pow(bend.least(sm * of(PER_FC), one), of(BETA));
     sm = sm + (inflow - recharge);
-    let evaporation = least(V::splat(day.pet) * (least(sm, of(LIMIT)) * of(PER_LIMIT)), sm);
+    let evaporation = bend.least(V::splat(day.pet) * (bend.least(sm, of(LIMIT)) * of(PER_LIMIT)), sm);
     (sm - evaporation).max(zero).store(&mut states[2]);
     let mut suz = V::load(&states[3]) + recharge;
-    let percolation = least(of(PERC), suz);
+    let percolation = bend.least(of(PERC), suz);
     suz = suz - percolation;
     let slz = V::load(&states[4]) + percolation;
-    let (q0, q1, q2) = (of(K0) * relu(suz - of(UZL)), of(K1) * suz, of(K2) * slz);
+    let (q0, q1, q2) = (of(K0) * bend.above_0(suz - of(UZL)), of(K1) * suz, of(K2) * slz);
     (suz - (q0 + q1)).max(zero).store(&mut states[3]);
     (slz - q2).max(zero).store(&mut states[4]);
     q0 + q1 + q2

@@ -24,7 +24,7 @@ use crate::models::hydro::sink::{Keep, Reduce, Sink};
 use crate::models::hydro::{Parameter, Runoff, Sums, Target, domain};
 use crate::numerics::lanes::{LANES, Width};
 
-use kernel::{GROUPS, Group, MOST_TAPS, Run, Weather};
+use kernel::{Day, GROUPS, Group, MOST_TAPS, Run};
 use routing::Routing;
 
 const fn parameter(
@@ -124,14 +124,10 @@ impl Hbv {
         sink: impl Fn(usize) -> S,
         mut each: impl FnMut(&[usize], &S),
     ) {
-        let weather: Vec<Weather> = basin
-            .bands
-            .iter()
-            .map(|band| {
-                let (temperature, precipitation) = basin.in_band(band);
-                Weather { temperature, precipitation, share: band.share }
-            })
-            .collect();
+        let weather: Vec<_> = basin.bands.iter().map(|band| basin.in_band(band)).collect();
+        let day = |i: usize, (t, p): &(Vec<f64>, Vec<f64>)| Day { t: t[i], p: p[i], pet: basin.pet[i] };
+        let days: Vec<Day> = steps.clone().flat_map(|i| weather.iter().map(move |of| day(i, of))).collect();
+        let shares: Vec<f64> = basin.bands.iter().map(|band| band.share).collect();
         let mut order: Vec<usize> = (0..sets.len()).collect();
         order.sort_by(|a, b| sets[*a][TT].total_cmp(&sets[*b][TT]));
         for some in order.chunks(GROUPS * LANES) {
@@ -142,9 +138,8 @@ impl Hbv {
             let mut groups: Vec<_> = some.chunks(LANES).map(group).collect();
             let mut sink = sink(groups.len());
             self.width.unwrap_or_else(Width::widest).run(Run::<S, TAPS, SOFT> {
-                weather: &weather,
-                pet: &basin.pet,
-                steps: steps.clone(),
+                days: &days,
+                shares: &shares,
                 groups: &mut groups,
                 sink: &mut sink,
             });
