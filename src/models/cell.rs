@@ -110,6 +110,28 @@ pub struct CellPlace {
     pub err: PathBuf,
 }
 
+/// Type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Words
+    Text,
+    /// 32-bit integers
+    Int32,
+    /// 64-bit integers
+    Int64,
+    /// Doubles; what is no number is a gap
+    Double,
+}
+
+/// A table of its own that a model's cells have, beside that of all cells.
+#[derive(Debug)]
+pub struct TableShape {
+    /// `llc_runs`: its file's name without the ending
+    pub name: &'static str,
+    /// Columns in order
+    pub columns: &'static [(&'static str, Kind)],
+}
+
 /// One cell, ready to run.
 pub trait Cell: Send + Sync {
     /// Its id, from what changes its numbers and nothing else: the same work has the same id in every run.
@@ -124,6 +146,11 @@ pub trait Cell: Send + Sync {
     /// # Errors
     /// Why it gave nothing: a result, not an error of the toolkit. `Cause::Lost` when it was told to stop.
     fn run(&self, place: &CellPlace) -> Result<Row, ModelError>;
+
+    /// The table that has a row for each cell of this kind, where there is one.
+    fn table(&self) -> Option<&'static TableShape> {
+        None
+    }
 
     /// Whether it runs in this process, so that several may share its threads and a second try gives the same.
     fn in_process(&self) -> bool {

@@ -306,7 +306,9 @@ fn kind(model: &Section<'_>, base: &Path, more: &[String]) -> Result<(Kind, Stri
         }
         Some(name) => {
             if !builtin::NAMES.contains(&name.as_str()) {
-                let label = format!("found `{name}`, allowed in a stage: {}", one_of(builtin::NAMES));
+                let known =
+                    if builtin::NAMES.is_empty() { "none yet".to_owned() } else { one_of(builtin::NAMES) };
+                let label = format!("found `{name}`, allowed in a stage: {known}");
                 let fault = model.wrong("builtin", "there is no such model for a stage", label);
                 return Err(match nearest(&name, builtin::NAMES) {
                     Some(near) => fault.hint(format!("did you mean `{near}`?")),
@@ -338,10 +340,7 @@ fn kind(model: &Section<'_>, base: &Path, more: &[String]) -> Result<(Kind, Stri
             Ok((Kind::Program(Arc::new(external)), title))
         }
         None => {
-            let label = format!(
-                "add `command = [\"./build.sh\", \"{{data}}\"]`, or `builtin = …`: {}",
-                one_of(builtin::NAMES)
-            );
+            let label = "add `command = [\"./build.sh\", \"{target}\"]`: any program, its arguments with placeholders";
             Err(model.wrong("", "a stage names no model", label))
         }
     }

@@ -10,6 +10,7 @@ pub mod index;
 pub mod init;
 pub mod merge;
 mod outcome;
+mod own;
 mod parameters;
 pub mod reopen;
 mod reuse;

@@ -10,7 +10,7 @@ use crate::files::parquet::{self, Values};
 use crate::files::{FileError, Iteration, Member, load_record, publish};
 use crate::models::cell::{Row, Scalar};
 use crate::steps::StepError;
-use crate::steps::grid::{GridRun, Left};
+use crate::steps::grid::{GridRun, Left, own};
 use crate::steps::timing::Timing;
 
 /// Columns before the labels.
@@ -113,7 +113,11 @@ pub fn write(run: &GridRun, left: &[Vec<Left>]) -> Result<Vec<PathBuf>, StepErro
     publish(&csv, &table.csv())?;
     let parquet = folder.join(format!("{}_runs.parquet", run.grid.name));
     publish(&parquet, &table.parquet(&[("ekp.schema", "ekp.cells 1"), ("ekp.run", &run.dir.identity.id)]))?;
-    Ok(vec![csv, parquet])
+    let mut paths = vec![csv, parquet];
+    for stage in run.grid.leaves() {
+        paths.extend(own::write(run, left, u32::try_from(stage + 1).unwrap_or(u32::MAX))?);
+    }
+    Ok(paths)
 }
 
 /// The table of all cells.
@@ -154,7 +158,7 @@ fn column(name: &str, axes: &[&str]) -> String {
 }
 
 /// What a cell is and how it ended.
-fn about(run: &GridRun, stage: Iteration, cell: Member, left: &Left) -> BTreeMap<String, Scalar> {
+pub(super) fn about(run: &GridRun, stage: Iteration, cell: Member, left: &Left) -> BTreeMap<String, Scalar> {
     let found = &run.grid.stages[stage as usize - 1];
     let folder = run.folder(stage, cell);
     let (_, err) = run.dir.cell_logs(&found.name, run.id(stage, cell));

@@ -1,0 +1,78 @@
+//! The table of LLC runs: `results/llc_runs.csv` and `.parquet`, a row for each sampler on each target.
+//!
+//! Names and order are those that notebooks on such tables read. A column is filled from what the sampler's cell
+//! told under this name, else from its target's cell, else from what the grid knows (state, host, folder, …).
+
+use crate::models::cell::{Kind, TableShape};
+
+/// The table.
+pub static TABLE: TableShape = TableShape { name: "llc_runs", columns: COLUMNS };
+
+use Kind::{Double, Int32, Int64, Text};
+
+const COLUMNS: &[(&str, Kind)] = &[
+    ("target_id", Text),
+    ("run_id", Text),
+    ("sampler", Text),
+    ("label", Text),
+    ("state", Text),
+    ("attempt", Int32),
+    ("model", Text),
+    ("data", Text),
+    ("teacher", Text),
+    ("depth", Int32),
+    ("widths", Text),
+    ("activation", Text),
+    ("p", Int64),
+    ("n", Int64),
+    ("d_in", Int32),
+    ("d_out", Int32),
+    ("target_seed", Int64),
+    ("seed", Int64),
+    ("loss", Text),
+    ("precision", Text),
+    ("L0", Double),
+    ("grad_norm_inf", Double),
+    ("beta", Double),
+    ("n_beta", Double),
+    ("gamma", Double),
+    ("chains", Int32),
+    ("draws", Int64),
+    ("warmup", Int64),
+    ("thin", Int64),
+    ("llc_mean", Double),
+    ("llc_std", Double),
+    ("llc_min", Double),
+    ("llc_max", Double),
+    ("llc_sem", Double),
+    ("llc_mcse", Double),
+    ("llc_true", Double),
+    ("r_hat", Double),
+    ("ess", Double),
+    ("ess_bulk", Double),
+    ("ess_tail", Double),
+    ("acceptance", Double),
+    ("divergences", Int64),
+    ("frac_below_L0", Double),
+    ("step_size", Double),
+    ("n_leapfrog", Int32),
+    ("batch", Int32),
+    ("precond", Text),
+    ("total_fge", Double),
+    ("fge_warmup", Double),
+    ("loss_evals", Double),
+    ("wnv", Double),
+    ("efficiency_work", Double),
+    ("ess_per_sec", Double),
+    ("adapt_sec", Double),
+    ("sample_sec", Double),
+    ("walltime_sec", Double),
+    ("queue_sec", Double),
+    ("host", Text),
+    ("job_id", Text),
+    ("code_version", Text),
+    ("config_hash", Text),
+    ("run_dir", Text),
+    ("params_toml", Text),
+    ("error", Text),
+];

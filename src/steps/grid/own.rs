@@ -1,0 +1,187 @@
+//! A table that a model brings: fixed columns in a fixed order, a row for each cell of its stage, always.
+//!
+//! A column is filled from what the cell told under its name, else from the cell it stands on, else from what
+//! every cell has: where it is, how it ended, what it cost.
+
+use std::path::PathBuf;
+
+use crate::experiment::ExperimentError;
+use crate::files::parquet::{self, Values};
+use crate::files::{Iteration, Member, publish};
+use crate::models::cell::{Kind, Row, Scalar, TableShape};
+use crate::steps::StepError;
+use crate::steps::grid::table::{self, Table};
+use crate::steps::grid::{GridRun, Left, parameters};
+
+/// Write the own table of a stage, where its model has one; the paths.
+///
+/// # Errors
+/// The disk.
+pub(super) fn write(run: &GridRun, left: &[Vec<Left>], stage: Iteration) -> Result<Vec<PathBuf>, StepError> {
+    if run.stage(stage)?.builtin().is_none() {
+        return Ok(Vec::new());
+    }
+    let first = run.grid.cell(stage as usize - 1, 0).map_err(ExperimentError::from)?;
+    let Some(shape) = first.table() else { return Ok(Vec::new()) };
+    let rows = rows(run, left, stage, shape);
+    let path = |ending: &str| run.dir.results().join(format!("{}.{ending}", shape.name));
+    let columns: Vec<String> = shape.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let values =
+        shape.columns.iter().enumerate().map(|(k, (name, kind))| {
+            ((*name).to_owned(), typed(*kind, rows.iter().map(|row| row[k].as_ref())))
+        });
+    let notes = [("ekp.table", shape.name), ("ekp.run", run.dir.identity.id.as_str())];
+    let bytes = parquet::table(&values.collect::<Vec<_>>(), &notes);
+    publish(&path("csv"), &Table { columns, rows }.csv())?;
+    publish(&path("parquet"), &bytes)?;
+    Ok(vec![path("csv"), path("parquet")])
+}
+
+fn rows(run: &GridRun, left: &[Vec<Left>], stage: Iteration, shape: &TableShape) -> Vec<Vec<Option<Scalar>>> {
+    let facts = |stage: Iteration, cell: Member| match &left[stage as usize - 1][cell as usize - 1] {
+        Left::Data(row) => row.clone(),
+        _ => Row::default(),
+    };
+    (1..=run.cells(stage))
+        .map(|cell| {
+            let found = &left[stage as usize - 1][cell as usize - 1];
+            let own = facts(stage, cell);
+            let before: Vec<Row> = run
+                .upstream(stage, cell)
+                .into_iter()
+                .filter_map(
+                    |(s, cells)| if let [only] = cells.as_slice() { Some(facts(s, *only)) } else { None },
+                )
+                .collect();
+            let known = known(run, stage, cell, found);
+            let value = |(name, kind): &(&str, Kind)| {
+                let told = own.get(name).or_else(|| before.iter().find_map(|row| row.get(name))).cloned();
+                let value = told.or_else(|| known.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()));
+                value.and_then(|value| fitted(value, *kind))
+            };
+            shape.columns.iter().map(value).collect()
+        })
+        .collect()
+}
+
+/// What every cell has, under the names of such tables.
+fn known(run: &GridRun, stage: Iteration, cell: Member, left: &Left) -> Vec<(&'static str, Scalar)> {
+    let about = table::about(run, stage, cell, left);
+    let found = &run.grid.stages[stage as usize - 1];
+    let mut all: Vec<(&'static str, Scalar)> = Vec::new();
+    let text = |s: &str| Scalar::Text(s.to_owned());
+    if let Some((s, only)) =
+        run.upstream(stage, cell).first().and_then(|(s, cells)| Some((*s, *cells.first()?)))
+    {
+        all.push(("target_id", text(run.id(s, only))));
+    }
+    all.push(("run_id", text(run.id(stage, cell))));
+    all.push(("label", text(&found.blocks[found.block_of(cell as usize - 1)].name)));
+    // A cell that failed for want of another has failed; the message says of which.
+    let state = match table::state(left) {
+        "upstream" => "failed",
+        other => other,
+    };
+    all.push(("state", text(state)));
+    for (name, theirs) in [
+        ("tries", "attempt"),
+        ("host", "host"),
+        ("job", "job_id"),
+        ("wall_s", "walltime_sec"),
+        ("folder", "run_dir"),
+        ("message", "error"),
+    ] {
+        if let Some(value) = about.get(name) {
+            all.push((theirs, value.clone()));
+        }
+    }
+    all.push(("code_version", text(env!("CARGO_PKG_VERSION"))));
+    all.push(("config_hash", text(&run.dir.identity.experiment)));
+    all.push(("params_toml", text(&parameters::text(run, stage, cell))));
+    all
+}
+
+/// The value as its column has it; a gap where it is of another kind, or no number.
+fn fitted(value: Scalar, kind: Kind) -> Option<Scalar> {
+    match (kind, value) {
+        (Kind::Text, Scalar::Text(text)) => Some(Scalar::Text(text)),
+        (Kind::Text, other) => Some(Scalar::Text(other.csv())),
+        (Kind::Int32 | Kind::Int64, Scalar::Integer(i)) => Some(Scalar::Integer(i)),
+        (Kind::Int32 | Kind::Int64, Scalar::Float(x)) if x.fract() == 0.0 && x.abs() < 9e15 => {
+            Some(Scalar::Integer(x as i64))
+        }
+        (Kind::Double, Scalar::Integer(i)) => Some(Scalar::Float(i as f64)),
+        (Kind::Double, Scalar::Float(x)) if !x.is_nan() => Some(Scalar::Float(x)),
+        _ => None,
+    }
+}
+
+fn typed<'a>(kind: Kind, values: impl Iterator<Item = Option<&'a Scalar>>) -> Values {
+    let int = |v: Option<&Scalar>| if let Some(Scalar::Integer(i)) = v { Some(*i) } else { None };
+    match kind {
+        Kind::Text => Values::Text(values.map(|v| v.map(Scalar::csv)).collect()),
+        Kind::Int32 => Values::Int32(values.map(|v| int(v).and_then(|i| i32::try_from(i).ok())).collect()),
+        Kind::Int64 => Values::Int64(values.map(int).collect()),
+        Kind::Double => {
+            let of = |v: Option<&Scalar>| if let Some(Scalar::Float(x)) = v { Some(*x) } else { None };
+            Values::Double(values.map(of).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Members;
+    use crate::machine::folder::Scratch;
+    use crate::steps::grid::{cell, init, merge};
+    use crate::steps::init::Request;
+    use crate::steps::member::Options;
+
+    #[test]
+    fn a_model_of_ours_has_its_table_and_a_row_for_each_cell_whatever_became_of_it() {
+        // Given a grid of a model that lives in this process: one of its targets fails
+        let dir = Scratch::new("own-table").unwrap();
+        let text = "schema = \"ekp.experiment\"\nversion = 1\nname = \"g\"\nseed = 1\n[algorithm]\nmethod = \"grid\"\n\
+            [[axis]]\nname = \"seed\"\nvalues = [42, 43]\n\
+            [[axis]]\nname = \"sampler\"\n[axis.options.hmc]\ndraws = 100\n[axis.options.vi]\ndraws = 10\n\
+            [[stage]]\nname = \"build\"\nover = [\"seed\"]\nmodel = { builtin = \"echo\", echo = { n = 5, fails_at = 43 } }\n\
+            [[stage]]\nname = \"sample\"\nafter = \"build\"\nover = [\"seed\", \"sampler\"]\nmodel = { builtin = \"echo\" }\n";
+        let experiment = dir.path().join("experiment.toml");
+        std::fs::write(&experiment, text).unwrap();
+        let request = Request { experiment, run: Some(dir.path().join("run")), ..Request::default() };
+        let prepared = init::check(&request, None).unwrap();
+        init::make(&prepared, &[]).unwrap();
+        let run = GridRun::open(&dir.path().join("run")).unwrap();
+        // When all of it has run
+        let each = |_: Member, _: &crate::steps::member::Outcome| {};
+        cell::run(&run, 1, &Members::all(2), &Options::default(), &each).unwrap();
+        cell::run(&run, 2, &Members::all(4), &Options { threads: 3, ..Options::default() }, &each).unwrap();
+        let StepError::Cells { failed, own, .. } = merge::run(&run, false).unwrap_err() else {
+            panic!("cells failed")
+        };
+        assert_eq!((failed, own), (3, 1));
+        // Then the table has its columns and four rows: facts of the cell, of its target, of the grid
+        let left = merge::all(&run).unwrap();
+        let rows = rows(&run, &left, 2, &crate::models::llc_runs::TABLE);
+        let at =
+            |name: &str| crate::models::llc_runs::TABLE.columns.iter().position(|(n, _)| *n == name).unwrap();
+        let shown =
+            |row: usize, name: &str| rows[row][at(name)].as_ref().map_or_else(String::new, Scalar::csv);
+        assert_eq!(rows.len(), 4);
+        assert_eq!(
+            ["draws", "n", "label", "state", "error"].map(|c| shown(0, c)),
+            ["100", "5", "hmc", "ok", ""]
+        );
+        assert_eq!(["draws", "n", "label", "state"].map(|c| shown(3, c)), ["", "", "vi", "failed"]);
+        assert!(
+            shown(3, "error").contains("`build` of seed=43 failed: told to fail"),
+            "{}",
+            shown(3, "error")
+        );
+        assert_eq!(shown(0, "target_id"), run.id(1, 1));
+        assert!(run.dir.results().join("llc_runs.parquet").is_file());
+        let csv = std::fs::read_to_string(run.dir.results().join("llc_runs.csv")).unwrap();
+        assert!(csv.starts_with("target_id,run_id,sampler,label,state,attempt,model,"), "{csv}");
+    }
+}
