@@ -9,13 +9,14 @@
 //!  5  steps
 //!  4  plan
 //!  3  experiment
-//!  2  kalman           models
+//!  2  kalman    dds    models
 //!  1  problem
 //!  0  numerics  files  machine
 //!     explain (underfoot everywhere)
 //! ```
 
 pub mod cli;
+pub mod dds;
 pub mod experiment;
 pub mod explain;
 pub mod files;

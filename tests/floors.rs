@@ -9,6 +9,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("machine", 0),
     ("problem", 1),
     ("kalman", 2),
+    ("dds", 2),
     ("models", 2),
     ("experiment", 3),
     ("plan", 4),

@@ -35,6 +35,8 @@ pub enum Purpose {
     Minibatch = 30,
     /// Draws of the prior that a report shows
     Report = 40,
+    /// A trial of a search, by its number
+    Search = 41,
 }
 
 /// All random numbers of a run.
@@ -127,6 +129,7 @@ mod tests {
             Purpose::PriorDraw,
             Purpose::Jitter,
             Purpose::Minibatch,
+            Purpose::Search,
         ];
         for purpose in all {
             for iteration in 0..4 {
