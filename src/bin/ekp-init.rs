@@ -242,11 +242,23 @@ fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
         });
         return Ok(Exit::Done);
     }
+    if let Some(budget) = extension.strip_prefix("budget=").and_then(|n| n.parse().ok()) {
+        let run = Run::open(folder)?;
+        args.voice.warn(run.other_tools().as_slice());
+        let new = extend::budget(&run, budget)?;
+        setup::rewrite(&Run::open(folder)?, args.site.as_deref())?;
+        args.voice.say(&if new {
+            format!("the search has {budget} evaluations now; submit or launch it again to go on")
+        } else {
+            format!("the search has {budget} evaluations already: nothing changed")
+        });
+        return Ok(Exit::Done);
+    }
     let iterations = extension.strip_prefix("iterations=").and_then(|n| n.parse().ok());
     let iterations = iterations.ok_or_else(|| {
         refused(
             format!("`--extend {extension}` is not understood"),
-            "write `--extend iterations=20 RUN`, or `--extend step=0.5 RUN`",
+            "write `--extend iterations=20 RUN`, `--extend step=0.5 RUN`, or of a search `--extend budget=2000 RUN`",
         )
     })?;
     let run = Run::open(folder)?;

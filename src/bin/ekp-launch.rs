@@ -278,6 +278,19 @@ impl Watch for Screen {
         }
     }
     fn closed(&self, update: &Update) {
+        if let Some(search) = &update.search {
+            let score: Vec<String> = search.score.iter().map(|x| short(*x)).collect();
+            self.progress.line(&format!(
+                "iteration {:>3}: {} of {} evaluations, {} failed, best {} (trial {})",
+                update.iteration,
+                search.evaluations,
+                search.budget,
+                search.failed,
+                score.join(", "),
+                search.best
+            ));
+            return;
+        }
         let (step, time, misfit) = (short(update.step), short(update.time), short(update.misfit));
         let failed = if update.failed > 0 { format!(", {} failed", update.failed) } else { String::new() };
         self.progress.line(&format!(
@@ -322,11 +335,50 @@ impl WatchCells for Screen {
     }
 }
 
+/// The best trial of a search; of several objectives the archive.
+fn best_table(stop: &Stopped, voice: Voice) {
+    let mut rows = Vec::new();
+    if let [best] = stop.best.as_slice() {
+        rows.push(["parameter", "best"].map(str::to_owned).to_vec());
+        rows.extend(best.names.iter().zip(&best.values).map(|(name, x)| vec![name.clone(), short(*x)]));
+    } else if let Some(first) = stop.best.first() {
+        let scores = (1..=first.score.len()).map(|k| format!("score {k}"));
+        rows.push(["trial".to_owned()].into_iter().chain(scores).chain(first.names.clone()).collect());
+        for best in &stop.best {
+            let numbers = best.score.iter().chain(&best.values).map(|x| short(*x));
+            rows.push([best.trial.to_string()].into_iter().chain(numbers).collect());
+        }
+    }
+    cli::out(&cli::table(&rows));
+    for best in stop.best.iter().take(1) {
+        let score: Vec<String> = best.score.iter().map(|x| short(*x)).collect();
+        voice.say(&format!(
+            "best: {} ({}), trial {} in `{}`",
+            score.join(", "),
+            best.scored,
+            best.trial,
+            best.folder
+        ));
+        for (name, x) in &best.evaluation {
+            voice.say(&format!("evaluation period: {name} {}", short(*x)));
+        }
+    }
+    voice.say(&format!(
+        "over: {}; {} evaluations, {} failed; `ekp-run-member . --best` runs the best once more",
+        stop.why(),
+        stop.evaluations,
+        stop.failed
+    ));
+}
+
 /// Prior and result, side by side.
 fn result_table(run: &Run, voice: Voice) {
     let Ok(stop) = load_record::<Stopped>(&run.dir.stop()) else { return };
     if run.experiment.forwards().is_some() {
         return batch_table(run, &stop, voice);
+    }
+    if run.experiment.searching().is_some() {
+        return best_table(&stop, voice);
     }
     let head = ["parameter", "prior mean", "prior std", "mean", "std"].map(str::to_owned).to_vec();
     let mut rows = vec![head];

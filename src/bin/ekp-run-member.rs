@@ -15,7 +15,7 @@ use ekp::machine::{self, signals};
 use ekp::models::Cause;
 use ekp::steps::grid::{self, GridRun};
 use ekp::steps::member::{self, Options, Outcome};
-use ekp::steps::{Run, StepError, trial};
+use ekp::steps::{Run, StepError, best, trial};
 
 /// Run members of one iteration
 #[derive(Debug, Parser)]
@@ -27,6 +27,7 @@ use ekp::steps::{Run, StepError, trial};
   ekp-run-member . -i 3 -m 7 --again           run it anew, replace its outcome
   ekp-run-member . -i 3 -m 7 --scratch /tmp/a  run it there, publish nothing
   ekp-run-member . -i 3 -m 7 --print           what would be run, to paste
+  ekp-run-member . --best                      of a search: the best trial once more, compared
   ekp-run-member . -i 2 -m 1-4                 of a grid: cells 1 to 4 of stage 2
   ekp-run-member . --cell sample_3f9a1c02b7d5  of a grid: this cell"
 )]
@@ -36,10 +37,10 @@ pub(crate) struct Args {
     run: PathBuf,
     /// Iteration, as in the folder's name; of a grid the stage
     #[arg(short, long, value_parser = cli::iteration, allow_negative_numbers = true, default_value_t = 0,
-        required_unless_present = "cell", hide_default_value = true)]
+        required_unless_present_any = ["cell", "best"], hide_default_value = true)]
     iteration: Iteration,
     /// Members, counted from 1: `7`, `1-64`, `3,7,9`
-    #[arg(short, long, required_unless_present_any = ["element", "cell"])]
+    #[arg(short, long, required_unless_present_any = ["element", "cell", "best"])]
     members: Option<Members>,
     /// Of a grid: the cell with this id
     #[arg(long, value_name = "ID", conflicts_with_all = ["iteration", "members", "element"])]
@@ -65,6 +66,9 @@ pub(crate) struct Args {
     /// Mark as failed, with a reason, without running
     #[arg(long, value_name = "REASON")]
     fail: Option<String>,
+    /// Of a search: run the best trial once more, alone, and compare; publishes nothing
+    #[arg(long, conflicts_with_all = ["members", "element", "again", "print", "fail"])]
+    best: bool,
     /// Exit with 1 when a model failed
     #[arg(long)]
     strict: bool,
@@ -105,6 +109,9 @@ fn run(args: &Args) -> Result<Exit, StepError> {
         stop: signals::stop_flag().ok(),
         ..Options::default()
     };
+    if args.best {
+        return again(args, &run, &options);
+    }
     if let Some(folder) = &args.scratch {
         return scratch(args, &run, &members, folder, &options);
     }
@@ -250,4 +257,33 @@ fn scratch(
         }
     }
     Ok(if args.strict && !good { Exit::Failed } else { Exit::Done })
+}
+
+/// The best trial of a search once more, beside what is recorded of it.
+fn again(args: &Args, run: &Run, options: &Options) -> Result<Exit, StepError> {
+    let own = std::env::temp_dir().join(format!("ekp-best-{}", std::process::id()));
+    let folder = args.scratch.clone().unwrap_or(own.clone());
+    let again = best::again(run, &folder, options);
+    if args.scratch.is_none() {
+        // Best effort: a leftover in the temporary folder hurts nobody.
+        let _ = std::fs::remove_dir_all(&own);
+    }
+    let again = again?;
+    let best = &again.recorded;
+    cli::out(&format!("trial = {}\nfolder = \"{}\"\n", best.trial, best.folder));
+    cli::out(&format!("scored = \"{}\"\nparameters = \"{}\"\n", best.scored, best.parameters));
+    for (name, values) in best.names.iter().zip(&best.values) {
+        cli::out(&format!("{name} = {values:?}\n"));
+    }
+    cli::out(&format!("\nrecorded_score = {:?}\n", best.score));
+    for (name, values) in &again.now {
+        cli::out(&format!("{name} = {values:?}\n"));
+    }
+    args.voice.say(&format!(
+        "trial {} again in {:.3} s: {}",
+        best.trial,
+        again.usage.wall_s,
+        if again.same { "the same numbers, bit for bit" } else { "OTHER NUMBERS than recorded" }
+    ));
+    Ok(if again.same { Exit::Done } else { Exit::Failed })
 }

@@ -6,17 +6,19 @@
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::Parser;
 use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
-use ekp::files::{Iteration, Members};
+use ekp::files::{Iteration, Members, RunDir};
 use ekp::launch::local::Answer;
 use ekp::machine::signals;
 use ekp::steps::grid::{self, GridRun};
 use ekp::steps::member::{self, Options, Outcome};
+use ekp::steps::trials::Until;
 use ekp::steps::worker::{self, Worker};
 use ekp::steps::{Run, StepError};
 
@@ -49,6 +51,9 @@ pub(crate) struct Args {
     /// A lease not renewed for so many seconds is taken over
     #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = cli::seconds)]
     lease: f64,
+    /// Begin no trial that would hardly end by then: seconds since 1970 (method `dds-async`)
+    #[arg(long, env = "SLURM_JOB_END_TIME", value_name = "SECONDS", value_parser = cli::seconds)]
+    until: Option<f64>,
     /// For `ekp-launch`: take lines `ITERATION MEMBERS` on standard input
     #[arg(long, hide = true)]
     serve: bool,
@@ -62,7 +67,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, StepError> {
-    let stop = signals::stop_flag().ok();
+    // A worker of trials finishes the one it runs before its job ends; members have no such end.
+    let leaderless = RunDir::open(&args.run).is_ok_and(|dir| dir.leaderless());
+    let (stop, drain) = if leaderless {
+        signals::stop_and_drain().map_or((None, None), |(stop, drain)| (Some(stop), Some(drain)))
+    } else {
+        (signals::stop_flag().ok(), None)
+    };
     let options = Options {
         threads: args.threads.max(1),
         worker: args.rank.unwrap_or_else(rank),
@@ -83,6 +94,7 @@ fn run(args: &Args) -> Result<Exit, StepError> {
         to_end: args.to_end,
         iteration: args.iteration,
         wait: true,
+        until: until(args, drain),
     };
     if let Some(run) = grid {
         let work = grid::worker::work(&run, &worker, &|stage, cell, outcome| match outcome {
@@ -101,8 +113,22 @@ fn run(args: &Args) -> Result<Exit, StepError> {
         Outcome::Done { seconds } => args.voice.detail(&format!("member {m}: done in {seconds:.3} s")),
         _ => {}
     })?;
-    args.voice.say(&format!("{} done, {} failed, {} iterations closed", work.done, work.failed, work.closed));
+    let mut said = format!("{} done, {} failed, {} iterations closed", work.done, work.failed, work.closed);
+    if work.duplicates > 0 {
+        said.push_str(&format!(", {} done twice", work.duplicates));
+    }
+    if work.left_early {
+        said.push_str("; the job ends soon: the rest is for others");
+    }
+    args.voice.say(&said);
     Ok(Exit::Done)
+}
+
+/// The end of the job, and the word that it comes.
+fn until(args: &Args, drain: Option<Arc<AtomicBool>>) -> Option<Until> {
+    const FAR: f64 = 4e9; // in 2096
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(args.until.unwrap_or(FAR).min(FAR));
+    (args.until.is_some() || drain.is_some()).then_some(Until { end, drain })
 }
 
 /// A rank from 1, where a starter tells one. It spreads workers out and names them; nothing depends on it.

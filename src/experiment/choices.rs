@@ -6,6 +6,7 @@
 use toml_edit::{Item, Table};
 
 use super::algorithm::UNSCENTED;
+use super::dds::SEARCHES;
 
 /// A few words for a choice: (key, value, words).
 const WORDS: &[(&str, &str, &str)] = &[
@@ -18,6 +19,15 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("method", "utki", "unscented, in the space of its points: members are placed, not drawn"),
     ("method", "uki", "unscented: members are placed, not drawn"),
     ("method", "forward", "a batch of models: nothing is updated"),
+    ("method", "dds", "one best point, moved in fewer and fewer coordinates; generations"),
+    ("method", "dds-async", "the same, by workers that share a folder and wait for nobody"),
+    ("boundary", "reflect", "steps beyond a bound are mirrored"),
+    ("boundary", "absorb", "every other step beyond a bound ends on it"),
+    ("selection", "best", "trials start from the best one"),
+    ("selection", "pool", "trials start from the best of three out of a pool; for comparison"),
+    ("selection", "crowding", "trials start from lonely points of the archive"),
+    ("selection", "hypervolume", "trials start from points of the archive that hold much volume alone"),
+    ("selection", "uniform", "trials start from any point of the archive"),
     ("scheduler", "data-misfit", "each step as long as the misfits allow, until T"),
     ("scheduler", "fixed", "all steps have the same length"),
     ("scheduler", "mutable", "`ekp-init --extend step=X RUN` sets the length of the steps to come"),
@@ -56,6 +66,16 @@ pub(super) fn defaults(method: &str, algorithm: &Item, members: u32) -> Vec<(&'s
     let text = |word: &str| format!("\"{word}\"");
     let mut all = Vec::new();
     let mut add = |key, value: String| all.push((key, value));
+    if SEARCHES.contains(&method) {
+        add("r", "0.2".into());
+        add("p_min", "0.0".into());
+        add("boundary", text("reflect"));
+        add("storm", "50".into());
+        if method == "dds-async" {
+            add("claim_size", "1".into());
+        }
+        return all;
+    }
     if own {
         add("members", members.to_string());
         add("sigma_points", text("symmetric"));
@@ -129,6 +149,7 @@ pub(super) fn explain(algorithm: &mut Table) {
 mod tests {
     use super::*;
     use crate::experiment::algorithm;
+    use crate::experiment::dds::SEARCHES;
     use crate::experiment::run_copy;
     use crate::experiment::task::METHODS;
     use crate::files::human::Document;
@@ -143,7 +164,7 @@ mod tests {
 
     #[test]
     fn written_defaults_are_those_that_are_read() {
-        for method in METHODS.iter().filter(|method| **method != "forward") {
+        for method in METHODS.iter().filter(|m| **m != "forward" && !SEARCHES.contains(m)) {
             for more in [
                 "",
                 "impose_prior = true\n",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
+use crate::experiment::dds::SEARCHES;
 use crate::experiment::{ExperimentError, choices};
 
 /// Defaults that a reader of the run folder should see, in the order of tables.
@@ -82,7 +83,7 @@ pub fn run_copy(text: &str, members: u32) -> String {
     let own = choices::defaults(&method, &document["algorithm"], members);
     let own = own.iter().map(|(key, value)| ("algorithm", *key, value.as_str(), None));
     for (table, key, value, only) in DEFAULTS.iter().copied().chain(own) {
-        if only.is_some_and(|m| m != method) {
+        if only.is_some_and(|m| m != method) || (key == "quorum" && SEARCHES.contains(&method.as_str())) {
             continue;
         }
         let item = document.as_table_mut().entry(table).or_insert(Item::Table(Table::new()));

@@ -3,8 +3,8 @@
 //! Belongs here: their keys, which parameters they name, and the search that follows once the prior is known.
 //! Not here: the rule (`dds`), the measures (`models::score`).
 
+use super::needed;
 use super::task::METHODS;
-use super::{Failures, needed};
 use crate::dds::{Axis, Boundary, Kind, Search, Select, Space, Tie};
 use crate::explain::{Marked, Place, nearest, one_of, plain};
 use crate::files::human::{Names, Section};
@@ -145,11 +145,21 @@ pub(super) fn read(top: &Section<'_>) -> Result<Read, Marked> {
         let label = "a search compares scores: see `[score]`";
         return Err(top.wrong("observation", "`[observation]` has no use here", label));
     }
+    if let Some(failures) = top.section("failures")? {
+        for key in ["quorum", "outlier_factor"] {
+            if failures.keys().any(|k| k == key) {
+                let label =
+                    "a search goes on without those that failed; `storm` in `[algorithm]` says when it ends";
+                return Err(failures.wrong(key, format!("`{key}` has no use here"), label));
+            }
+        }
+    }
     let section = needed(top, "algorithm")?;
     let method = section.choice("method", METHODS)?.unwrap_or("dds");
     let score = score(&needed(top, "score")?)?;
     let many = "how many run at a time, such as 8";
-    let members = section.integer("members", 1..=1_000_000)?.ok_or_else(|| section.missing("members", many))?;
+    let members =
+        section.integer("members", 1..=1_000_000)?.ok_or_else(|| section.missing("members", many))?;
     let budget = section
         .integer("budget", 1..=100_000_000)?
         .ok_or_else(|| section.missing("budget", "evaluations, all counted, such as 1000"))?;
@@ -197,7 +207,8 @@ pub(super) fn read(top: &Section<'_>) -> Result<Read, Marked> {
         ));
     }
     if matches!(rule.select, Select::Pool(_)) {
-        warnings.push("`selection = \"pool\"` is there for comparison: it searches worse than `\"best\"`".into());
+        warnings
+            .push("`selection = \"pool\"` is there for comparison: it searches worse than `\"best\"`".into());
     }
     let searching =
         Searching { form, budget, score, rule, initial, most_failures, named, prior: top.place("prior") };
@@ -287,7 +298,11 @@ fn score(section: &Section<'_>) -> Result<Scored, Marked> {
     let evaluation = Period::read(section, "evaluation")?;
     section.finish()?;
     if names.as_ref().is_some_and(Vec::is_empty) {
-        return Err(section.wrong("name", "`name` is empty", "allowed: a name, or several for several objectives"));
+        return Err(section.wrong(
+            "name",
+            "`name` is empty",
+            "allowed: a name, or several for several objectives",
+        ));
     }
     if from_model {
         for key in ["spin_up", "calibration", "evaluation"] {
@@ -364,8 +379,10 @@ impl Searching {
         let row = |name: &str, place: &Place| -> Result<usize, Marked> {
             rows.iter().position(|known| known == name).ok_or_else(|| {
                 let known: Vec<&str> = rows.iter().map(String::as_str).collect();
-                let fault = place
-                    .marked(format!("there is no parameter `{name}`"), format!("known: {}", known.join(", ")));
+                let fault = place.marked(
+                    format!("there is no parameter `{name}`"),
+                    format!("known: {}", known.join(", ")),
+                );
                 match nearest(name, &known) {
                     Some(near) => fault.hint(format!("did you mean `{near}`?")),
                     None => fault,
@@ -480,10 +497,6 @@ impl Searching {
             space.order.push(rows);
         }
         Ok(())
-    }
-
-    pub(super) fn tolerate(&self, failures: &Failures) -> bool {
-        failures.outlier_factor.is_none()
     }
 }
 

@@ -7,6 +7,7 @@
 mod algorithm;
 mod choices;
 mod copy;
+pub mod dds;
 mod forward;
 pub mod grid;
 mod groups;
@@ -23,6 +24,7 @@ use crate::files::FileError;
 use crate::files::human::{Document, Names, Section};
 use crate::problem::Prior;
 
+pub use self::dds::{Form, Scored, Searching};
 pub use algorithm::places_members;
 pub use copy::{Difference, differences, grid_copy, run_copy, with_settings};
 pub use forward::{BatchOutputs, Forwards};
@@ -305,6 +307,13 @@ impl Experiment {
                 self.warnings.extend(settled.warnings);
             }
             Task::Forward(_) => {}
+            Task::Search(searching) => {
+                let search = searching.search(prior, self.members)?;
+                if search.space.free().is_empty() {
+                    self.warnings.push("no parameter can move: one evaluation is all there is".into());
+                    (self.sizes, self.budget, self.iterations) = (Vec::new(), 1, 1);
+                }
+            }
         }
         Ok(())
     }
@@ -314,6 +323,7 @@ impl Experiment {
         match &self.task {
             Task::Kalman(calibration) => Some(calibration),
             Task::Forward(_) => None,
+            Task::Search(_) => None,
         }
     }
 
@@ -321,6 +331,16 @@ impl Experiment {
     pub fn forwards(&self) -> Option<&Forwards> {
         match &self.task {
             Task::Forward(forwards) => Some(forwards),
+            Task::Search(_) => None,
+            Task::Kalman(_) => None,
+        }
+    }
+
+    /// A search for the best score, where the method is one.
+    pub fn searching(&self) -> Option<&Searching> {
+        match &self.task {
+            Task::Search(searching) => Some(searching),
+            Task::Forward(_) => None,
             Task::Kalman(_) => None,
         }
     }
@@ -330,6 +350,7 @@ impl Experiment {
         match &mut self.task {
             Task::Kalman(calibration) => Some(calibration),
             Task::Forward(_) => None,
+            Task::Search(_) => None,
         }
     }
 

@@ -8,12 +8,13 @@ use crate::files::human::Section;
 use crate::models::darcy::Darcy;
 use crate::models::external::External;
 use crate::models::hydro;
+use crate::models::landscape::Landscape;
 use crate::models::lorenz96;
 use crate::models::sinusoid::Sinusoid;
 use crate::models::{Forward, Want};
 
 /// Names that `builtin` may have.
-const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy", "hbv", "gr4j", "fuse"];
+const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy", "hbv", "gr4j", "fuse", "landscape"];
 
 /// The forward model of an experiment.
 #[derive(Clone)]
@@ -53,6 +54,7 @@ impl Model {
                     "sinusoid" => Arc::new(Sinusoid::read(options.as_ref())?),
                     "lorenz96" => lorenz96::forward(options.as_ref())?,
                     "darcy" => Arc::new(Darcy::read(options.as_ref())?),
+                    "landscape" => Arc::new(Landscape::read(options.as_ref())?),
                     "hbv" => hydro::hbv::forward(needed(section, &name, options.as_ref())?, base)?,
                     "gr4j" => hydro::gr4j::forward(needed(section, &name, options.as_ref())?, base)?,
                     "fuse" => hydro::fuse::forward(needed(section, &name, options.as_ref())?, base)?,

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::dds::{self, Form, Searching};
 use super::forward::Forwards;
 use super::localisation::Named as Names;
 use super::{ExperimentError, Failures, Named, algorithm, groups, needed};
@@ -15,7 +16,8 @@ use crate::problem::inputs::Source;
 use crate::problem::{Observation, Prior, Problem, observation};
 
 /// Methods that `[algorithm]` knows.
-pub const METHODS: &[&str] = &["etki", "eki", "gnki", "sparse", "eks", "aldi", "utki", "uki", "forward"];
+pub const METHODS: &[&str] =
+    &["etki", "eki", "gnki", "sparse", "eks", "aldi", "utki", "uki", "dds", "dds-async", "forward"];
 
 /// Tables of one kind of method alone, and the method that others are told of.
 const TABLES: &[(&str, &str)] =
@@ -27,13 +29,15 @@ pub enum Task {
     Kalman(Calibration),
     /// A batch of forward models: no update
     Forward(Forwards),
+    /// A search for the best score
+    Search(Box<Searching>),
 }
 
 impl Task {
     /// The parameters come from a table or a grid.
     pub(super) fn needs_no_prior(&self) -> bool {
         match self {
-            Self::Kalman(_) => false,
+            Self::Kalman(_) | Self::Search(_) => false,
             Self::Forward(forwards) => !matches!(forwards.inputs.source, Source::Prior(_)),
         }
     }
@@ -46,6 +50,7 @@ impl Task {
                 failures.outlier_factor.is_none_or(|factor| calibration.algorithm.sets_aside_outliers(factor))
             }
             Self::Forward(_) => failures.outlier_factor.is_none(),
+            Self::Search(_) => true,
         }
     }
 }
@@ -68,6 +73,7 @@ pub(super) fn read(top: &Section<'_>) -> Result<Asked, Marked> {
     let method = top.section("algorithm")?.map(|a| a.choice("method", METHODS)).transpose()?.flatten();
     match method {
         Some("forward") => forward(top),
+        Some(word @ ("dds" | "dds-async")) => search(top, word),
         _ => kalman(top),
     }
 }
@@ -94,12 +100,34 @@ fn forward(top: &Section<'_>) -> Result<Asked, Marked> {
 /// Refuse the tables of other kinds of method.
 pub(super) fn own_tables(top: &Section<'_>, method: &str) -> Result<(), Marked> {
     for (table, of) in TABLES {
-        if *of != method && top.keys().any(|k| k == *table) {
+        if top.keys().any(|k| k == *table) && !method.starts_with(of) {
             let label = format!("`[{table}]` belongs to method `{of}`, this is `{method}`");
             return Err(top.wrong(table, format!("`[{table}]` has no use here"), label));
         }
     }
     Ok(())
+}
+
+fn search(top: &Section<'_>, word: &str) -> Result<Asked, Marked> {
+    debug_assert!(dds::SEARCHES.contains(&word));
+    let read = dds::read(top)?;
+    let (members, budget) = (read.members, read.searching.budget);
+    let (sizes, iterations) = match read.searching.form {
+        Form::Generations => {
+            let (first, generations) = read.searching.generations(members, budget);
+            (if first == members { Vec::new() } else { vec![first] }, generations)
+        }
+        Form::Workers { .. } => (Vec::new(), 1),
+    };
+    Ok(Asked {
+        method: read.method.to_owned(),
+        task: Task::Search(Box::new(read.searching)),
+        members,
+        sizes,
+        budget,
+        iterations,
+        warnings: read.warnings,
+    })
 }
 
 fn kalman(top: &Section<'_>) -> Result<Asked, Marked> {

@@ -5,6 +5,7 @@
 //!       iteration_000/ensemble.bin state.bin update.toml timing.toml
 //!       iteration_000/member_001/parameters.toml data.toml failed.toml timing.toml try_1/
 //!       stage_1_build/cells.toml ID/parameters.toml output/ data.toml failed.toml timing.toml try_1/   (grids)
+//!       trials_000/trial_000123/trial.toml parameters.toml data.toml failed.toml timing.toml try_1/claim.toml
 //!       stop.toml cancel.toml extend_001.toml jobs/0001.toml platform/HOST.toml logs/ results/ report/
 //! ```
 
@@ -19,6 +20,17 @@ pub type Iteration = u32;
 
 /// A member, counted from 1.
 pub type Member = u32;
+
+/// The method whose members are trials that workers lease.
+const LEADERLESS: &str = "dds-async";
+
+/// Trials, or blocks of them, in one folder: a folder of many names is slow to list.
+const BUCKET: u32 = 1000;
+
+/// The folder of trials with these thousands.
+fn bucket(number: u32) -> String {
+    format!("trials_{:03}", number / BUCKET)
+}
 
 /// `run.toml`: who this run is. Written once by `ekp-init`, never changed.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -97,6 +109,8 @@ pub fn run_id(experiment: &str, priors: &str, observation: &str) -> String {
 struct Extension {
     #[serde(default)]
     iterations: u32,
+    #[serde(default)]
+    budget: u32,
     step: Option<f64>,
 }
 
@@ -113,6 +127,8 @@ fn no_run(root: &Path, why: String) -> FileError {
 #[derive(Debug, Clone)]
 pub struct RunDir {
     root: PathBuf,
+    /// Limits on all members together, one after the other as they were raised; none without a limit
+    budgets: Vec<u32>,
     /// What `run.toml` says
     pub identity: Identity,
 }
@@ -124,7 +140,14 @@ impl RunDir {
     /// No `run.toml`, an unreadable one, or one of another version.
     pub fn open(root: &Path) -> Result<Self, FileError> {
         match load_record(&root.join("run.toml")) {
-            Ok(identity) => Ok(Self { root: root.to_owned(), identity }),
+            Ok(identity) => {
+                let mut dir = Self::making(root, identity);
+                if dir.identity.budget > 0 {
+                    let more: Vec<u32> = dir.extensions()?.iter().map(|extension| extension.budget).collect();
+                    dir.budgets.extend(more.into_iter().filter(|budget| *budget > 0));
+                }
+                Ok(dir)
+            }
             Err(FileError::Invalid { why, .. }) => {
                 Err(no_run(root, format!("its `run.toml` is damaged: {why}")))
             }
@@ -137,7 +160,8 @@ impl RunDir {
 
     /// A folder that is being made: its `run.toml` may not be there yet.
     pub fn making(root: &Path, identity: Identity) -> Self {
-        Self { root: root.to_owned(), identity }
+        let budgets = if identity.budget > 0 { vec![identity.budget] } else { Vec::new() };
+        Self { root: root.to_owned(), budgets, identity }
     }
 
     /// The folder, as it was named.
@@ -153,7 +177,7 @@ impl RunDir {
         let root = std::path::absolute(&self.root).map_err(FileError::io("find", &self.root))?;
         // `RUN/.` and `RUN` are one folder; a path that models see should look it.
         let root = root.components().collect();
-        Ok(Self { root, identity: self.identity.clone() })
+        Ok(Self { root, ..self.clone() })
     }
 
     /// Folder of the experiment file, where the model's files are.
@@ -167,6 +191,10 @@ impl RunDir {
     /// # Errors
     /// An extension record that cannot be read.
     pub fn iterations(&self) -> Result<u32, FileError> {
+        if !self.budgets.is_empty() {
+            let count = if self.leaderless() { 1 } else { self.generations().count() };
+            return Ok(u32::try_from(count).unwrap_or(u32::MAX));
+        }
         let given = self.extensions()?.iter().map(|extension| extension.iterations).max();
         Ok(self.identity.iterations.max(given.unwrap_or(0)))
     }
@@ -191,8 +219,11 @@ impl RunDir {
         Ok(all)
     }
 
-    /// `iteration_003`
+    /// `iteration_003`, of trials that workers lease `trials_000`
     pub fn iteration_name(&self, iteration: Iteration) -> String {
+        if self.leaderless() {
+            return bucket(0);
+        }
         format!("iteration_{iteration:0width$}", width = self.identity.iteration_digits)
     }
 
@@ -201,40 +232,95 @@ impl RunDir {
         self.root.join(self.iteration_name(iteration))
     }
 
-    /// `member_007`
+    /// `member_007`, `trial_000007`
     pub fn member_name(&self, member: Member) -> String {
         if self.identity.models > 0 {
             return format!("chunk_{member:06}");
+        }
+        if self.leaderless() {
+            return format!("trial_{member:06}");
         }
         format!("member_{member:0width$}", width = self.identity.member_digits)
     }
 
     /// Folder of a member.
     pub fn member(&self, iteration: Iteration, member: Member) -> PathBuf {
+        if self.leaderless() {
+            return self.root.join(bucket(member)).join(self.member_name(member));
+        }
         self.iteration(iteration).join(self.member_name(member))
+    }
+
+    /// The last number whose folder lies beside that of `number`, where workers lease trials.
+    pub fn bucket_end(&self, number: u32) -> u32 {
+        number / BUCKET * BUCKET + (BUCKET - 1)
     }
 
     /// Path of a file in a member's folder as a person in the run folder types it.
     pub fn shown(&self, iteration: Iteration, member: Member, file: &str) -> String {
-        format!("{}/{}/{file}", self.iteration_name(iteration), self.member_name(member))
+        let folder = if self.leaderless() { bucket(member) } else { self.iteration_name(iteration) };
+        format!("{folder}/{}/{file}", self.member_name(member))
     }
 
     /// `chunk_000001`, the outcome of a pack of members (packs count from 1).
     pub fn chunk(&self, iteration: Iteration, chunk: u32) -> PathBuf {
-        self.iteration(iteration).join(format!("chunk_{chunk:06}"))
+        let name = format!("chunk_{chunk:06}");
+        if self.leaderless() {
+            return self.root.join(bucket(chunk)).join(name);
+        }
+        self.iteration(iteration).join(name)
     }
 
     /// Members of an iteration: as many as in all others, where the run does not say otherwise.
     pub fn members(&self, iteration: Iteration) -> u32 {
         let id = &self.identity;
         let index = iteration.saturating_sub(id.first_iteration) as usize;
-        let size = id.sizes.get(index).copied().unwrap_or(id.members);
-        if id.budget == 0 {
-            return size;
+        match self.budgets.as_slice() {
+            [] => id.sizes.get(index).copied().unwrap_or(id.members),
+            [.., last] if self.leaderless() => {
+                if index == 0 {
+                    *last
+                } else {
+                    0
+                }
+            }
+            // All alike behind those that are listed: no need to count them one by one.
+            [only] if id.sizes.len() <= index => {
+                let listed: u64 = id.sizes.iter().copied().map(u64::from).sum();
+                let before = listed + u64::from(id.members) * (index - id.sizes.len()) as u64;
+                id.members.min(u32::try_from(u64::from(*only).saturating_sub(before)).unwrap_or(u32::MAX))
+            }
+            _ => self.generations().nth(index).unwrap_or(0),
         }
-        let listed: u64 = id.sizes.iter().take(index).copied().map(u64::from).sum();
-        let before = listed + u64::from(id.members) * index.saturating_sub(id.sizes.len()) as u64;
-        size.min(u32::try_from(u64::from(id.budget).saturating_sub(before)).unwrap_or(u32::MAX))
+    }
+
+    /// Members of one iteration after the other, until the budget is used up: one that was cut short by the budget of
+    /// its time stays so when there is more.
+    fn generations(&self) -> impl Iterator<Item = u32> + '_ {
+        let (mut index, mut before) = (0, 0u32);
+        std::iter::from_fn(move || {
+            let limit = self.budgets.iter().copied().find(|budget| *budget > before)?;
+            let size = self.identity.sizes.get(index).copied().unwrap_or(self.identity.members).max(1);
+            let size = size.min(limit - before);
+            before += size;
+            index += 1;
+            Some(size)
+        })
+    }
+
+    /// Members that ran before an iteration.
+    pub fn members_before(&self, iteration: Iteration) -> u32 {
+        (self.identity.first_iteration..iteration).map(|before| self.members(before)).sum()
+    }
+
+    /// Members of all iterations together at most, extensions included; 0 without such a limit.
+    pub fn budget(&self) -> u32 {
+        self.budgets.last().copied().unwrap_or(0)
+    }
+
+    /// Whether its members are trials that workers lease, each made when it is leased.
+    pub fn leaderless(&self) -> bool {
+        self.identity.method == LEADERLESS
     }
 
     /// Members of the largest iteration.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::files::{FileError, TomlText, publish};
+use crate::files::{FileError, TomlText};
 
 /// How long a reading of the file server's clock may be carried on by our own: a pool that waits asks for
 /// every member it waits for, and each reading costs the server a file.
@@ -64,14 +64,24 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(Claim::Busy),
         Err(e) => return Err(FileError::io("make", &mine)(e)),
     }
+    write_claim(&mine, lease_s, worker).inspect_err(|_| {
+        // A try without a claim would keep others waiting for nothing.
+        let _ = fs::remove_dir_all(&mine);
+    })?;
+    Ok(Claim::Got(Lease { attempt, folder: mine }))
+}
+
+/// Say who works in the try's folder `mine`. It belongs to this process alone, and of a claim others look at the time
+/// only: no need to write it elsewhere first.
+///
+/// # Errors
+/// The disk.
+pub fn write_claim(mine: &Path, lease_s: f64, worker: &str) -> Result<(), FileError> {
     let mut text = TomlText::comments("Who works on this member. Live while touched within the lease.");
     text.text("schema", "ekp.claim").number("version", 1);
     text.text("worker", worker).float("lease_s", lease_s);
-    publish(&mine.join(CLAIM), text.finish().as_bytes()).inspect_err(|_| {
-        // A try without a claim would keep others waiting for nothing.
-        let _ = fs::remove_dir(&mine);
-    })?;
-    Ok(Claim::Got(Lease { attempt, folder: mine }))
+    let path = mine.join(CLAIM);
+    fs::write(&path, text.finish()).map_err(FileError::io("write", &path))
 }
 
 /// Between mkdir and the claim a folder is empty, and its own time counts. One that holds other things is no

@@ -33,10 +33,11 @@ pub use digest::{Hasher, crc32, digest, digest_file};
 pub use envelope::{load_state, peek_state, save_state};
 pub use error::FileError;
 pub use layout::{Identity, Iteration, Member, RunDir, run_id};
-pub use lease::{Claim, Lease, claim, next_try, server_now};
+pub use lease::{Claim, Lease, claim, next_try, server_now, write_claim};
 pub use members::{Members, MembersError};
 pub use outcome::{Defect, Failed, Found};
 pub use publish::{
-    Draft, publish, publish_durable, publish_new, publish_new_durable, sync_folder, whole_folder,
+    Draft, fresh_folder, publish, publish_durable, publish_new, publish_new_durable, sync_folder,
+    whole_folder,
 };
 pub use record::{Record, TomlText, key, load_record, parse_record, quoted};

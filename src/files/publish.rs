@@ -140,6 +140,39 @@ pub fn whole_folder<E: From<FileError>>(
     Ok(first)
 }
 
+/// As [`whole_folder`] without its syncs, for what may be made again; the folder around it is made where it is missing.
+///
+/// # Errors
+/// As `fill`, or the disk.
+pub fn fresh_folder<E: From<FileError>>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<bool, E> {
+    if path.exists() {
+        return Ok(false);
+    }
+    let hidden = || unused(path, |hidden| fs::create_dir(hidden));
+    let hidden = match hidden() {
+        Err((_, e)) if e.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(parent(path)).map_err(FileError::io("make", parent(path)))?;
+            hidden()
+        }
+        other => other,
+    };
+    let hidden = hidden.map_err(|(hidden, e)| FileError::io("make", &hidden)(e))?.0;
+    let made = fill(&hidden).and_then(|()| match fs::rename(&hidden, path) {
+        Ok(()) => Ok(true),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) => Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !hidden.exists() && path.is_dir() => Ok(true),
+        Err(e) => Err(FileError::io("make", path)(e).into()),
+    });
+    if !matches!(made, Ok(true)) {
+        // Best effort: a leftover hidden folder hurts nobody.
+        let _ = fs::remove_dir_all(&hidden);
+    }
+    made
+}
+
 /// Make names in a folder survive a power loss.
 ///
 /// # Errors

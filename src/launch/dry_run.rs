@@ -4,9 +4,9 @@ use walkdir::WalkDir;
 
 use crate::files::load_record;
 use crate::launch::LaunchError;
-use crate::plan::{Command, Plan};
+use crate::plan::{Command, Due, Plan};
 use crate::steps::timing::Timing;
-use crate::steps::{Run, due};
+use crate::steps::{Run, due, outcomes};
 
 /// The calls that are left, with core-hours (where members have run already), files and disk.
 ///
@@ -18,6 +18,14 @@ pub fn text(run: &Run) -> Result<String, LaunchError> {
     let (all, most) = (|at| run.dir.members(at), run.dir.most_members());
     let plan = Plan::iteration_loop(&now, id.first_iteration, run.end()?, &all, id.pack.max(most));
     let mut text = String::new();
+    if run.dir.leaderless() && now != Due::Over {
+        let open = outcomes::missing(run, id.first_iteration)?.len();
+        return Ok(format!(
+            "   1  ekp-worker . --to-end    {} of them, until none of {open} trials is left\n{}\n",
+            id.members,
+            cost(run, open)
+        ));
+    }
     if plan.tasks.is_empty() {
         return Ok("nothing: the run is over (`stop.toml`)\n".into());
     }

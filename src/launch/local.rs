@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::explain::{Exit, Explain};
 use crate::files::{Iteration, Member, Members};
 use crate::launch::crew::{self, Lane};
-use crate::launch::{LaunchError, Launcher, Means, Watch, tools, workers};
+use crate::launch::{LaunchError, Launcher, Means, Watch, tools, trials, workers};
 use crate::machine::signals;
 use crate::steps::member::Outcome;
 use crate::steps::{Run, StepError};
@@ -39,6 +39,9 @@ pub struct Local {
 
 impl Launcher for Local {
     fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
+        if run.dir.leaderless() {
+            return trials::processes(run, &self.means, watch);
+        }
         self.with_workers(run.dir.root(), watch, |means, lane| crew::carry(run, watch, means, lane))
     }
 }

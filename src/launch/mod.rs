@@ -18,6 +18,7 @@ pub mod slurm;
 pub mod sweep;
 pub mod test_only;
 pub mod threads;
+mod trials;
 pub mod workers;
 
 use std::sync::Arc;

@@ -13,9 +13,6 @@ use crate::steps::member::Options;
 use crate::steps::worker::{self, Worker};
 use crate::steps::{Run, StepError, due, ensemble, update};
 
-/// A lease not renewed for so long was left behind by a call that died, seconds.
-const LEASE_S: f64 = 60.0;
-
 /// Make the first ensemble if it is due, run the open members, close the iteration. 0: closed, 3: others are at it.
 ///
 /// # Errors
@@ -60,13 +57,7 @@ fn pool(run: &Run, means: &Means, iteration: u32, watch: &dyn Watch) -> Result<(
                         stop: Some(means.stop.clone()),
                         ..Options::default()
                     };
-                    let worker = Worker {
-                        options,
-                        lease_s: LEASE_S,
-                        to_end: false,
-                        iteration: Some(iteration),
-                        wait: false,
-                    };
+                    let worker = Worker { options, iteration: Some(iteration), ..Worker::plain() };
                     let result =
                         worker::work(run, &worker, &|m, outcome| watch.member(m, outcome)).map(|_| ());
                     if result.is_err() {

@@ -41,6 +41,10 @@ pub struct ScriptContext {
     pub members: u32,
     /// Array elements of an iteration
     pub elements: u32,
+    /// The same of iterations with another number
+    pub sizes: Vec<(u32, u32)>,
+    /// Elements are workers that lease what is open, not members
+    pub workers: bool,
     /// Members of one element
     pub per_element: u32,
     /// Number of the first iteration
@@ -200,13 +204,19 @@ pub fn makefile(context: &ScriptContext) -> Result<String, ScriptError> {
     let its: Vec<Value> = (first..first + context.iterations)
         .map(|number| {
             let before = if number == first { "init".to_owned() } else { name(number - 1) };
-            context! { number, name => name(number), before }
+            let other = context.sizes.iter().find(|(iteration, _)| *iteration == number);
+            let (elements, count) = match other {
+                Some((_, count)) => (format!("elements_{}", name(number)), *count),
+                None => ("elements".to_owned(), 0),
+            };
+            context! { number, name => name(number), before, elements, count }
         })
         .collect();
     let values = context! {
         its,
         elements => context.elements,
         per_element => context.per_element,
+        workers => context.workers,
         ..common(context)?
     };
     fill(&environment()?, "Makefile", values)
@@ -267,7 +277,8 @@ pub(super) fn values(
 ) -> Result<Value, ScriptError> {
     let request = slurm.request(job);
     let parts = arrays(1..=context.elements, slurm);
-    let many = needs_offsets(context.elements, slurm);
+    let most = context.sizes.iter().map(|(_, count)| *count).max().unwrap_or(0).max(context.elements);
+    let many = needs_offsets(most, slurm);
     let env: Vec<Vec<String>> = request.env.iter().map(|(k, v)| vec![k.clone(), v.clone()]).collect();
     let rolling = slurm.chain == Chain::Rolling;
     Ok(context! {
@@ -287,6 +298,7 @@ pub(super) fn values(
         rolling,
         classic => slurm.dependency == Dependency::AfterOk,
         many,
+        workers => context.workers,
         arrays => word_of(&parts, many),
         first_array => context.elements.min(slurm.largest_index()),
         ..common(context)?
@@ -311,6 +323,10 @@ fn directives(context: &ScriptContext, request: &Request, job: Job<'_>, what: &s
             _ => "logs/%x-%j.out".into(),
         }),
     );
+    if member && context.workers {
+        // What runs may finish; nothing else begins.
+        set("signal", Some("B:USR1@120".into()));
+    }
     set("open-mode", Some("append".into())); // a requeued job keeps the log of its first run
     place(request, &mut set);
     set("nodes", number(request.nodes));
@@ -396,6 +412,8 @@ mod tests {
             run_id: "r".into(),
             members: 1,
             elements: 1,
+            sizes: Vec::new(),
+            workers: false,
             per_element: 1,
             first_iteration: 0,
             iterations: 1,

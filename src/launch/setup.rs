@@ -68,18 +68,34 @@ pub fn per_element(members: u32, pack: u32, site: &Site) -> u32 {
     wanted.max(1).div_ceil(pack) * pack
 }
 
+/// Array elements of an iteration, and of those with another number; workers are as many as the run says.
+fn elements(dir: &RunDir, per_element: u32, iterations: u32) -> (u32, Vec<(u32, u32)>) {
+    let id = &dir.identity;
+    let usual = id.members.div_ceil(per_element);
+    if dir.leaderless() {
+        return (id.members, Vec::new());
+    }
+    let all = id.first_iteration..id.first_iteration + iterations;
+    let of = |iteration| (iteration, dir.members(iteration).div_ceil(per_element));
+    (usual, all.map(of).filter(|(_, count)| *count != usual).collect())
+}
+
 /// What the scripts of a run need to know.
 ///
 /// # Errors
 /// The folder of the tools cannot be found.
 pub fn context(prepared: &Prepared, site: &Site, made_by: &str) -> Result<ScriptContext, LaunchError> {
     let id = &prepared.identity;
+    let dir = RunDir::making(&prepared.root, id.clone());
     let per_element = per_element(id.members, id.pack, site);
+    let (elements, sizes) = elements(&dir, per_element, id.iterations);
     Ok(ScriptContext {
         name: id.name.clone(),
         run_id: id.id.clone(),
         members: id.members,
-        elements: id.members.div_ceil(per_element),
+        elements,
+        sizes,
+        workers: dir.leaderless(),
         per_element,
         first_iteration: id.first_iteration,
         iterations: id.iterations,
@@ -160,6 +176,16 @@ fn suited(site: &Site, prepared: &Prepared) -> (Site, Vec<String>) {
 /// What an experiment is, in one line.
 pub fn summary(prepared: &Prepared) -> String {
     let e = &prepared.experiment;
+    if e.searching().is_some() {
+        return format!(
+            "{} with {} at a time, {} parameters, {} evaluations of `{}`",
+            e.method,
+            e.members,
+            prepared.given.prior().dim(),
+            e.budget,
+            e.model.title
+        );
+    }
     let observations: usize = prepared.identity.lengths.iter().sum();
     if let Some(planned) = prepared.given.forward() {
         return format!(
@@ -244,9 +270,11 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
             }
             let u = trial.usage;
             let ranks = ranks(prepared.experiment.model.external.as_deref()).map_or(1, |r| r as usize);
+            let e = &prepared.experiment;
             let runs = match prepared.given.forward() {
                 Some(planned) => f64::from(planned.found.record.models),
-                None => f64::from(prepared.experiment.members) * f64::from(prepared.experiment.iterations),
+                None if e.budget > 0 => f64::from(e.budget),
+                None => f64::from(e.members) * f64::from(e.iterations),
             };
             let workers = crate::launch::workers::count(site.local.workers, threads) as f64;
             text.push_str(&format!(
@@ -295,14 +323,18 @@ pub fn rewrite(run: &Run, given: Option<&Path>) -> Result<bool, LaunchError> {
     };
     let id = &run.dir.identity;
     let per_element = per_element(id.members, id.pack, &site);
+    let iterations = run.dir.iterations().map_err(LaunchError::from)?;
+    let (elements, sizes) = elements(&run.dir, per_element, iterations);
     let context = ScriptContext {
         name: id.name.clone(),
         run_id: id.id.clone(),
         members: id.members,
-        elements: id.members.div_ceil(per_element),
+        elements,
+        sizes,
+        workers: run.dir.leaderless(),
         per_element,
         first_iteration: id.first_iteration,
-        iterations: run.dir.iterations().map_err(LaunchError::from)?,
+        iterations,
         pad: id.iteration_digits,
         tools: tools()?,
         made_by: made_by(),

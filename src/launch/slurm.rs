@@ -122,16 +122,22 @@ impl<'a> Scheduler<'a> {
     /// Members of one array element.
     fn per_element(&self) -> u32 {
         let id = &self.run.dir.identity;
-        setup::per_element(id.members, id.pack, &self.site)
+        if self.run.dir.leaderless() { 1 } else { setup::per_element(id.members, id.pack, &self.site) }
     }
 
     /// Array elements of the largest iteration.
     fn elements(&self) -> u32 {
+        if self.run.dir.leaderless() {
+            return self.run.dir.identity.members;
+        }
         self.run.dir.most_members().div_ceil(self.per_element())
     }
 
     /// Array elements of an iteration.
     fn elements_at(&self, iteration: Iteration) -> u32 {
+        if self.run.dir.leaderless() {
+            return self.elements();
+        }
         self.run.dir.members(iteration).div_ceil(self.per_element())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::files::{Iteration, Member, Members};
 use crate::launch::crew::{self, Lane};
-use crate::launch::{LaunchError, Launcher, Means, Watch, workers};
+use crate::launch::{LaunchError, Launcher, Means, Watch, trials, workers};
 use crate::steps::Run;
 use crate::steps::member::{self, Options, Outcome};
 
@@ -18,6 +18,9 @@ pub struct Threads {
 
 impl Launcher for Threads {
     fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
+        if run.dir.leaderless() {
+            return trials::threads(run, &self.means, watch);
+        }
         // The crew wants lanes that live as long as the launch: threads share the run by reference.
         std::thread::scope(|_| {
             let mut means = self.means.clone();

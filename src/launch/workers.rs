@@ -11,7 +11,7 @@ use crate::launch::site::Workers;
 use crate::launch::{LaunchError, Means, Watch};
 use crate::machine;
 use crate::plan::Due;
-use crate::steps::{Run, StepError, due, update};
+use crate::steps::{Run, StepError, due, trials, update};
 
 /// Open files of a launcher besides those of its workers: its own, those of an update, those of a start.
 const OWN_FILES: usize = 24;
@@ -98,6 +98,8 @@ pub fn conclude(run: &Run, watch: &dyn Watch, means: &Means, how: &str) -> Resul
     run.not_cancelled()?;
     match due::due(run)? {
         Due::Over => Ok(()),
+        // Workers left trials: each says why itself.
+        Due::Members(..) if run.dir.leaderless() && !trials::stuck_now(run)? => Err(stopped_short(how)),
         Due::Update(iteration) | Due::Members(iteration, _) => {
             // Asking for the update gives the reason in the words of the step.
             super::told(watch, &update::run_by(run, iteration, means.workers)?);

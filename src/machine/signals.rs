@@ -23,6 +23,21 @@ pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// For a worker: the flag of TERM and INT as [`stop_flag`] gives it, and another one of USR1, after which what runs may
+/// finish and nothing else begins.
+///
+/// # Errors
+/// The kernel refuses the handler.
+pub fn stop_and_drain() -> io::Result<(Arc<AtomicBool>, Arc<AtomicBool>)> {
+    let (stop, drain) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    signal_hook::flag::register(SIGUSR1, Arc::clone(&drain))?;
+    Ok((stop, drain))
+}
+
 /// Ask a process to end (TERM).
 pub fn terminate(pid: u32) {
     send(i64::from(pid), SIGTERM);

@@ -7,6 +7,7 @@ pub mod cell;
 pub mod darcy;
 pub mod external;
 pub mod hydro;
+pub mod landscape;
 pub mod llc_runs;
 pub mod lorenz96;
 pub mod score;

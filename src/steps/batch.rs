@@ -29,6 +29,14 @@ pub(super) fn want(asked: &Asked<'_>) -> Want {
 }
 
 impl Run {
+    /// What the model is asked for: series for these blocks, or a score.
+    pub(super) fn want(&self, asked: &Asked<'_>) -> Want {
+        match self.experiment.searching() {
+            Some(searching) => searching.score.want(),
+            None => want(asked),
+        }
+    }
+
     /// What the members of an iteration are asked for: all blocks, or those of its batch. A record that is gone is
     /// worked out again.
     ///

@@ -11,6 +11,7 @@ use crate::steps::{Run, StepError, Stopped, Update, outcomes};
 pub fn stopped(run: &Run) -> Result<Option<Stopped>, StepError> {
     match load_record::<Stopped>(&run.dir.stop()) {
         Ok(stop) if stop.reason == "iterations" && stop.last < run.end()? => Ok(None),
+        Ok(stop) if stop.reason == "budget" && stop.evaluations < run.dir.budget() => Ok(None),
         Ok(stop) => Ok(Some(stop)),
         Err(e) if e.is_missing() => Ok(None),
         Err(e) => Err(e.into()),
@@ -24,7 +25,7 @@ pub fn open_iteration(run: &Run) -> Option<Iteration> {
     if !run.dir.iteration(iteration).is_dir() {
         return None;
     }
-    while run.dir.iteration(iteration + 1).is_dir() {
+    while !run.dir.leaderless() && run.dir.iteration(iteration + 1).is_dir() {
         iteration += 1;
     }
     Some(iteration)

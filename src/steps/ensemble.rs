@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::experiment::{Calibration, Task};
 use crate::files::{FileError, Iteration, RunDir, load_state, save_state, whole_folder};
 use crate::numerics::Streams;
-use crate::problem::{Algorithm, Ensemble, Problem, State};
+use crate::problem::{Algorithm, Ensemble, Observation, Prior, State};
 use crate::steps::parameters::{ENSEMBLE, STATE, Writer};
-use crate::steps::{Run, StepError, batch, pack};
+use crate::steps::{Run, StepError, batch, dds, pack, trials};
 
 /// Make the first iteration; false when it was there already.
 ///
@@ -24,6 +24,8 @@ pub fn run(run: &Run) -> Result<bool, StepError> {
         Task::Kalman(calibration) => drawn(run, calibration, first),
         // Chunks make their folders themselves: each draws its own parameters.
         Task::Forward(_) => whole_folder(&run.dir.iteration(first), |_| Ok(())),
+        Task::Search(searching) if run.dir.leaderless() => trials::begin(run, searching),
+        Task::Search(searching) => dds::first(run, searching, first),
     }
 }
 
@@ -34,23 +36,23 @@ fn drawn(run: &Run, calibration: &Calibration, first: Iteration) -> Result<bool,
     if run.dir.fork().exists() {
         ensemble = load_state(&run.dir.fork(), ENSEMBLE.0, ENSEMBLE.1)?;
     }
-    write_iteration(&run.dir, &problem, first, &ensemble, &state)
+    write_iteration(&run.dir, &problem.prior, Some(&problem.observation), first, &ensemble, &state)
 }
 
-/// Write an iteration's folder, whole; false when another was first. `problem` is the run's, with all of a series.
+/// Write an iteration's folder, whole; false when another was first. `observation` is the run's, with all of a series.
 ///
 /// # Errors
 /// A parameter is not finite, the disk.
 pub fn write_iteration(
     dir: &RunDir,
-    problem: &Problem,
+    prior: &Prior,
+    observation: Option<&Observation>,
     iteration: Iteration,
     ensemble: &Ensemble,
     state: &State,
 ) -> Result<bool, StepError> {
-    let prior = &problem.prior;
     whole_folder(&dir.iteration(iteration), |hidden| {
-        if let Some(batch) = batch::record(&dir.identity, &problem.observation, iteration) {
+        if let Some(batch) = observation.and_then(|y| batch::record(&dir.identity, y, iteration)) {
             durable(&hidden.join("batch.toml"), batch.text().as_bytes())?;
         }
         durable(&hidden.join("ensemble.bin"), &save_state(ENSEMBLE.0, ENSEMBLE.1, ensemble)?)?;

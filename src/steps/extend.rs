@@ -21,6 +21,12 @@ pub fn iterations(run: &Run, iterations: u32) -> Result<bool, StepError> {
             hint: "for more models make a new run: draws of the prior with the same seed begin with the same models".into(),
         });
     }
+    if run.dir.budget() > 0 {
+        return Err(StepError::Refused {
+            what: "a search has a budget of evaluations, no number of iterations".into(),
+            hint: "write `--extend budget=2000 RUN`".into(),
+        });
+    }
     let now = run.dir.iterations()?;
     if iterations == now {
         return Ok(false);
@@ -54,6 +60,46 @@ pub fn iterations(run: &Run, iterations: u32) -> Result<bool, StepError> {
         }
         _ => Ok(true),
     }
+}
+
+/// More evaluations for a search: a new record. What its trials are drawn from follows the larger budget from now on.
+/// False when it has as many already.
+///
+/// # Errors
+/// Another kind of run, fewer evaluations than before.
+pub fn budget(run: &Run, budget: u32) -> Result<bool, StepError> {
+    let now = run.dir.budget();
+    if now == 0 {
+        return Err(StepError::Refused {
+            what: format!("a run of `{}` has no budget", run.experiment.method),
+            hint: "write `--extend iterations=20 RUN`".into(),
+        });
+    }
+    if budget == now {
+        return Ok(false);
+    }
+    if budget < now {
+        return Err(StepError::Refused {
+            what: format!("the search has {now} evaluations, it cannot be cut to {budget}"),
+            hint: "`ekp-cancel` ends a run early".into(),
+        });
+    }
+    let end = run.end()?;
+    publish_next(run, "more evaluations than the run was made with", |text| text.number("budget", budget))?;
+    // What stood behind the old end said what the result was; the run goes on from the decision before it.
+    let gone = |result: std::io::Result<()>, path: &std::path::Path| match result {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::io("remove", path)(e)),
+        _ => Ok(()),
+    };
+    gone(fs::remove_file(run.dir.stop()), &run.dir.stop())?;
+    if run.dir.leaderless() {
+        let update = run.dir.update(run.dir.identity.first_iteration);
+        gone(fs::remove_file(&update), &update)?;
+    } else {
+        let last = run.dir.iteration(end);
+        gone(fs::remove_dir_all(&last), &last)?;
+    }
+    Ok(true)
 }
 
 /// Another length for the steps to come: a new record. False when that length holds already.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::experiment::{Experiment, ExperimentError, Task, differences, run_copy, with_settings};
+use crate::experiment::{Experiment, ExperimentError, Form, Task, differences, run_copy, with_settings};
 use crate::explain::{Explain, Marked};
 use crate::files::human::{self, Document};
 use crate::files::{
@@ -62,6 +62,15 @@ pub enum Given {
     Problem(Problem),
     /// The models of a batch
     Forward(Box<Planned>),
+    /// Prior, and a score in place of an observation
+    Search {
+        /// Its bounds say where
+        prior: Prior,
+        /// What a model is asked for
+        want: Want,
+        /// What an outcome holds
+        layout: Vec<(String, usize)>,
+    },
 }
 
 impl Given {
@@ -70,6 +79,7 @@ impl Given {
         match self {
             Self::Problem(problem) => &problem.prior,
             Self::Forward(planned) => &planned.prior,
+            Self::Search { prior, .. } => prior,
         }
     }
 
@@ -78,6 +88,7 @@ impl Given {
         match self {
             Self::Problem(problem) => Some(problem),
             Self::Forward(_) => None,
+            Self::Search { .. } => None,
         }
     }
 
@@ -86,6 +97,7 @@ impl Given {
         match self {
             Self::Problem(problem) => Want::series(problem.observation.shape()),
             Self::Forward(planned) => planned.want.clone(),
+            Self::Search { want, .. } => want.clone(),
         }
     }
 
@@ -93,24 +105,37 @@ impl Given {
     pub fn forward(&self) -> Option<&Planned> {
         match self {
             Self::Forward(planned) => Some(planned),
-            Self::Problem(_) => None,
+            Self::Problem(_) | Self::Search { .. } => None,
+        }
+    }
+
+    /// Names and lengths of what an outcome holds.
+    pub fn layout(&self) -> Vec<(String, usize)> {
+        match self {
+            Self::Problem(problem) => problem.observation.shape(),
+            Self::Forward(planned) => planned.want.blocks.clone(),
+            Self::Search { layout, .. } => layout.clone(),
         }
     }
 
     /// Read what the experiment names.
     fn read(experiment: &Experiment, folder: &Path, fields: Option<&Path>) -> Result<Self, ExperimentError> {
-        if let Task::Forward(forwards) = &experiment.task {
-            return Ok(Self::Forward(Box::new(Planned::read(experiment, forwards, folder)?)));
-        }
-        let prior = match fields {
-            Some(fields) => experiment.prior_with(folder, fields)?,
-            None => experiment.prior(folder)?,
+        let prior = || match fields {
+            Some(fields) => experiment.prior_with(folder, fields),
+            None => experiment.prior(folder),
         };
-        match experiment.calibration() {
-            None => unreachable!("a batch was read above"),
-            Some(calibration) => {
+        match &experiment.task {
+            Task::Forward(forwards) => {
+                Ok(Self::Forward(Box::new(Planned::read(experiment, forwards, folder)?)))
+            }
+            Task::Kalman(calibration) => {
+                let prior = prior()?;
                 let observation = calibration.observation(folder)?;
                 Ok(Self::Problem(calibration.fitting(Problem { prior, observation })?))
+            }
+            Task::Search(searching) => {
+                let score = &searching.score;
+                Ok(Self::Search { prior: prior()?, want: score.want(), layout: score.layout() })
             }
         }
     }
@@ -375,7 +400,11 @@ fn identity(
     };
     let (experiment_digest, priors) = (of("experiment.toml"), of("priors.toml"));
     let observation = of("observation.toml");
-    let (blocks, lengths) = given.want().blocks.into_iter().unzip();
+    let (blocks, lengths) = given.layout().into_iter().unzip();
+    let pack = match &experiment.task {
+        Task::Search(searching) if let Form::Workers { claim_size } = searching.form => claim_size,
+        _ => experiment.model.pack.min(experiment.members),
+    };
     let (parameters, components) = given.prior().names().iter().cloned().unzip();
     let series = given.problem().and_then(|problem| problem.observation.series());
     let digits = |n: u32| n.to_string().len().max(3);
@@ -392,7 +421,7 @@ fn identity(
         first_iteration: experiment.first_iteration,
         iteration_digits: digits(experiment.iterations + 1),
         member_digits: digits(experiment.members),
-        pack: if given.forward().is_some() { 1 } else { experiment.model.pack.min(experiment.members) },
+        pack,
         models: given.forward().map_or(0, |planned| planned.found.record.models),
         chunk: given.forward().map_or(0, |planned| planned.chunk),
         parameters,

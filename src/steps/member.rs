@@ -16,7 +16,7 @@ use crate::problem::MemberFile;
 use crate::steps::parameters::{self, Loaded};
 use crate::steps::timing::{Clock, Who, job_id};
 use crate::steps::tries::{new_try, remove, set_aside, tidy};
-use crate::steps::{Run, StepError, batch, due, forward, pack, platform};
+use crate::steps::{Run, StepError, batch, due, forward, pack, platform, score, trials};
 
 /// How members are to be run.
 #[derive(Debug, Clone)]
@@ -89,6 +89,9 @@ pub fn run(
     platform::once(run);
     if run.experiment.forwards().is_some() {
         return forward::run(run, members, options, each);
+    }
+    if let Some(searching) = run.experiment.searching().filter(|_| run.dir.leaderless()) {
+        return trials::run_list(run, searching, members, options, each);
     }
     if run.dir.packed() {
         return pack::run(run, iteration, members, options, each);
@@ -295,7 +298,7 @@ fn call(
         .map_err(|e| ModelError::new(Cause::Output, format!("`parameters.toml` cannot be read: {e}")))?;
     let values = Mat::from_columns(theta.len(), 1, theta);
     let place = place(run, asked, iteration, member, attempt, folder, options);
-    let want = batch::want(asked);
+    let want = run.want(asked);
     let forward = &run.experiment.model.forward;
     forward
         .run(ThetaRef { names: &names, values: &values }, &want, &mut [place])
@@ -334,6 +337,10 @@ pub(super) fn place(
 
 /// Is this output an outcome? Lengths, infinities, NaN against the tolerance.
 pub(super) fn judged(run: &Run, asked: &Asked<'_>, output: Output) -> Result<Output, ModelError> {
+    let output = match run.experiment.searching() {
+        Some(searching) => score::blocks(&searching.score, output)?,
+        None => output,
+    };
     judged_as(&batch::want(asked), run.experiment.failures.nan_tolerance, output)
 }
 
@@ -382,6 +389,10 @@ fn data(
          Written last, by `ekp-run-member`: its presence closes the member.\n\
          By hand:  ekp-run-member . -i {iteration} -m {member} --again"
     );
+    let comments = match run.experiment.searching() {
+        Some(searching) => format!("{comments}\nScore: {}.", searching.score.words()),
+        None => comments,
+    };
     let names = asked.blocks.iter().map(String::as_str);
     let blocks: Vec<(&str, &[f64])> = names.zip(output.blocks.iter().map(Vec::as_slice)).collect();
     if run.experiment.outputs.beside(asked.total()) {

@@ -5,7 +5,9 @@
 
 pub mod adopt;
 mod batch;
+pub mod best;
 pub mod cancel;
+pub mod dds;
 pub mod due;
 pub mod ensemble;
 pub mod extend;
@@ -19,9 +21,11 @@ pub mod parameters;
 pub mod platform;
 pub mod record;
 pub mod reopen;
+mod score;
 mod stream;
 pub mod timing;
 pub mod trial;
+pub mod trials;
 mod tries;
 pub mod update;
 pub mod worker;
@@ -236,6 +240,16 @@ pub enum StepError {
         /// What differs, a line each
         differences: Vec<String>,
     },
+    /// A search that finds only failures
+    #[error("iteration {iteration}: {failed} evaluations in a row failed")]
+    Storm {
+        /// Which iteration
+        iteration: u32,
+        /// How many
+        failed: u32,
+        /// What the first of them said
+        first: String,
+    },
     /// The stop mark is there
     #[error("the run was cancelled (`cancel.toml`)")]
     Cancelled,
@@ -334,6 +348,9 @@ impl Explain for StepError {
             Self::Quorum { .. } => Some(
                 "`ekp-status` groups the failures; mend the cause, then submit or launch again: failed members get another try".into(),
             ),
+            Self::Storm { first, .. } => Some(format!(
+                "the first said: {first}; mend the cause, then submit or launch again: they get another try"
+            )),
             Self::Cancelled => Some("submitting or launching again lifts the mark and goes on".into()),
             Self::NoSuchMember { members, .. } => Some(format!("members are 1 to {members}")),
             Self::NoSuchIteration { .. } => None,
@@ -364,7 +381,7 @@ impl Explain for StepError {
             Self::NotReady { .. } => Exit::NotYet,
             Self::OtherGrid { .. } => Exit::Usage,
             Self::CellsOpen { .. } => Exit::NotYet,
-            Self::Quorum { .. } | Self::Cells { .. } => Exit::Quorum,
+            Self::Quorum { .. } | Self::Storm { .. } | Self::Cells { .. } => Exit::Quorum,
             Self::Cancelled => Exit::Cancelled,
             Self::Outcomes { .. } | Self::Hindered { .. } | Self::Interrupted => Exit::Failed,
         }

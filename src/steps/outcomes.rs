@@ -7,7 +7,7 @@ use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::parameters::{ENSEMBLE, Writer, own_digest, restore};
 use crate::steps::tries::set_aside;
-use crate::steps::{Run, StepError, pack};
+use crate::steps::{Run, StepError, pack, trials};
 
 /// What one member left.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,18 +186,18 @@ pub(super) fn put_aside(
 /// # Errors
 /// The disk cannot be read.
 pub fn missing(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
+    let all = run.dir.members(iteration);
+    if run.dir.packed() {
+        // A pack is asked once.
+        let open = |chunk: &u32| !run.dir.chunk(iteration, *chunk).join("data.toml").exists();
+        let chunks = (1..=run.dir.chunks(iteration)).filter(open);
+        return Ok(chunks.flat_map(|chunk| run.dir.chunk_members(iteration, chunk)).collect());
+    }
     let open = |member: &u32| {
-        if run.dir.packed() {
-            return !run
-                .dir
-                .chunk(iteration, (member - 1) / run.dir.identity.pack + 1)
-                .join("data.toml")
-                .exists();
-        }
         let folder = run.dir.member(iteration, *member);
         !folder.join("data.toml").exists() && !folder.join("failed.toml").exists()
     };
-    Ok((1..=run.dir.members(iteration)).filter(open).collect())
+    Ok((1..=all).filter(open).collect())
 }
 
 /// Members of an iteration that have no outcome, judged by content as the update does.
@@ -205,6 +205,9 @@ pub fn missing(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
 /// # Errors
 /// The disk cannot be read.
 pub fn open(run: &Run, iteration: Iteration) -> Result<Vec<u32>, StepError> {
+    if run.dir.leaderless() {
+        return trials::open(run);
+    }
     let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
     let left = gather(run, &run.prior()?, &ensemble, iteration)?.left;
     Ok((1u32..).zip(&left).filter(|(_, left)| matches!(left, Left::Missing(_))).map(|(m, _)| m).collect())

@@ -21,10 +21,10 @@ use crate::numerics::Mat;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::member::{Options, Outcome, in_lanes, judged, place};
 use crate::steps::outcomes::{Gathered, Left};
-use crate::steps::parameters::{ENSEMBLE, near};
+use crate::steps::parameters::{ENSEMBLE, near, theta};
 use crate::steps::timing::{Clock, Who, job_id};
 use crate::steps::tries::set_aside;
-use crate::steps::{Run, StepError, batch};
+use crate::steps::{Run, StepError};
 
 /// Write the parameters of all packs into an iteration's (hidden) folder.
 ///
@@ -54,7 +54,7 @@ fn parameters(dir: &RunDir, prior: &Prior, ensemble: &Ensemble, iteration: Itera
     let columns = members.clone().count();
     let mut data = Vec::with_capacity(prior.values() * columns);
     for member in members {
-        data.extend(prior.constrain(ensemble.u.col(member as usize - 1)));
+        data.extend(theta(dir, prior, ensemble.u.col(member as usize - 1)));
     }
     npy::write(&[columns, prior.values()], &data)
 }
@@ -118,19 +118,19 @@ fn one(run: &Run, iteration: Iteration, chunk: u32, options: &Options) -> Result
         return Ok(left.iter().map(outcome).collect());
     }
     let invalid = |why: String| FileError::Invalid { path: path.clone(), kind: "array of parameters", why };
-    let theta = npy::read(&bytes).map_err(|e| invalid(e.to_string()))?;
+    let read = npy::read(&bytes).map_err(|e| invalid(e.to_string()))?;
     let id = &run.dir.identity;
     let d: usize = id.components.iter().sum();
-    if theta.shape != [members.len(), d] {
-        return Err(invalid(format!("its shape is {:?}, not {} × {d}", theta.shape, members.len())).into());
+    if read.shape != [members.len(), d] {
+        return Err(invalid(format!("its shape is {:?}, not {} × {d}", read.shape, members.len())).into());
     }
     // A row per member in the file is a column per member here.
-    let values = Mat::from_columns(d, members.len(), theta.data);
+    let values = Mat::from_columns(d, members.len(), read.data);
     let names: Vec<(String, usize)> =
         id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
     let mut places: Vec<_> =
         members.iter().map(|&m| place(run, &asked, iteration, m, 1, &folder, options)).collect();
-    let want = batch::want(&asked);
+    let want = run.want(&asked);
     let clock = Clock::start();
     let results =
         run.experiment.model.forward.run(ThetaRef { names: &names, values: &values }, &want, &mut places);
@@ -330,6 +330,18 @@ fn chunks(run: &Run, members: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut chunks: Vec<u32> = members.map(|m| (m - 1) / run.dir.identity.pack + 1).collect();
     chunks.dedup();
     chunks
+}
+
+/// Digest of its parameters and the numbers of a member, if its pack has an outcome.
+pub(super) fn recorded(run: &Run, iteration: Iteration, member: u32) -> Option<(String, Vec<f64>)> {
+    let chunk = (member - 1) / run.dir.identity.pack + 1;
+    let folder = run.dir.chunk(iteration, chunk);
+    let expected = digest(&fs::read(folder.join("parameters.npy")).ok()?);
+    let members: Vec<u32> = run.dir.chunk_members(iteration, chunk).collect();
+    let rows = run.asked(iteration).ok()?.total();
+    let (_, data) = look(run, iteration, rows, &folder, &expected, members.len()).ok()?;
+    let at = members.iter().position(|m| *m == member)?;
+    Some((format!("{expected} row {}", at + 1), data[at * rows..][..rows].to_vec()))
 }
 
 /// Members that the packs of an iteration record as failed.

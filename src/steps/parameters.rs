@@ -7,7 +7,7 @@ use crate::files::{FileError, Iteration, Member, RunDir, crc32, digest, load_sta
 use crate::problem::MemberFile;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::tries::set_aside;
-use crate::steps::{Run, StepError};
+use crate::steps::{Run, StepError, trials};
 
 /// Kind and version of `ensemble.bin`.
 pub const ENSEMBLE: (&str, u32) = ("ekp.ensemble", 1);
@@ -18,6 +18,12 @@ pub const STATE: (&str, u32) = ("ekp.state", 1);
 fn place(dir: &RunDir, iteration: Iteration, member: Member) -> String {
     let shown = dir.shown(iteration, member, "");
     format!("# ekp parameters 1: {}, crc32 ", shown.trim_end_matches('/'))
+}
+
+/// What a model gets for a column of `ensemble.bin`: a search keeps physical values there, since a trial may lie on a
+/// bound, where the unconstrained ones are infinite.
+pub(super) fn theta(dir: &RunDir, prior: &Prior, column: &[f64]) -> Vec<f64> {
+    if dir.identity.budget > 0 { column.to_vec() } else { prior.constrain(column) }
 }
 
 /// Writes the files of one run.
@@ -35,7 +41,7 @@ impl<'a> Writer<'a> {
 
     /// The values of a member, physical units.
     pub(super) fn theta(&self, ensemble: &Ensemble, member: Member) -> Vec<f64> {
-        self.prior.constrain(ensemble.u.col(member as usize - 1))
+        theta(self.dir, self.prior, ensemble.u.col(member as usize - 1))
     }
 
     /// The text for column `member - 1` of the ensemble.
@@ -104,6 +110,9 @@ pub fn load(run: &Run, iteration: Iteration, member: Member) -> Result<Loaded, S
             }
         }
         Err(e) => return Err(FileError::io("read", &path)(e).into()),
+    }
+    if run.dir.leaderless() {
+        return Ok(Loaded::new(trials::restore(run, member)?));
     }
     let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
     let prior = run.prior()?;

@@ -18,14 +18,19 @@ pub struct Update {
     /// Members set aside
     pub failed: u32,
     /// Step length Δt
+    #[serde(default)]
     pub step: f64,
     /// Pseudo-time after the step
+    #[serde(default)]
     pub time: f64,
     /// (1/p) (ḡ − y)ᵀ Γ⁻¹ (ḡ − y)
+    #[serde(default)]
     pub misfit: f64,
     /// Mean over members of the root mean square weighted residual
+    #[serde(default)]
     pub avg_rmse: f64,
     /// Standard deviation of each parameter after the step, unconstrained
+    #[serde(default)]
     pub spread: Vec<f64>,
     /// Why the algorithm wants no further iteration; empty when it goes on
     pub stop: String,
@@ -43,9 +48,28 @@ pub struct Update {
     /// How well each block is met, before the step
     #[serde(default, rename = "block")]
     pub blocks: Vec<BlockFit>,
+    /// What a search knows after it
+    pub search: Option<Progress>,
     /// Where the iteration and the ensemble after it came from, when another tool made them; else empty
     #[serde(default)]
     pub adopted: String,
+}
+
+/// `[search]` of `update.toml`: how far a search is.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Progress {
+    /// Evaluations so far, failed ones too
+    pub evaluations: u32,
+    /// As many as there will be, as it was when this was written
+    pub budget: u32,
+    /// Failed ones among them
+    pub failed: u32,
+    /// Number of the best trial; 0 before there is one
+    pub best: u32,
+    /// Its score, a number for each objective
+    pub score: Vec<f64>,
+    /// Trials that nobody beats; 1 with one objective
+    pub archive: u32,
 }
 
 impl Record for Update {
@@ -72,6 +96,7 @@ impl Update {
             warnings: report.warnings.clone(),
             metrics: report.metrics.clone(),
             blocks: report.blocks.clone(),
+            search: None,
             adopted: String::new(),
         }
     }
@@ -89,15 +114,15 @@ impl Update {
             )
         };
         let mut text = TomlText::record::<Self>(&comments);
-        text.number("iteration", self.iteration)
-            .number("ok", self.ok)
-            .number("failed", self.failed)
-            .float("step", self.step)
-            .float("time", self.time)
-            .float("misfit", self.misfit)
-            .float("avg_rmse", self.avg_rmse)
-            .floats("spread", &self.spread)
-            .text("stop", &self.stop);
+        text.number("iteration", self.iteration).number("ok", self.ok).number("failed", self.failed);
+        if self.search.is_none() {
+            text.float("step", self.step)
+                .float("time", self.time)
+                .float("misfit", self.misfit)
+                .float("avg_rmse", self.avg_rmse)
+                .floats("spread", &self.spread);
+        }
+        text.text("stop", &self.stop);
         if !self.adopted.is_empty() {
             text.text("adopted", &self.adopted);
         }
@@ -105,7 +130,18 @@ impl Update {
         for outcome in &self.outcomes {
             text.raw(&format!("  {},", crate::files::quoted(outcome)));
         }
-        text.raw("]").table("metrics");
+        text.raw("]");
+        if let Some(search) = &self.search {
+            text.table("search")
+                .number("evaluations", search.evaluations)
+                .number("budget", search.budget)
+                .number("failed", search.failed)
+                .number("best", search.best)
+                .floats("score", &search.score)
+                .number("archive", search.archive);
+            return text.finish();
+        }
+        text.table("metrics");
         for (name, value) in &self.metrics {
             text.float(name, *value);
         }
@@ -118,16 +154,51 @@ impl Update {
 }
 
 /// `stop.toml`: why the run is over, and its result.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Stopped {
-    /// `time` (the algorithm reached its end), `iterations` (as many as asked for), or `cells` (all of a grid are ok)
+    /// `time` (the algorithm reached its end), `iterations` (as many as asked for), `cells` (all of a grid are ok), or `budget`
+    /// (of a search)
     pub reason: String,
     /// The iteration whose ensemble is the result; nobody runs it
     #[serde(rename = "final")]
     pub last: u32,
-    /// The result in physical units; none where nothing was estimated
+    /// The result in physical units; none where nothing was estimated; of a search see `best`
     #[serde(default)]
     pub result: Vec<Estimate>,
+    /// Evaluations of a search; else 0
+    #[serde(default)]
+    pub evaluations: u32,
+    /// Failed ones among them
+    #[serde(default)]
+    pub failed: u32,
+    /// The best trial of a search; of several objectives those that nobody beats
+    #[serde(default)]
+    pub best: Vec<Best>,
+}
+
+/// The best trial, with all that its score stands for.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Best {
+    /// Its number, from 1
+    pub trial: u32,
+    /// Its folder, or that of its pack
+    pub folder: String,
+    /// A number for each objective
+    pub score: Vec<f64>,
+    /// What was scored, and when
+    pub scored: String,
+    /// Digest of its parameters, as its `data.toml` has it
+    pub parameters: String,
+    /// What the scores consist of, pairs of numbers among them
+    #[serde(default)]
+    pub parts: BTreeMap<String, f64>,
+    /// Scores of the evaluation period, where there is one
+    #[serde(default)]
+    pub evaluation: BTreeMap<String, f64>,
+    /// Physical values, in the order of `run.toml`
+    pub names: Vec<String>,
+    /// The same order
+    pub values: Vec<f64>,
 }
 
 /// A parameter, before and after.
@@ -153,9 +224,19 @@ impl Record for Stopped {
 impl Stopped {
     /// The text of the file.
     pub fn text(&self, folder: &str) -> String {
-        let comments = format!("ekp stop: the run is over. The result is the ensemble of {folder}.");
+        let comments = if self.evaluations == 0 {
+            format!("ekp stop: the run is over. The result is the ensemble of {folder}.")
+        } else {
+            "ekp stop: the search is over. Its result stands in `[[best]]`.\nAgain, by hand:  ekp-run-member . --best".into()
+        };
         let mut text = TomlText::record::<Self>(&comments);
         text.text("reason", &self.reason).number("final", self.last);
+        if self.evaluations > 0 {
+            text.number("evaluations", self.evaluations).number("failed", self.failed);
+        }
+        for best in &self.best {
+            best.put(&mut text);
+        }
         for e in &self.result {
             text.raw("").raw("[[result]]");
             text.text("name", &e.name)
@@ -191,8 +272,30 @@ impl Stopped {
         match self.reason.as_str() {
             "batch" => "all models of the batch have run",
             "time" => "the data are used up (pseudo-time T reached)",
+            "budget" => "the budget of evaluations is used up",
             "cells" => "all cells are ok",
             _ => "all iterations asked for are done",
+        }
+    }
+}
+
+impl Best {
+    fn put(&self, text: &mut TomlText) {
+        text.raw("").raw("[[best]]");
+        text.number("trial", self.trial)
+            .text("folder", &self.folder)
+            .floats("score", &self.score)
+            .text("scored", &self.scored)
+            .text("parameters", &self.parameters)
+            .texts("names", &self.names)
+            .floats("values", &self.values);
+        for (table, numbers) in [("parts", &self.parts), ("evaluation", &self.evaluation)] {
+            if !numbers.is_empty() {
+                text.table(&format!("best.{table}"));
+                for (name, value) in numbers {
+                    text.float(name, *value);
+                }
+            }
         }
     }
 }

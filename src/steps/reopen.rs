@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use crate::experiment::Searching;
 use crate::files::{Failed, FileError, Iteration, Record, RunDir, load_record};
 use crate::models::Cause;
-use crate::steps::{Run, StepError, due, forward, pack, tries, update};
+use crate::steps::{Run, StepError, dds, due, forward, pack, trials, tries, update};
 
 /// How often lost members of an iteration run again before they count as failed.
 pub const RERUNS: usize = 3;
@@ -38,6 +39,10 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
         done.members = forward::reopen(run)?;
         return Ok(done);
     }
+    if let Some(searching) = run.experiment.searching() {
+        done.members = search(run, searching, iteration)?;
+        return Ok(done);
+    }
     if run.dir.packed() {
         let failed = pack::failed(run, iteration);
         if failed.len() > update::allowed_failures(run, iteration) {
@@ -61,6 +66,46 @@ pub fn reopen(run: &Run) -> Result<Reopened, StepError> {
         done.members = failed;
     }
     Ok(done)
+}
+
+/// A search goes on without those that failed, until only failures come: then those of the open generation get
+/// another try.
+fn search(run: &Run, searching: &Searching, iteration: Iteration) -> Result<Vec<u32>, StepError> {
+    if run.dir.leaderless() {
+        return trials::reopen(run, searching);
+    }
+    if !dds::stuck(run, searching, iteration)? {
+        return Ok(Vec::new());
+    }
+    let failed: Vec<u32> = if run.dir.packed() {
+        let failed = pack::failed(run, iteration);
+        pack::reopen(run, iteration, &failed)?;
+        failed
+    } else {
+        (1..=run.dir.members(iteration))
+            .filter(|&m| run.dir.member(iteration, m).join("failed.toml").exists())
+            .collect()
+    };
+    if !run.dir.packed() {
+        for &m in &failed {
+            again(run, iteration, m)?;
+        }
+    }
+    Ok(failed)
+}
+
+/// Another try for a failed member, unless a person marked it as failed.
+///
+/// # Errors
+/// The disk.
+pub(super) fn again(run: &Run, iteration: Iteration, member: u32) -> Result<(), StepError> {
+    let folder = run.dir.member(iteration, member);
+    let by_hand =
+        load_record::<Failed>(&folder.join("failed.toml")).is_ok_and(|f| f.cause == Cause::User.word());
+    if !by_hand && !folder.join("data.toml").exists() {
+        tries::set_aside(&folder, &["failed.toml"])?;
+    }
+    Ok(())
 }
 
 /// The part of a submission record that counts reruns.

@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::experiment::Model;
+use crate::experiment::{Model, Searching};
 use crate::files::{FileError, Iteration, Member};
-use crate::models::{ModelError, Output, Place, ThetaRef, Usage, Want};
+use crate::models::{ModelError, Output, Period, Place, Score, Scoring, ThetaRef, Usage, Want};
 use crate::numerics::{Mat, Purpose, Streams};
-use crate::problem::MemberFile;
+use crate::problem::{MemberFile, Prior};
 use crate::steps::init::Prepared;
 use crate::steps::member::{Options, judged, judged_as, place};
 use crate::steps::timing::Clock;
-use crate::steps::{Run, StepError, batch, parameters};
+use crate::steps::{Run, StepError, batch, parameters, score};
 
 /// What a trial gave.
 #[derive(Debug)]
@@ -57,8 +57,9 @@ pub fn scratch(
     let id = &run.dir.identity;
     let names: Vec<(String, usize)> =
         id.parameters.iter().cloned().zip(id.components.iter().copied()).collect();
-    let mut trial = call(&run.experiment.model, &names, &batch::want(&asked), &text, place, folder)?;
+    let mut trial = call(&run.experiment.model, &names, &run.want(&asked), &text, place, folder)?;
     trial.result = trial.result.and_then(|output| judged(run, &asked, output));
+    trial.want = batch::want(&asked);
     Ok(trial)
 }
 
@@ -116,8 +117,44 @@ pub fn at_centre(prepared: &Prepared, folder: &Path, threads: usize) -> Result<T
     let (model, folder) = (&prepared.experiment.model, folder.join("try_1"));
     let mut trial = call(model, prior.names(), &want, &text, place, folder)?;
     let tolerance = prepared.experiment.failures.nan_tolerance;
-    trial.result = trial.result.and_then(|output| judged_as(&want, tolerance, output));
+    let layout = Want::series(prepared.given.layout());
+    trial.result = trial.result.and_then(|output| {
+        let output = match prepared.experiment.searching() {
+            Some(searching) => score::blocks(&searching.score, output)?,
+            None => output,
+        };
+        judged_as(if prepared.given.problem().is_some() { &want } else { &layout }, tolerance, output)
+    });
+    if prepared.given.problem().is_none() {
+        trial.want = layout;
+    }
     Ok(trial)
+}
+
+/// Scores of another period for these values (d × 1), by a model of this process; none where it cannot tell. A run
+/// begins where those of the search do.
+pub(super) fn scored(
+    run: &Run,
+    searching: &Searching,
+    prior: &Prior,
+    values: &Mat,
+    period: Period,
+) -> Vec<Score> {
+    let forward = &run.experiment.model.forward;
+    if !forward.in_process() {
+        return Vec::new();
+    }
+    let scoring = &searching.score.scoring;
+    let first = scoring.spin_up.or(scoring.period).map(|begin| begin.first);
+    let spin_up = first
+        .filter(|first| *first < period.first)
+        .map(|first| Period { first, last: period.first.pred_opt().unwrap_or(period.first) });
+    let want = Want::score(Scoring { spin_up, period: Some(period), ..scoring.clone() });
+    let first = run.dir.identity.first_iteration;
+    let Ok(asked) = run.asked(first) else { return Vec::new() };
+    let place = place(run, &asked, first, 1, 1, run.dir.root(), &Options::default());
+    let result = forward.run(ThetaRef { names: prior.names(), values }, &want, &mut [place]).pop();
+    result.and_then(Result::ok).map_or_else(Vec::new, |output| output.scores)
 }
 
 fn call(

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::experiment::Lost;
+use crate::experiment::{Lost, Task};
 use crate::files::{
     FileError, Iteration, load_record, load_state, publish, publish_durable, publish_new_durable,
 };
@@ -19,7 +19,9 @@ use crate::steps::outcomes::{self, Gathered, Left};
 use crate::steps::parameters::{ENSEMBLE, STATE};
 use crate::steps::record::Estimate;
 use crate::steps::timing::{Clock, Who, job_id};
-use crate::steps::{Run, StepError, Stopped, Update, due, ensemble, member, pack, reopen, stream};
+use crate::steps::{
+    Run, StepError, Stopped, Update, dds, due, ensemble, member, pack, reopen, stream, trials,
+};
 
 /// How long a new file may stay unseen on a network disk.
 const NETWORK_WAIT: Duration = Duration::from_secs(60);
@@ -70,26 +72,50 @@ pub fn run_within(
     mib: u32,
     threads: usize,
 ) -> Result<Outcome, StepError> {
-    let clock = Clock::start();
+    match &run.experiment.task {
+        Task::Forward(_) => merge(run, iteration, close, threads),
+        Task::Kalman(_) => kalman(run, iteration, close, mib),
+        Task::Search(searching) if run.dir.leaderless() => trials::update(run, searching, iteration, close),
+        Task::Search(searching) => dds::update(run, searching, iteration, close),
+    }
+}
+
+/// The last step of a batch.
+fn merge(run: &Run, iteration: Iteration, close: bool, threads: usize) -> Result<Outcome, StepError> {
     let first = run.experiment.first_iteration;
     if iteration < first {
         return Err(StepError::NoSuchIteration { iteration, first });
     }
     run.not_cancelled()?;
-    if run.experiment.forwards().is_some() {
-        return Ok(match forward::merge::run(run, close, threads)? {
-            Some(merged) => Outcome::Merged(Box::new(merged)),
-            None => Outcome::Over,
-        });
+    Ok(match forward::merge::run(run, close, threads)? {
+        Some(merged) => Outcome::Merged(Box::new(merged)),
+        None => Outcome::Over,
+    })
+}
+
+/// What a call finds before there is anything to do.
+pub(super) enum Entry {
+    /// Nothing is to be done
+    Ended(Outcome),
+    /// The iteration is to be closed; with the decision, where that was published
+    Open(Option<Update>),
+}
+
+/// Look whether an iteration is there to be closed.
+pub(super) fn enter(run: &Run, iteration: Iteration) -> Result<Entry, StepError> {
+    let first = run.experiment.first_iteration;
+    if iteration < first {
+        return Err(StepError::NoSuchIteration { iteration, first });
     }
+    run.not_cancelled()?;
     if let Some(stop) = due::stopped(run)?
         && iteration >= stop.last
     {
-        return Ok(Outcome::Over);
+        return Ok(Entry::Ended(Outcome::Over));
     }
     if let Some(last) = due::ended_before(run, iteration)? {
         finish(run, iteration - 1, &last)?;
-        return Ok(Outcome::Over);
+        return Ok(Entry::Ended(Outcome::Over));
     }
     let folder = run.dir.iteration(iteration);
     if !folder.is_dir() {
@@ -97,11 +123,21 @@ pub fn run_within(
     }
     let published = published(run, iteration)?;
     if let Some(update) = &published
+        && !run.dir.leaderless()
         && run.dir.iteration(iteration + 1).is_dir()
     {
         finish(run, iteration, update)?;
-        return Ok(Outcome::AlreadyClosed);
+        return Ok(Entry::Ended(Outcome::AlreadyClosed));
     }
+    Ok(Entry::Open(published))
+}
+
+fn kalman(run: &Run, iteration: Iteration, close: bool, mib: u32) -> Result<Outcome, StepError> {
+    let clock = Clock::start();
+    let published = match enter(run, iteration)? {
+        Entry::Ended(outcome) => return Ok(outcome),
+        Entry::Open(published) => published,
+    };
     let whole = run.problem()?;
     let problem = run.problem_of(&whole, iteration)?;
     let tried: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
@@ -139,15 +175,21 @@ pub fn run_within(
         None => match decide(run, iteration, &left, &step)? {
             Some(update) => update,
             // Another process was first, perhaps with other outcomes: its decision counts.
-            None => return self::run_within(run, iteration, close, mib, threads),
+            None => return kalman(run, iteration, close, mib),
         },
     };
-    ensemble::write_iteration(&run.dir, &whole, iteration + 1, &step.ensemble, &step.state)?;
-    let who = Who { job: job_id(), worker: 1, threads: 1, attempt: 1, ..Who::default() };
-    publish(&run.dir.update_timing(iteration), clock.stop(clock.own_usage(), &who).text().as_bytes())?;
+    let (prior, observation) = (&whole.prior, Some(&whole.observation));
+    ensemble::write_iteration(&run.dir, prior, observation, iteration + 1, &step.ensemble, &step.state)?;
+    timed(run, iteration, &clock)?;
     let over = finish(run, iteration, &update)?;
     let update = Box::new(update);
     Ok(if over { Outcome::Finished(update) } else { Outcome::Closed(update) })
+}
+
+/// What the update itself cost.
+pub(super) fn timed(run: &Run, iteration: Iteration, clock: &Clock) -> Result<(), StepError> {
+    let who = Who { job: job_id(), worker: 1, threads: 1, attempt: 1, ..Who::default() };
+    Ok(publish(&run.dir.update_timing(iteration), clock.stop(clock.own_usage(), &who).text().as_bytes())?)
 }
 
 fn published(run: &Run, iteration: Iteration) -> Result<Option<Update>, StepError> {
@@ -160,7 +202,7 @@ fn published(run: &Run, iteration: Iteration) -> Result<Option<Update>, StepErro
 }
 
 /// The outcomes; on a network disk a missing one is looked for again for a while before it counts.
-fn settled(
+pub(super) fn settled(
     run: &Run,
     wait: bool,
     look: impl Fn() -> Result<Gathered, StepError>,
@@ -194,7 +236,7 @@ fn on_network_disk(run: &Run) -> bool {
 }
 
 /// A decision is on disk: what it did not use counts as failed, what it used must still be there.
-fn as_decided(left: &mut [Left], update: &Update) -> Result<(), StepError> {
+pub(super) fn as_decided(left: &mut [Left], update: &Update) -> Result<(), StepError> {
     for (j, (left, used)) in left.iter_mut().zip(&update.outcomes).enumerate() {
         match used.strip_prefix("failed: ") {
             Some(cause) => *left = Left::Failed { cause: cause.into(), message: String::new() },
@@ -209,7 +251,7 @@ fn as_decided(left: &mut [Left], update: &Update) -> Result<(), StepError> {
 }
 
 /// Members without an outcome: not yet, lost and to run again, or lost and failed.
-fn complete(
+pub(super) fn complete(
     run: &Run,
     prior: &Prior,
     tried: &Ensemble,
@@ -320,8 +362,15 @@ fn decide(run: &Run, iteration: Iteration, left: &[Left], step: &Step) -> Result
 /// Publish `stop.toml` when the run is over; true if it is.
 pub(super) fn finish(run: &Run, iteration: Iteration, update: &Update) -> Result<bool, StepError> {
     let last = iteration + 1;
+    let search = run.experiment.searching();
     let reason = match update.stop.as_str() {
-        "" if last >= run.end()? => "iterations",
+        "" if last >= run.end()? => {
+            if search.is_some() {
+                "budget"
+            } else {
+                "iterations"
+            }
+        }
         "" => return Ok(false),
         other => other,
     };
@@ -329,7 +378,15 @@ pub(super) fn finish(run: &Run, iteration: Iteration, update: &Update) -> Result
         return Ok(true);
     }
     let prior = run.prior()?;
-    let stop = Stopped { reason: reason.into(), last, result: estimates(run, &prior, last)? };
+    let stop = match search {
+        Some(searching) => dds::stopped(run, searching, &prior, reason, last)?,
+        None => Stopped {
+            reason: reason.into(),
+            last,
+            result: estimates(run, &prior, last)?,
+            ..Stopped::default()
+        },
+    };
     publish_durable(&run.dir.stop(), stop.text(&run.dir.iteration_name(last)).as_bytes())?;
     Ok(true)
 }

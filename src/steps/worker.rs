@@ -15,11 +15,15 @@ use crate::machine;
 use crate::plan::Due;
 use crate::steps::member::{Options, Outcome};
 use crate::steps::reopen::RERUNS;
-use crate::steps::{Run, StepError, due, ensemble, member, update};
+use crate::steps::trials::Until;
+use crate::steps::{Run, StepError, due, ensemble, member, trials, update};
 
 /// Pauses of a worker that finds everything held by others.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A lease not renewed for so long was left behind, seconds.
+pub const LEASE_S: f64 = 60.0;
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -34,6 +38,22 @@ pub struct Worker {
     pub iteration: Option<Iteration>,
     /// Wait for members that others hold, to take over what they leave behind
     pub wait: bool,
+    /// In a job that ends: when to begin nothing more
+    pub until: Option<Until>,
+}
+
+impl Worker {
+    /// One that only looks, or runs what it is told to.
+    pub fn plain() -> Self {
+        Self {
+            options: Options::default(),
+            lease_s: LEASE_S,
+            to_end: false,
+            iteration: None,
+            wait: false,
+            until: None,
+        }
+    }
 }
 
 /// What a worker did.
@@ -45,6 +65,10 @@ pub struct Work {
     pub failed: usize,
     /// Iterations closed
     pub closed: usize,
+    /// Trials that another had finished first
+    pub duplicates: usize,
+    /// It began nothing more because its job ends
+    pub left_early: bool,
 }
 
 /// Work until nothing is left to lease.
@@ -52,6 +76,9 @@ pub struct Work {
 /// # Errors
 /// Cancelled, interrupted, the disk; too many failures when this worker closes iterations.
 pub fn work(run: &Run, worker: &Worker, each: &(dyn Fn(u32, &Outcome) + Sync)) -> Result<Work, StepError> {
+    if let Some(searching) = run.experiment.searching().filter(|_| run.dir.leaderless()) {
+        return trials::work(run, searching, worker, each);
+    }
     let mut work = Work::default();
     let mut reruns: BTreeMap<Iteration, usize> = BTreeMap::new();
     let mut pause = FIRST_PAUSE;
@@ -98,7 +125,7 @@ enum Did {
     Nothing,
 }
 
-fn stopped(worker: &Worker) -> Result<(), StepError> {
+pub(super) fn stopped(worker: &Worker) -> Result<(), StepError> {
     let stop = worker.options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed));
     if stop { Err(StepError::Interrupted) } else { Ok(()) }
 }

@@ -19,6 +19,8 @@ fn context(id: &Identity, made_by: &str) -> Result<ScriptContext, LaunchError> {
         run_id: id.id.clone(),
         members: id.members,
         elements: 1,
+        sizes: Vec::new(),
+        workers: false,
         per_element: 1,
         first_iteration: 1,
         iterations: id.iterations.max(1),

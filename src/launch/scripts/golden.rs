@@ -13,6 +13,8 @@ fn sinusoid() -> ScriptContext {
         run_id: "sinusoid-3f9a1c".into(),
         members: 20,
         elements: 20,
+        sizes: Vec::new(),
+        workers: false,
         per_element: 1,
         first_iteration: 0,
         iterations: 10,

@@ -38,6 +38,10 @@ impl Scheduler<'_> {
 
     fn evidence(&self, iteration: Iteration, open: &[u32]) -> Evidence {
         let mut evidence = Evidence::default();
+        if self.dir().leaderless() {
+            // A worker that ran to the end of its time did what it was for.
+            return evidence;
+        }
         let (per, largest) = (self.per_element(), self.site.slurm.largest_index());
         for element in 1..=self.elements() {
             let Some(log) = log(self.dir(), iteration, element, largest) else { continue };

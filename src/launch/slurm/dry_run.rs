@@ -88,6 +88,11 @@ impl Scheduler<'_> {
 
     /// The array elements that run these members (ascending).
     pub(super) fn elements_of(&self, members: &[u32]) -> Vec<u32> {
+        if self.dir().leaderless() {
+            // Workers, no more of them than there are trials left.
+            let left = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            return (1..=self.elements().min(left)).collect();
+        }
         let mut elements: Vec<u32> = members.iter().map(|m| (m - 1) / self.per_element() + 1).collect();
         elements.dedup();
         elements

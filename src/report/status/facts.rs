@@ -83,6 +83,9 @@ pub struct Row {
     pub step: Option<f64>,
     /// Pseudo-time after the step
     pub time: Option<f64>,
+    /// Of a search the best score so far
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
     /// From the iteration's making to its closing, waiting included
     pub elapsed_s: Option<f64>,
 }
@@ -100,6 +103,31 @@ pub struct Estimate {
     pub mean: f64,
     /// Last ensemble
     pub std: f64,
+}
+
+/// How far a search is, and what it found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SearchSeen {
+    /// Evaluations so far
+    pub evaluations: u32,
+    /// As many as there will be
+    pub budget: u32,
+    /// Failed ones among them
+    pub failed: u32,
+    /// Number of the best trial; 0 before there is one
+    pub best: u32,
+    /// Folder of its outcome
+    pub folder: String,
+    /// Its score, a number for each objective
+    pub score: Vec<f64>,
+    /// What is scored, and when
+    pub scored: String,
+    /// Trials that nobody beats
+    pub archive: u32,
+    /// Of a search that is over: names and values of the best
+    pub values: Vec<(String, f64)>,
+    /// And what its score consists of, with scores of the evaluation period
+    pub parts: Vec<(String, f64)>,
 }
 
 /// An outcome that is none.
@@ -159,6 +187,9 @@ pub struct Status {
     pub batch: Option<Batch>,
     /// The result of a run that is over
     pub result: Vec<Estimate>,
+    /// How far a search is
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSeen>,
     /// Folder of the ensemble that is the result
     pub final_ensemble: Option<String>,
     /// Jobs of the run; absent when the scheduler was not asked

@@ -76,6 +76,9 @@ pub(super) fn open(
         chunks(run, iteration)?
     } else if run.dir.packed() {
         packs(&run.dir, iteration)?
+    } else if run.dir.leaderless() {
+        // Each trial was made from what was known: only workers and updates judge its outcome.
+        singles(run, iteration, None)?
     } else {
         match Expected::new(run, iteration) {
             Ok(expected) => singles(run, iteration, Some(&expected))?,

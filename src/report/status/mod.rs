@@ -11,13 +11,14 @@ mod facts;
 mod failures;
 mod logs;
 mod look;
+mod search;
 pub mod text;
 
 use std::time::SystemTime;
 
 pub use batch::Batch;
 use chrono::DateTime;
-pub use facts::{Defective, Estimate, Job, Row, State, Status, View};
+pub use facts::{Defective, Estimate, Job, Row, SearchSeen, State, Status, View};
 pub use failures::{Failures, Message};
 pub use logs::Lost;
 pub use look::{Running, Seen};
@@ -60,6 +61,7 @@ pub fn look(run: &Run, view: &View) -> Result<Status, ReportError> {
         launcher: launcher(run),
         batch: Batch::look(run),
         result: Vec::new(),
+        search: None,
         final_ensemble: None,
         jobs: view.jobs.clone(),
         warnings: Vec::new(),
@@ -79,13 +81,11 @@ pub fn look(run: &Run, view: &View) -> Result<Status, ReportError> {
     if let (Some(iteration), Some(seen)) = (working, &seen) {
         status.iterations.push(row(run, iteration, seen, &mut status.warnings));
     }
+    status.search = search::seen(run, stop.as_ref(), &status.iterations)?;
     stands(run, working, seen.as_deref(), stop.as_ref().map(|s| s.why()), &mut status)?;
     if let Some(stop) = stop {
-        status.final_ensemble = run
-            .experiment
-            .forwards()
-            .is_none()
-            .then(|| typed(&view.named, &run.dir.iteration_name(stop.last)));
+        let ensembles = run.experiment.forwards().is_none() && !run.dir.leaderless();
+        status.final_ensemble = ensembles.then(|| typed(&view.named, &run.dir.iteration_name(stop.last)));
         status.result = stop
             .result
             .into_iter()
@@ -133,6 +133,7 @@ fn closed(
     let ended = load_record::<Timing>(&run.dir.update_timing(iteration)).ok();
     let ended = ended.and_then(|t| DateTime::parse_from_rfc3339(&t.end).ok()).map(SystemTime::from);
     let elapsed = ended.zip(began).and_then(|(end, start)| end.duration_since(start).ok());
+    let kalman = update.as_ref().is_some_and(|update| update.search.is_none());
     status.iterations.push(Row {
         iteration,
         closed: true,
@@ -140,9 +141,10 @@ fn closed(
         running: 0,
         failed: update.as_ref().map_or(0, |u| u.failed as usize),
         missing: 0,
-        misfit: update.as_ref().map(|u| u.misfit),
-        step: update.as_ref().map(|u| u.step),
-        time: update.as_ref().map(|u| u.time),
+        misfit: update.as_ref().filter(|_| kalman).map(|u| u.misfit),
+        step: update.as_ref().filter(|_| kalman).map(|u| u.step),
+        time: update.as_ref().filter(|_| kalman).map(|u| u.time),
+        score: update.as_ref().and_then(|u| u.search.as_ref()?.score.first().copied()),
         elapsed_s: elapsed.map(|d| d.as_secs_f64()),
     });
     status.blocks = update.map_or_else(Vec::new, |u| u.blocks);
@@ -172,6 +174,7 @@ fn row(run: &Run, iteration: Iteration, seen: &[Seen], warnings: &mut Vec<String
         misfit: update.as_ref().map(|u| u.misfit),
         step: update.as_ref().map(|u| u.step),
         time: update.as_ref().map(|u| u.time),
+        score: None,
         elapsed_s: None,
     }
 }

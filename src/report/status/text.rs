@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::report::runs::word;
-use crate::report::status::{Failures, Job, Row, State, Status};
+use crate::report::status::{Failures, Job, Row, SearchSeen, State, Status};
 use crate::report::table::{count, short, span, table};
 
 /// Groups of failures shown without `-v`.
@@ -30,8 +30,12 @@ pub fn one(s: &Status, telling: Telling) -> String {
             format!("{models} in {}", count(s.members as usize, "chunk"))
         }
         None => {
-            let iterations = count(s.iterations_at_most as usize, "iteration");
-            format!("{}, at most {iterations}", count(s.members as usize, "member"))
+            let who = if s.method == "dds-async" { "worker" } else { "member" };
+            let most = match &s.search {
+                Some(search) => count(search.budget as usize, "evaluation"),
+                None => count(s.iterations_at_most as usize, "iteration"),
+            };
+            format!("{}, at most {most}", count(s.members as usize, who))
         }
     };
     let mut t = format!("{}: {} with {with}\n{}\n", s.name, s.method, s.sentence);
@@ -47,10 +51,13 @@ pub fn one(s: &Status, telling: Telling) -> String {
             let _ = writeln!(t, "ensemble of the result: {folder}");
         }
     }
+    if let Some(search) = &s.search {
+        let _ = write!(t, "\n{}", found(search));
+    }
     match &s.batch {
         Some(batch) => t.push_str(&batch.text()),
         None if !s.iterations.is_empty() => {
-            let _ = write!(t, "\n{}", iterations(&s.iterations));
+            let _ = write!(t, "\n{}", iterations(&s.iterations, s.search.is_some(), telling));
         }
         None => {}
     }
@@ -82,7 +89,37 @@ fn result(s: &Status) -> String {
     table(&rows)
 }
 
-fn iterations(rows: &[Row]) -> String {
+/// What a search has found.
+fn found(s: &SearchSeen) -> String {
+    let failed = if s.failed > 0 { format!(", {} failed", s.failed) } else { String::new() };
+    let mut t = format!("{} of {} evaluations{failed}\n", s.evaluations, s.budget);
+    if s.best == 0 {
+        return t;
+    }
+    let scores: Vec<String> = s.score.iter().map(|x| short(*x)).collect();
+    let _ = writeln!(t, "best: {} ({}), trial {}: `{}`", scores.join(", "), s.scored, s.best, s.folder);
+    if s.archive > 1 {
+        let _ = writeln!(t, "{} kept", count(s.archive as usize, "trial"));
+    }
+    if !s.parts.is_empty() {
+        let parts: Vec<String> = s.parts.iter().map(|(name, x)| format!("{name} {}", short(*x))).collect();
+        let _ = writeln!(t, "  {}", parts.join(", "));
+    }
+    if !s.values.is_empty() {
+        let rows: Vec<Vec<String>> = s.values.iter().map(|(name, x)| vec![name.clone(), short(*x)]).collect();
+        let head = vec![["parameter", "best"].map(str::to_owned).to_vec()];
+        let _ = write!(t, "\n{}", table(&[head, rows].concat()));
+    }
+    t
+}
+
+/// Generations of a search shown without `-v`: the last ones.
+const GENERATIONS: usize = 10;
+
+fn iterations(rows: &[Row], search: bool, telling: Telling) -> String {
+    if search {
+        return generations(rows, telling);
+    }
     let head = ["iteration", "done", "running", "failed", "missing", "misfit", "step", "time T", "wall time"];
     let mut text = vec![head.map(str::to_owned).to_vec()];
     let number = |x: Option<f64>| x.map_or("-".into(), short);
@@ -95,6 +132,22 @@ fn iterations(rows: &[Row]) -> String {
         text.push(row);
     }
     table(&text)
+}
+
+fn generations(rows: &[Row], telling: Telling) -> String {
+    let head = ["iteration", "done", "running", "failed", "missing", "best", "wall time"];
+    let mut text = vec![head.map(str::to_owned).to_vec()];
+    let left_out = if telling.all { 0 } else { rows.len().saturating_sub(GENERATIONS) };
+    for r in &rows[left_out..] {
+        let mut row = vec![r.iteration.to_string()];
+        row.extend([r.done, r.running, r.failed, r.missing].map(|n| n.to_string()));
+        row.push(r.score.map_or("-".into(), short));
+        row.push(r.elapsed_s.map_or("-".into(), span));
+        text.push(row);
+    }
+    let more =
+        if left_out > 0 { format!("{left_out} before them (`-v` shows them)\n") } else { String::new() };
+    table(&text) + &more
 }
 
 /// Blocks in the line about them, the worst first.

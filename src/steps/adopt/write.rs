@@ -20,7 +20,14 @@ pub(in crate::steps) fn write(adopted: &Adopted, problem: &Problem, hidden: &Pat
     durable(&run.dir.adopted(), record(adopted, first).as_bytes())?;
     let mut decided = None;
     for (iteration, past) in (first..).zip(&adopted.iterations) {
-        write_iteration(&run.dir, problem, iteration, &past.ensemble, &past.state)?;
+        write_iteration(
+            &run.dir,
+            &problem.prior,
+            Some(&problem.observation),
+            iteration,
+            &past.ensemble,
+            &past.state,
+        )?;
         let place = format!("{}/{}", adopted.origin, past.name);
         let marks = members(&run, problem, iteration, past, &place)?;
         let Some(closed) = &past.closed else { break };

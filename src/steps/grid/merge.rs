@@ -89,7 +89,7 @@ pub fn run(run: &GridRun, close: bool) -> Result<Outcome, StepError> {
     if !merged.failed.is_empty() {
         return Err(failed(run, &merged));
     }
-    let stop = Stopped { reason: "cells".into(), last: run.last_stage(), result: Vec::new() };
+    let stop = Stopped { reason: "cells".into(), last: run.last_stage(), ..Stopped::default() };
     publish_durable(&run.dir.stop(), stop.text_of_grid(merged.ok).as_bytes())?;
     Ok(Outcome::Complete(merged))
 }

@@ -63,6 +63,14 @@ impl Reader {
         if bytes.is_empty() {
             return Err("the file is empty".into());
         }
+        if want.score.is_some()
+            && let Format::Toml(key) = &self.format
+            && *key == ["model_output"]
+            && let Ok(found) = toml::numbers(utf8(bytes)?, &["score".to_owned()])
+        {
+            // Without another key a score stands at the top: `score = 0.93`.
+            return fit(found, want);
+        }
         let found = match &self.format {
             Format::Toml(key) => toml::numbers(utf8(bytes)?, key)?,
             Format::Csv(csv) => csv.numbers(utf8(bytes)?)?,
@@ -172,6 +180,19 @@ mod tests {
         assert_eq!(parse(model(), two, &[("a", 1), ("b", 2)]).unwrap(), [vec![1.0], vec![2.0, 3.0]]);
         let deep = b"[r.s]\nt = [4]\n";
         assert_eq!(parse(Format::Toml(key("r.s.t")), deep, &[("a", 1)]).unwrap(), [[4.0]]);
+    }
+
+    #[test]
+    fn a_score_stands_at_the_top_or_in_the_output() {
+        let scoring = crate::models::Scoring { measures: Vec::new(), spin_up: None, period: None };
+        let want = Want { score: Some(scoring), ..want(&[("score", 1)]) };
+        let reader = Reader { file: "out.toml".into(), format: Format::Toml(key("model_output")) };
+        for text in ["score = 0.93\n", "model_output = 0.93\n", "[model_output]\nscore = [0.93]\nbias = 2\n"]
+        {
+            assert_eq!(reader.parse(text.as_bytes(), &want).unwrap(), [[0.93]], "{text}");
+        }
+        assert!(reader.parse(b"score = [1.0, 2.0]\n", &want).is_err());
+        assert!(reader.parse(b"kge = 1.0\n", &want).unwrap_err().contains("has no `model_output`"));
     }
 
     #[test]
