@@ -123,6 +123,19 @@ fn cups_in_batches_give_the_numbers_of_their_page() {
 }
 
 #[test]
+fn the_benchmark_of_batches_fills_its_two_tables() {
+    if !there("awk, column", works(&["sh", "-c", "command -v awk && command -v column"])) {
+        return;
+    }
+    let study = Study::example("forward_benchmark", "forward_benchmark");
+    let ended = program("./benchmark.sh", study.folder.path()).args(["experiment.toml", "1000"]).succeeds();
+    assert!(ended.out().starts_with("models  sequential_s  parallel_s"), "{}", ended.out());
+    let rows = |name: &str| fs::read_to_string(study.folder.path().join(name)).unwrap().lines().count();
+    assert_eq!(rows("benchmark_models.csv"), 3);
+    assert!(rows("benchmark_workers.csv") >= 3);
+}
+
+#[test]
 fn the_series_in_minibatches_gives_the_numbers_of_its_page() {
     let study = Study::example("minibatch", "minibatch");
     let (run, ended) = launched(&study, "experiment.toml", &["--workers", "2"]);

@@ -57,6 +57,15 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
             continue;
         }
         let run = Run::open(root)?;
+        if run.experiment.forwards().is_some() {
+            return Err(ReportError::Refused {
+                what: format!(
+                    "`{}` is a batch of forward models: there is no calibration to draw",
+                    root.display()
+                ),
+                hint: "its statistics stand in `results/quantiles.csv`, `ekp-export` writes all of it".into(),
+            });
+        }
         let folder = match &args.output {
             Some(output) if roots.len() > 1 => output.join(root.file_name().unwrap_or(root.as_os_str())),
             Some(output) => output.clone(),

@@ -359,6 +359,11 @@ pub trait Forward: Send + Sync {
         Ok(None)
     }
 
+    /// Conventions that a reader of its numbers should know, a line each: time zero, signs, normalisation, units.
+    fn describe(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The same members again by a slow way that is known to be right, where the model has one: what its numbers
     /// are held against.
     fn reference(

@@ -80,6 +80,14 @@ impl Forward for Sinusoid {
         Ok(Vec::new())
     }
 
+    fn describe(&self) -> Vec<String> {
+        vec![
+            "range and mean of A sin(t + phase) + v over t = 0, 0.01, ..., 6.29, in the unit of A and v"
+                .into(),
+            "the phase is uniform on a circle, drawn anew for every run".into(),
+        ]
+    }
+
     fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
         given(self, names, vec![("range".into(), 1), ("mean".into(), 1)])
     }

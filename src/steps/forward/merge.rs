@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::experiment::Lost;
 use crate::files::{
     Check, Chunk, FileError, Record, TomlText, load_record, publish, publish_durable, publish_new_durable,
     rows,
@@ -15,7 +16,7 @@ use crate::steps::forward::{Batch, chunk, results};
 use crate::steps::member::in_lanes;
 use crate::steps::timing::{Clock, Who, job_id};
 use crate::steps::tries::set_aside;
-use crate::steps::{Run, StepError, Stopped, due, update};
+use crate::steps::{Run, StepError, Stopped, due, reopen, update};
 
 /// `update.toml` of a batch: what was merged.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -125,7 +126,18 @@ pub fn run(run: &Run, close: bool, threads: usize) -> Result<Option<Merged>, Ste
         return Err(FileError::NotYet { iteration, path: folder }.into());
     }
     let batch = Batch::open(run)?;
-    let records = update::settled_when(run, close, || survey(run, &batch, threads), Result::is_ok)?;
+    let records = match update::settled_when(run, close, || survey(run, &batch, threads), Result::is_ok) {
+        // The jobs have ended, and what is missing is not to be waited for.
+        Err(StepError::NotReady { missing, .. })
+            if close
+                && (run.experiment.failures.lost == Lost::Fail
+                    || reopen::reruns_used_up(run, iteration)?) =>
+        {
+            update::count_lost(run, iteration, &missing)?;
+            survey(run, &batch, threads)?
+        }
+        found => found?,
+    };
     let merged = Merged::of(&records);
     quorum(run, &merged)?;
     results::write(run, &batch, &records, threads)?;

@@ -82,6 +82,8 @@ impl<'a> Batch<'a> {
 
     /// What the numbers of a row are.
     fn write_blocks(&self, text: &mut TomlText) {
+        text.table("model").text("name", &self.run.experiment.model.title);
+        text.texts("conventions", &self.run.experiment.model.forward.describe());
         for (name, length) in &self.want.blocks {
             text.raw("").raw("[[block]]");
             text.text("name", name).number("length", i128::try_from(*length).unwrap_or(i128::MAX));
