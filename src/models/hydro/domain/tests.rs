@@ -213,3 +213,50 @@ fn classes_scale_parameters_and_faults_have_their_lines() {
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn options_of_an_experiment_make_a_model_that_runs_in_threads() {
+    let folder = std::env::temp_dir().join(format!("ekp-spread-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let whole = synthetic::basin(60, 4);
+    let mut forcing = "date,p,t,e\n".to_owned();
+    for i in 0..60 {
+        let day = whole.calendar.at(i).date();
+        let (p, t, e) = (whole.precipitation[i], whole.temperature[i], whole.pet[i]);
+        forcing.push_str(&format!("{day},{p},{t},{e}\n"));
+    }
+    let units: String =
+        (0..40).map(|i| format!("{},{},{}\n", ["a", "b"][i % 2], 1000 + 40 * i, 1 + i % 3)).collect();
+    std::fs::write(folder.join("f.csv"), forcing).unwrap();
+    std::fs::write(folder.join("u.csv"), format!("basin,elevation_m,area_km2\n{units}")).unwrap();
+    std::fs::write(folder.join("r.csv"), "id,down,length_m\na,,3000\nb,a,40000\n").unwrap();
+    let text = "forcing = \"f.csv\"\nprecipitation = { column = \"p\", unit = \"mm/d\" }\n\
+                temperature = { column = \"t\", unit = \"degC\" }\npet = { column = \"e\", unit = \"mm/d\" }\n\
+                period = [\"2001-02-01\", \"2001-03-01\"]\nstructure = \"prms\"\nparameters = { MBASE = 0.5 }\n\
+                domain = { units = { file = \"u.csv\" }, network = { file = \"r.csv\" }, reference_m = 1500 }\n";
+    let read = |text: &str| {
+        let document = Document::parse(Path::new("experiment.toml"), text).unwrap();
+        let section = document.section();
+        crate::models::hydro::fuse::forward(&section, &folder)
+    };
+    let model = read(text).unwrap();
+    let names = [("MAXWATR_1".to_owned(), 1), ("celerity".to_owned(), 1)];
+    let values = crate::numerics::Mat::from_columns(2, 3, vec![80.0, 0.5, 150.0, 2.0, 90.0, -1.0]);
+    let want = crate::models::Want::series(vec![("q".into(), 29)]);
+    assert!(model.fits(&names, &want).unwrap()[0].contains("spin-up"));
+    let run = |threads: usize| {
+        let place = |j| crate::models::Place { threads, ..crate::models::test_place(j) };
+        let mut places: Vec<_> = (1..=3).map(place).collect();
+        model.run(crate::models::ThetaRef { names: &names, values: &values }, &want, &mut places)
+    };
+    let (one, four) = (run(1), run(4));
+    for j in 0..2 {
+        let (a, b) = (one[j].as_ref().unwrap(), four[j].as_ref().unwrap());
+        assert_eq!(a, b);
+        assert!(a.blocks[0].len() == 29 && a.blocks[0].iter().all(|q| *q > 0.0));
+    }
+    assert!(one[2].as_ref().unwrap_err().message.contains("`celerity` is -1"));
+    let banded = format!("{text}bands = {{ elevation_m = [1500], area = [1], reference_m = 1500 }}\n");
+    assert!(read(&banded).err().unwrap().to_string().contains("exclude each other"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -17,7 +17,6 @@ use crate::models::hydro::fuse::decisions::{
     Decisions, Interflow, Lower, Percolation, STORES, Surface, Upper,
 };
 use crate::models::hydro::fuse::lower::lower;
-use crate::models::hydro::fuse::math::{exp, ln};
 use crate::models::hydro::fuse::sizes::{Brim, Lane, Sizes};
 use crate::models::hydro::fuse::topography::area_above;
 use crate::models::hydro::fuse::upper::upper;
@@ -112,7 +111,7 @@ impl<const L: usize> Point<L> {
 #[inline(always)]
 pub(super) fn power(x: f64, c: f64) -> (f64, f64) {
     let safe = x.max(f64::MIN_POSITIVE);
-    let p = exp(c * ln(safe));
+    let p = (c * safe.ln()).exp();
     let p = if x > 0.0 { p } else { 0.0 };
     (p, c * p / safe)
 }
@@ -122,7 +121,7 @@ pub(super) fn power(x: f64, c: f64) -> (f64, f64) {
 pub(super) fn brim<const L: usize>(s: &Lane<L>, at: &Brim<L>) -> (Lane<L>, Lane<L>) {
     let (mut open, mut slope) = ([0.0; L], [0.0; L]);
     for l in 0..L {
-        let g = 1.0 / (1.0 + exp((at.half[l] - s[l]) * at.sharpness[l]));
+        let g = 1.0 / (1.0 + ((at.half[l] - s[l]) * at.sharpness[l]).exp());
         open[l] = g;
         slope[l] = g * (1.0 - g) * at.sharpness[l];
     }
@@ -218,7 +217,7 @@ fn surface<const L: usize>(
             for l in 0..L {
                 area[l] = 0.0;
                 if p.w2[l] > 0.0 {
-                    let edge = k.qb_powr[l] * ln(k.lambda[l] * k.s2[l] / p.w2[l]);
+                    let edge = k.qb_powr[l] * (k.lambda[l] * k.s2[l] / p.w2[l]).ln();
                     let (above, by) = area_above(edge, k.chi[l], k.tishape[l], k.log_gamma[l]);
                     area[l] = above;
                     slope[l] = -by * k.qb_powr[l] / p.w2[l];

@@ -12,7 +12,6 @@ pub mod column;
 pub mod decisions;
 pub mod fluxes;
 mod lower;
-mod math;
 pub mod parameters;
 pub mod routing;
 pub mod sizes;
