@@ -145,6 +145,31 @@ fn the_series_in_minibatches_gives_the_numbers_of_its_page() {
 }
 
 #[test]
+fn the_made_up_basin_gives_its_parameters_back() {
+    let study = Study::example("basin", "synthetic_basin");
+    if python() {
+        let written = |name: &str| fs::read(study.folder.path().join(name)).unwrap();
+        let before = (written("forcing.csv"), written("observed.csv"));
+        program("python3", study.folder.path()).args(["make_data.py"]).succeeds();
+        assert_eq!((written("forcing.csv"), written("observed.csv")), before);
+    }
+    let (run, ended) = launched(&study, "experiment_eki.toml", &[]);
+    readme_shows(&study, &ended);
+    let truth = [
+        ("tt", 0.4),
+        ("cfmax", 3.1),
+        ("fc", 280.0),
+        ("lp", 0.75),
+        ("beta", 2.2),
+        ("k1", 0.11),
+        ("k2", 0.012),
+        ("perc", 1.6),
+        ("maxbas", 3.4),
+    ];
+    near(&run, &truth, 2.0);
+}
+
+#[test]
 fn the_permeability_is_found_from_the_pressures() {
     let study = Study::example("darcy", "darcy");
     let (run, _) = launched(&study, "experiment.toml", &["--on", "threads"]);
