@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::support::strace;
 use crate::support::{Folder, Study, TestRun, program, same_science, there, tool};
 
 /// A grid of three targets by two samplers; `prefix` is run before each sampler, `first` before each build.
@@ -201,6 +202,44 @@ fn a_cell_that_is_killed_at_any_time_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn a_cell_killed_at_any_call_that_changes_the_disk_is_run_again_to_the_same_bytes() {
+    if !strace::there() {
+        return;
+    }
+    let folder = small("grid-points", "", "");
+    let expected = made(&folder, "expected");
+    expected.launch(&["-q"]);
+    // Given a run whose targets are built, when one sampler is killed at its K-th call of a name
+    let fresh = || {
+        let _ = fs::remove_dir_all(folder.path().join("run"));
+        let run = made(&folder, "run");
+        run.tool("ekp-run-member").args([".", "-q", "-i", "1", "-m", "1-3"]).succeeds();
+        run
+    };
+    let calls = "mkdir,rename,linkat,link,unlink,unlinkat,rmdir,openat,write";
+    let args = [".", "-q", "-i", "2", "-m", "1"];
+    let (ended, all) = strace::record(calls, "ekp-run-member", &fresh().path, &args);
+    ended.code(0);
+    let own = all.first().map(|call| call.pid.clone());
+    let points: Vec<_> =
+        all.into_iter().filter(|c| Some(&c.pid) == own.as_ref() && c.changes() && c.succeeded()).collect();
+    assert!(points.len() > 10, "{points:?}");
+    for point in points {
+        let run = fresh();
+        let inject = format!("inject={}:signal=SIGKILL:when={}", point.name, point.number);
+        let options = ["-e", &format!("trace={}", point.name), "-e", &inject];
+        let log = folder.path().join("log");
+        let ended = strace::strace_alone(&options, &log, "ekp-run-member", &run.path).args(args).run();
+        use std::os::unix::process::ExitStatusExt;
+        let what = format!("{} {} {}", point.number, point.name, point.text);
+        assert_eq!(ended.output.status.signal(), Some(9), "{what}");
+        // Then the rest of the grid runs, and that cell again, to the same bytes
+        run.launch(&["-q", "--on", "threads", "--workers", "1"]);
+        same_science(&expected, &run);
+    }
+}
+
+#[test]
 fn finished_cells_come_over_to_a_grid_that_grew() {
     let folder = small("grid-grows", "", "");
     let old = made(&folder, "old");
@@ -274,6 +313,7 @@ fn what_is_wrong_in_a_grid_is_told_with_its_line() {
     check("{upstream}", "{upstream.sample}", &["unknown placeholder"]);
     let output = "[stage.model]\noutput = { file = \"x.csv\", format = \"csv\" }\n";
     check("[stage.model]\n", output, &["a cell of a grid leaves TOML"]);
+    check("method = \"grid\"", "method = \"gird\"", &["`method` has no such choice", "did you mean `grid`?"]);
     let run = made(&folder, "run");
     run.tool("ekp-update").args([".", "-i", "1"]).fails(2).says("a grid is merged once");
     run.tool("ekp-run-member").args([".", "-i", "3", "-m", "1"]).fails(2).says("there is no stage 3");

@@ -145,6 +145,7 @@ fn of_grid(args: &Args, request: &Request) -> Result<Exit, LaunchError> {
         args.voice.warn(&prepared.warnings);
         args.voice.warn(&grid::setup::strange(&prepared.grid, &site));
         args.voice.say(&grid::setup::summary(&prepared.grid));
+        grid::setup::test_only(&prepared, &site)?.iter().for_each(|line| args.voice.say(line));
         return Ok(Exit::Done);
     }
     let made_by = setup::made_by();

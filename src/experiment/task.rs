@@ -70,8 +70,14 @@ pub(super) struct Asked {
 
 /// The method and its tables.
 pub(super) fn read(top: &Section<'_>) -> Result<Asked, Marked> {
-    let method = top.section("algorithm")?.map(|a| a.choice("method", METHODS)).transpose()?.flatten();
+    let known = [METHODS, &[super::grid::METHOD]].concat();
+    let method = top.section("algorithm")?.map(|a| a.choice("method", &known)).transpose()?.flatten();
     match method {
+        Some(super::grid::METHOD) => {
+            let section = needed(top, "algorithm")?;
+            let label = "a grid has stages and no parameters; `ekp-init` and `ekp-launch` take it as it is";
+            Err(section.wrong("method", "a grid has no use here", label))
+        }
         Some("forward") => forward(top),
         Some(word @ ("dds" | "dds-async")) => search(top, word),
         _ => kalman(top),

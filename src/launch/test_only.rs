@@ -29,21 +29,39 @@ const SILENT: [&str; 4] =
 /// # Errors
 /// Slurm refuses a job: the site is at fault.
 pub fn test_only(prepared: &Prepared, site: &Site) -> Result<Vec<String>, LaunchError> {
+    let context = setup::context(prepared, site, "ekp-init --check")?;
+    let array = scripts::arrays(1..=context.elements, &site.slurm).into_iter().next();
+    let shown =
+        scripts::render(&context, site)?.into_iter().filter(|(name, _)| SHOWN.contains(&name.as_str()));
+    let shown = shown.map(|(name, text)| {
+        let indices = array.as_ref().filter(|_| name.contains("member")).map(|array| array.indices.clone());
+        Shown { name, text, array: indices }
+    });
+    ask_all(&shown.collect::<Vec<_>>())
+}
+
+/// A script, as it is shown to Slurm.
+pub(super) struct Shown {
+    pub(super) name: String,
+    pub(super) text: String,
+    /// What `--array` takes
+    pub(super) array: Option<String>,
+}
+
+/// Show scripts to Slurm, where it is; a line for people each.
+pub(super) fn ask_all(shown: &[Shown]) -> Result<Vec<String>, LaunchError> {
     let Some(sbatch) = process::find("sbatch".as_ref()) else {
         return Ok(vec!["no `sbatch` here: the jobs were not shown to Slurm".into()]);
     };
-    let context = setup::context(prepared, site, "ekp-init --check")?;
-    let scripts = scripts::render(&context, site)?;
-    let array = scripts::arrays(1..=context.elements, &site.slurm).into_iter().next();
     let scratch = Scratch::within(&std::env::temp_dir(), "check")
         .map_err(FileError::io("make", &std::env::temp_dir()))?;
     let mut lines = Vec::new();
-    for (name, text) in scripts.iter().filter(|(name, _)| SHOWN.contains(&name.as_str())) {
+    for Shown { name, text, array } in shown {
         let path = scratch.path().join(name);
         fs::write(&path, text).map_err(FileError::io("write", &path))?;
         let mut args: Vec<OsString> = vec!["--test-only".into()];
-        if let Some(array) = array.as_ref().filter(|_| name.contains("member")) {
-            args.push(format!("--array={}", array.indices).into());
+        if let Some(array) = array {
+            args.push(format!("--array={array}").into());
         }
         args.extend([path.into_os_string(), "0".into()]);
         match ask(&sbatch, &args, scratch.path()) {

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::experiment::grid::Grid;
 use crate::files::{Identity, RunDir};
-use crate::launch::grid::{scripts, shown};
-use crate::launch::scripts::ScriptContext;
+use crate::launch::grid::{per_element, scripts, shown};
+use crate::launch::scripts::{ScriptContext, arrays};
 use crate::launch::setup::{made_by, read_site, site, site_of_dir};
 use crate::launch::site::Site;
+use crate::launch::test_only::{Shown, ask_all};
 use crate::launch::{LaunchError, tools};
 use crate::steps::grid::GridRun;
 use crate::steps::grid::init::{self, Prepared};
@@ -63,6 +64,26 @@ pub fn make(
     let files = machine(&prepared.grid, &prepared.identity, &site, made_by)?;
     let (made, brought) = init::make(&prepared, &files)?;
     Ok((prepared, made, brought))
+}
+
+/// Show the stages' arrays and the merge to Slurm, where it is; a line for people each.
+///
+/// # Errors
+/// Slurm refuses a job: the site is at fault.
+pub fn test_only(prepared: &Prepared, site: &Site) -> Result<Vec<String>, LaunchError> {
+    let files = machine(&prepared.grid, &prepared.identity, site, "ekp-init --check")?;
+    let stages = prepared.grid.stages.iter().map(|stage| (scripts::script_of(&stage.name), Some(stage)));
+    let wanted = stages.chain([("ekp_merge.sbatch".to_owned(), None)]);
+    let shown = wanted.filter_map(|(name, stage)| {
+        let text = files.iter().find(|(file, _)| *file == name)?.1.clone();
+        let array = stage.and_then(|stage| {
+            let elements = stage.blocks.first()?.cells.div_ceil(per_element(site, &stage.name) as usize);
+            let parts = arrays(1..=u32::try_from(elements).unwrap_or(u32::MAX), &site.slurm);
+            parts.into_iter().next().map(|part| part.indices)
+        });
+        Some(Shown { name, text, array })
+    });
+    ask_all(&shown.collect::<Vec<_>>())
 }
 
 /// Stages that only the site knows.
