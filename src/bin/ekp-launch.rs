@@ -215,6 +215,9 @@ fn carry_grid(args: &Args, run: &GridRun) -> Result<Exit, LaunchError> {
         Err(LaunchError::Busy) if args.once => return Ok(Exit::NotYet),
         lock => lock?,
     };
+    if args.once {
+        run.not_cancelled()?; // cron must not undo a person's decision
+    }
     let reopened = grid_steps::reopen::reopen(run)?;
     if reopened.lifted {
         args.voice.say("`cancel.toml` is lifted");

@@ -45,10 +45,11 @@ pub struct Grid {
     place: Place,
 }
 
-/// Whether a text asks for a grid, as far as it can be read.
+/// Whether a text asks for a grid, as far as it can be read: by its method, or by stages without a model.
 pub fn is_grid(text: &str) -> bool {
-    let method = |table: &toml::Table| Some(table.get("algorithm")?.get("method")?.as_str()? == METHOD);
-    text.parse::<toml::Table>().ok().as_ref().and_then(method).unwrap_or(false)
+    let Ok(table) = text.parse::<toml::Table>() else { return false };
+    let method = table.get("algorithm").and_then(|a| a.get("method")?.as_str());
+    method == Some(METHOD) || (table.contains_key("stage") && !table.contains_key("model"))
 }
 
 impl Grid {
@@ -63,7 +64,9 @@ impl Grid {
         let seed = top.integer("seed", 0..=i64::MAX)?;
         let seed = seed.ok_or_else(|| top.missing("seed", "an integer, such as 42"))?.unsigned_abs();
         let algorithm = needed(&top, "algorithm")?;
-        algorithm.choice("method", &[METHOD])?;
+        if algorithm.choice("method", &[METHOD])?.is_none() {
+            return Err(algorithm.missing("method", "\"grid\", as there are stages"));
+        }
         algorithm.finish()?;
         let given: Option<Vec<String>> =
             top.section("failures")?.map(|s| s.keys().map(str::to_owned).collect());

@@ -60,7 +60,10 @@ pub(super) fn data_text(comments: &str, parameters: &str, row: &Row, files: &[(S
     text
 }
 
-/// Every file below a folder with its digest, sorted by name; hidden files and links are not told.
+/// What a model says about seconds; no outcome vouches for it, for it differs from run to run.
+pub(super) const SECONDS: &str = "timing.toml";
+
+/// Every file below a folder with its digest, sorted by name; hidden files, links and times are not told.
 pub(super) fn files_of(folder: &Path) -> Result<Vec<(String, String)>, FileError> {
     let mut all = Vec::new();
     for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
@@ -70,7 +73,7 @@ pub(super) fn files_of(folder: &Path) -> Result<Vec<(String, String)>, FileError
         })?;
         let name = entry.path().strip_prefix(folder).unwrap_or(entry.path());
         let hidden = name.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
-        if entry.file_type().is_file() && !hidden {
+        if entry.file_type().is_file() && !hidden && name.as_os_str() != SECONDS {
             all.push((name.to_string_lossy().into_owned(), digest_file(entry.path())?));
         }
     }

@@ -10,6 +10,7 @@ use crate::files::parquet::{self, Values};
 use crate::files::{Iteration, Member, publish};
 use crate::models::cell::{Kind, Row, Scalar, TableShape};
 use crate::steps::StepError;
+use crate::steps::grid::outcome::{OUTPUT, SECONDS};
 use crate::steps::grid::table::{self, Table};
 use crate::steps::grid::{GridRun, Left, parameters};
 
@@ -54,14 +55,39 @@ fn rows(run: &GridRun, left: &[Vec<Left>], stage: Iteration, shape: &TableShape)
                 )
                 .collect();
             let known = known(run, stage, cell, found);
+            let seconds = seconds(run, stage, cell, &own);
             let value = |(name, kind): &(&str, Kind)| {
-                let told = own.get(name).or_else(|| before.iter().find_map(|row| row.get(name))).cloned();
+                // The label is what the person called it, whatever its options say.
+                let first = known.iter().find(|(n, v)| n == name && *n == "label" && !v.csv().is_empty());
+                if let Some((_, label)) = first {
+                    return fitted(label.clone(), *kind);
+                }
+                let told = own.get(name).or_else(|| seconds.get(name));
+                let told = told.or_else(|| before.iter().find_map(|row| row.get(name))).cloned();
                 let value = told.or_else(|| known.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()));
                 value.and_then(|value| fitted(value, *kind))
             };
             shape.columns.iter().map(value).collect()
         })
         .collect()
+}
+
+/// Seconds that a model left beside its files, and what follows from them.
+fn seconds(run: &GridRun, stage: Iteration, cell: Member, own: &Row) -> Row {
+    let path = run.folder(stage, cell).join(OUTPUT).join(SECONDS);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let table = text.parse::<toml::Table>().unwrap_or_default();
+    let mut row = Row::default();
+    for (name, value) in table.iter().filter_map(|(k, v)| Some((k, Scalar::of(v)?))) {
+        row.push(name, value);
+    }
+    if let (Some(Scalar::Float(ess)), Some(Scalar::Float(s))) = (own.get("ess"), row.get("sample_sec"))
+        && *s > 0.0
+    {
+        let per = Scalar::Float(ess / s);
+        row.push("ess_per_sec", per);
+    }
+    row
 }
 
 /// What every cell has, under the names of such tables.
@@ -78,7 +104,9 @@ fn known(run: &GridRun, stage: Iteration, cell: Member, left: &Left) -> Vec<(&'s
     all.push(("run_id", text(run.id(stage, cell))));
     all.push(("label", text(&found.blocks[found.block_of(cell as usize - 1)].name)));
     // A cell that failed for want of another has failed; the message says of which.
+    let diverged = matches!(left, Left::Failed(f) if f.message.contains("diverged") && f.cause == "output");
     let state = match table::state(left) {
+        _ if diverged => "diverged",
         "upstream" => "failed",
         other => other,
     };
