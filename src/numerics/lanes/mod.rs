@@ -61,8 +61,6 @@ pub trait Lanes:
     fn two_to(self) -> Self;
     /// k and m of `self` = m 2ᵏ, 1/√2 ≤ m < √2; for normal numbers above 0.
     fn exponent_and_fraction(self) -> (Self, Self);
-    /// The bits of `from` minus a quarter of those of `self`: about ∜(1 / self) with the right `from`.
-    fn quarter_bits_from(self, from: u64) -> Self;
 }
 
 /// 1.5 · 2⁵²: added to a number it leaves the nearest integer in the low bits.
@@ -180,7 +178,6 @@ mod tests {
                 k,
                 m,
                 (k + V::splat(MAGIC)).two_to(),
-                x.quarter_bits_from(0x4feb_020c_49ba_5e36),
             ] {
                 let mut row = Row::default();
                 v.store(&mut row);

@@ -90,8 +90,4 @@ impl Lanes for Plain {
             self.0.map(|x| f64::from_bits(MAGIC.to_bits().wrapping_add(k(x.to_bits()) as u64)) - MAGIC);
         (Self(exponent), self.bits(|b| b.wrapping_sub((k(b) as u64) << 52)))
     }
-    #[inline(always)]
-    fn quarter_bits_from(self, from: u64) -> Self {
-        self.bits(|b| from.wrapping_sub(b >> 2))
-    }
 }

@@ -137,14 +137,6 @@ impl Lanes for Wide {
             (Self(_mm512_sub_pd(shifted, magic)), Self(_mm512_castsi512_pd(fraction)))
         }
     }
-    #[inline(always)]
-    fn quarter_bits_from(self, from: u64) -> Self {
-        // SAFETY: see `splat`.
-        unsafe {
-            let quarter = _mm512_srli_epi64::<2>(_mm512_castpd_si512(self.0));
-            Self(_mm512_castsi512_pd(_mm512_sub_epi64(_mm512_set1_epi64(from as i64), quarter)))
-        }
-    }
 }
 
 impl Pair {
@@ -247,13 +239,5 @@ impl Lanes for Pair {
             _mm256_castsi256_pd(_mm256_sub_epi64(_mm256_castpd_si256(x), _mm256_slli_epi64::<52>(k(x))))
         });
         (exponent, fraction)
-    }
-    #[inline(always)]
-    fn quarter_bits_from(self, from: u64) -> Self {
-        // SAFETY: see `splat`.
-        self.both(|x| unsafe {
-            let quarter = _mm256_srli_epi64::<2>(_mm256_castpd_si256(x));
-            _mm256_castsi256_pd(_mm256_sub_epi64(_mm256_set1_epi64x(from as i64), quarter))
-        })
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! As in `hbv`, what a day cannot do is skipped for all lanes of a group at once: melt below 0 °C, the production
 //! store's exchange with the air where nothing comes down and nothing evaporates. What is skipped would change no bit.
-//! Two roots of the equations are not taken as written: (1 + y)^(−1/4) of percolation is a polynomial, since the store
-//! is never fuller than full, and that of the routing store is found by Newton's method (`power`).
+//! The root (1 + y)^(−1/4) of percolation is a polynomial, since the store is never fuller than full. That of the
+//! routing store has no such bound: two square roots and a division, which cost less than Newton's method here.
 
 use crate::models::hydro::gr4j::hydrograph;
 use crate::models::hydro::sink::Sink;
 use crate::numerics::lanes::{Kernel, LANES, Lanes, Row, power};
 
 /// Groups in one pass.
-pub(super) const GROUPS: usize = 4;
+pub(super) const GROUPS: usize = 8;
 /// Steps that the longest hydrograph looks back, as a power of two.
 pub(super) const MOST_TAPS: usize = 64;
 
@@ -183,7 +183,7 @@ fn produced<V: Lanes>(parameters: &[Row; ROWS], store: &mut Row, rain: V, comes:
     let per_x1 = V::load(&parameters[PER_X1]);
     let mut s = V::load(store);
     let mut through = zero;
-    if comes || pet > 0.0 {
+    if comes {
         let net = rain - V::splat(pet);
         let wet = net.above(zero);
         let (above, below) = power::tanh_parts((net.abs() * per_x1).min(V::splat(13.0)));
@@ -194,6 +194,12 @@ fn produced<V: Lanes>(parameters: &[Row; ROWS], store: &mut Row, rain: V, comes:
         let moved = whole * above / part.fma(above, below);
         s = V::select(wet, s + moved, s - moved).max(zero);
         through = V::select(wet, net - moved, zero);
+    } else if pet > 0.0 {
+        // Dry in all lanes.
+        let (above, below) = power::tanh_parts((V::splat(pet) * per_x1).min(V::splat(13.0)));
+        let x = s * per_x1;
+        let moved = s * (V::splat(2.0) - x) * above / (one - x).fma(above, below);
+        s = (s - moved).max(zero);
     }
     let x = s * per_x1 * V::splat(4.0 / 9.0);
     let square = x * x;
@@ -231,7 +237,7 @@ fn routed<V: Lanes>(parameters: &[Row; ROWS], store: &mut Row, arrives: V) -> (V
     let r = (r + arrives + exchange).max(zero);
     let full = r * per_x3;
     let square = full * full;
-    let left = r * power::inverse_fourth_root(square.fma(square, one));
+    let left = r / square.fma(square, one).sqrt().sqrt();
     left.store(store);
     ((r - left).max(zero), exchange)
 }
