@@ -474,3 +474,44 @@ fn each_starter_model_works_from_new_to_the_end() {
     assert!(text.contains("method     = \"eki\"") && !text.contains("{{method}}"));
     launched(&study, "experiment.toml", &[]);
 }
+
+#[test]
+fn a_hydrological_program_that_stops_half_way_and_exits_with_0_is_a_failed_member() {
+    let study = Study::example("external_hydro", "external_hydro");
+    let (run, ended) = launched(&study, "experiment.toml", &["--workers", "2"]);
+    readme_shows(&study, &ended);
+    near(&run, &[("ttmp", 0.5), ("cmlt", 3.2), ("cevp", 0.12), ("rrcs1", 0.18)], 3.0);
+    let failed: Vec<String> = (1..=40)
+        .map(|j| run.path.join(format!("iteration_000/member_{j:03}")))
+        .filter(|member| member.join("failed.toml").exists())
+        .map(|member| {
+            let log = fs::read_to_string(member.join("try_2/hyss_000.log")).unwrap();
+            assert!(log.starts_with("ERROR: negative soil water"), "{log}");
+            fs::read_to_string(member.join("failed.toml")).unwrap()
+        })
+        .collect();
+    assert_eq!(failed.len(), 14);
+    assert!(failed.iter().all(|text| text.contains("cause = \"output\"")), "{failed:?}");
+    assert!(failed.iter().any(|text| text.contains("has 6 numbers, observation block")), "{failed:?}");
+}
+
+#[test]
+fn the_bow_is_calibrated_where_its_data_are_at_hand() {
+    let Some(data) = std::env::var_os("EKP_TEST_DATA") else {
+        eprintln!("skipped: `EKP_TEST_DATA` does not say where the data of the Bow are");
+        return;
+    };
+    let study = Study::example("bow", "bow");
+    let mut setting = std::ffi::OsString::from("EKP_TEST_DATA=");
+    setting.push(&data);
+    program("make", study.folder.path()).args(["-s"]).args([setting]).succeeds();
+    let (run, ended) = launched(&study, "experiment.toml", &["--on", "threads"]);
+    let said = ended.out();
+    let readme = fs::read_to_string(study.folder.path().join("README.md")).unwrap();
+    let told: Vec<&str> =
+        readme.lines().filter(|l| l.starts_with("best: ") || l.starts_with("evaluation period: ")).collect();
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().all(|line| said.contains(line)), "{said}");
+    run.tool("ekp-run-member").args(["--best"]).succeeds().prints("pairs = [1461.0]");
+    tool("ekp-init", study.folder.path()).args(["gr4j.toml", "--check"]).succeeds();
+}

@@ -175,6 +175,7 @@ fn reader(model: &Section<'_>) -> Result<Reader, Marked> {
 
 fn csv(output: &Section<'_>) -> Result<Csv, Marked> {
     let header = output.opt("header")?.unwrap_or(true);
+    let skip = output.integer("skip", 0..=1_000_000)?.unwrap_or(0) as usize;
     let separator: String = output.opt("separator")?.unwrap_or_else(|| ",".into());
     let separator = match separator.as_bytes() {
         [one] if *one != b'\n' && *one != b'"' => *one,
@@ -209,7 +210,7 @@ fn csv(output: &Section<'_>) -> Result<Csv, Marked> {
             columns.extend(column(&blocks, block)?.map(|c| (Some(block.to_owned()), c)));
         }
     }
-    Ok(Csv { columns, separator, header })
+    Ok(Csv { columns, separator, skip, header })
 }
 
 fn mpi(model: &Section<'_>) -> Result<Option<Mpi>, Marked> {

@@ -8,6 +8,8 @@ pub(crate) struct Csv {
     /// The block (none: all blocks, one after the other) and its column; empty: the only column
     pub(crate) columns: Vec<(Option<String>, Column)>,
     pub(crate) separator: u8,
+    /// Lines before the table
+    pub(crate) skip: usize,
     /// The first line holds names
     pub(crate) header: bool,
 }
@@ -23,17 +25,19 @@ pub(crate) enum Column {
 impl Csv {
     /// An empty cell and `NA` are NaN. Lines that start with `#` are passed over.
     pub(crate) fn numbers(&self, text: &str) -> Result<Found, String> {
+        let table = text.split_inclusive('\n').skip(self.skip).map(str::len).sum::<usize>();
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(self.separator)
             .has_headers(false)
             .flexible(true)
             .comment(Some(b'#'))
             .trim(csv::Trim::All)
-            .from_reader(text.as_bytes());
+            .from_reader(&text.as_bytes()[text.len() - table..]);
         let mut record = csv::StringRecord::new();
         let mut next = |record: &mut csv::StringRecord| {
             let more = reader.read_record(record).map_err(|e| format!("not a table: {e}"))?;
-            Ok::<_, String>(more.then(|| record.position().map_or(0, csv::Position::line)))
+            let line = record.position().map_or(0, csv::Position::line) + self.skip as u64;
+            Ok::<_, String>(more.then_some(line))
         };
         let mut line = next(&mut record)?.ok_or("the table is empty")?;
         let width = record.len();

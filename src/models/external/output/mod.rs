@@ -162,7 +162,12 @@ mod tests {
     }
 
     fn column(name: &str) -> Format {
-        Format::Csv(Csv { columns: vec![(None, Column::Name(name.into()))], separator: b',', header: true })
+        Format::Csv(Csv {
+            columns: vec![(None, Column::Name(name.into()))],
+            separator: b',',
+            skip: 0,
+            header: true,
+        })
     }
 
     fn key(path: &str) -> Vec<String> {
@@ -199,14 +204,21 @@ mod tests {
     fn csv_is_read_by_name_or_number_and_columns_by_block() {
         let text = b"t, q_mm ,e\n1,0.5,x\n2,1.5D0,y\n";
         assert_eq!(parse(column("q_mm"), text, &[("q", 2)]).unwrap(), [[0.5, 1.5]]);
-        let csv = Csv { columns: vec![(None, Column::Number(2))], separator: b';', header: false };
+        let csv = Csv { columns: vec![(None, Column::Number(2))], separator: b';', skip: 0, header: false };
         assert_eq!(parse(Format::Csv(csv), b"1;2\n3;\n", &[("q", 1), ("r", 1)]).unwrap()[0], [2.0]);
         let columns =
             vec![(Some("b".into()), Column::Name("e".into())), (Some("a".into()), Column::Name("t".into()))];
-        let csv = Csv { columns, separator: b',', header: true };
+        let csv = Csv { columns, separator: b',', skip: 0, header: true };
         let blocks = parse(Format::Csv(csv), b"t,e\n1,3\n2,4\n", &[("a", 2), ("b", 2)]).unwrap();
         assert_eq!(blocks, [[1.0, 2.0], [3.0, 4.0]]);
-        let only = Csv { columns: vec![], separator: b',', header: true };
+        // Lines before the heading are passed over, and counted
+        let titled =
+            Csv { columns: vec![(None, Column::Name("q".into()))], separator: b'\t', skip: 1, header: true };
+        let found = titled.numbers("!! outflow, m3/s\nDATE\tq\n2004-01-01\t1.5\n").unwrap();
+        assert_eq!(found, Found::Whole(vec![1.5]));
+        let fault = titled.numbers("!! outflow, m3/s\nDATE\tq\n2004-01-01\tx\n").unwrap_err();
+        assert!(fault.starts_with("line 3"), "{fault}");
+        let only = Csv { columns: vec![], separator: b',', skip: 0, header: true };
         assert_eq!(parse(Format::Csv(only.clone()), b"q\n1\n", &[("q", 1)]).unwrap(), [[1.0]]);
         let fault = parse(Format::Csv(only), b"q,r\n1,2\n", &[("q", 1)]).unwrap_err();
         assert!(fault.contains("`column`"), "{fault}");
