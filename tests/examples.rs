@@ -136,6 +136,17 @@ fn the_benchmark_of_batches_fills_its_two_tables() {
 }
 
 #[test]
+fn the_top_of_the_landscape_is_found_by_generations_and_by_workers() {
+    let study = Study::example("search", "search");
+    for (experiment, workers) in [("experiment.toml", "2"), ("async.toml", "1")] {
+        let (run, _) = launched(&study, experiment, &["--on", "threads", "--workers", workers]);
+        let score =
+            run.toml("stop.toml")["best"].as_array().unwrap()[0]["score"].as_array().unwrap()[0].as_float();
+        assert!(score > Some(-2.0), "{experiment}: {score:?}");
+    }
+}
+
+#[test]
 fn the_series_in_minibatches_gives_the_numbers_of_its_page() {
     let study = Study::example("minibatch", "minibatch");
     let (run, ended) = launched(&study, "experiment.toml", &["--workers", "2"]);

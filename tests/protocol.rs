@@ -57,7 +57,14 @@ fn names(heading: &str) -> Vec<(String, bool)> {
 fn general(path: &str) -> String {
     let one = |part: &str| -> String {
         let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-        for (stem, sign) in [("iteration_", "NNN"), ("member_", "MMM"), ("chunk_", "NNNNNN"), ("try_", "K")] {
+        for (stem, sign) in [
+            ("iteration_", "NNN"),
+            ("member_", "MMM"),
+            ("trials_", "NNN"),
+            ("trial_", "NNNNNN"),
+            ("chunk_", "NNNNNN"),
+            ("try_", "K"),
+        ] {
             if part.strip_prefix(stem).is_some_and(is_number) {
                 return format!("{stem}{sign}");
             }
@@ -196,9 +203,10 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
     grid.tool("ekp-worker").args(["."]).succeeds();
     std::mem::forget(stages); // removed with the machine's other temporary files
 
+    let (searches, of_searches) = searches();
     let (batches, of_batches) = batches();
-    let optional = [optional, batches].concat();
-    let others = others.into_iter().chain(of_batches).collect();
+    let optional = [optional, batches, searches].concat();
+    let others = others.into_iter().chain(of_batches).chain(of_searches).collect();
     let flow = Study::example("protocol-field", "darcy").members(4).iterations(1);
     let field = flow.init("field");
     field.launch(&["--workers", "2"]);
@@ -237,6 +245,39 @@ fn batches() -> (Vec<TestRun>, Vec<Study>) {
     let prior = drawn.init("drawn");
     prior.tool("ekp-worker").args(["--to-end"]).succeeds();
     ([vec![prior], runs.to_vec()].concat(), vec![drawn])
+}
+
+/// Searches: generations with failures, a larger budget and every option; workers, alone and in blocks.
+fn searches() -> (Vec<TestRun>, Vec<Study>) {
+    let land = |name: &str, method: &str| crate::dds::land(name, method, 4, 40);
+    let table = |text: &str| toml::Value::Table(text.parse().unwrap());
+    let names = |names: &[&str]| toml::Value::from(names.to_vec());
+    let full = land("protocol-dds", "dds")
+        .set("model.landscape.failures", 0.2)
+        .set("algorithm.initial", 6)
+        .set("algorithm.initial_failures", 90)
+        .set("algorithm.widen", true)
+        .set("algorithm.selection", "pool")
+        .set("algorithm.pool_size", 4)
+        .set("algorithm.integer", names(&["x[1]"]))
+        .set("algorithm.choice", names(&["x[2]"]))
+        .set("algorithm.fixed", table("'x[3]' = 1.0"))
+        .set("algorithm.tied", table("'x[4]' = { to = 'x[5]', factor = 0.5, offset = 1.0 }"))
+        .set("algorithm.order", toml::Value::from(vec![names(&["x[5]", "x[6]"])]))
+        .set("algorithm.start", table("'x[1]' = 1.0\n'x[2]' = 2.0\n'x[5]' = 3.0\n'x[6]' = 4.0"))
+        .set("score.direction", "minimise");
+    let generations = full.init("generations");
+    generations.launch(&["--workers", "2"]);
+    generations.tool("ekp-init").args(["--extend", "budget=50", "."]).succeeds();
+    generations.launch(&["--workers", "2"]);
+    let single = land("protocol-async", "dds-async").set("model.landscape.failures", 0.2);
+    let trials = single.init("trials");
+    trials.launch(&["--workers", "2"]);
+    let many = land("protocol-blocks", "dds-async").set("algorithm.claim_size", 16);
+    let blocks = many.init("blocks");
+    blocks.launch(&["--workers", "2"]);
+    let same = land("protocol-tied", "dds").set("algorithm.tied", table("'x[1]' = 'x[2]'")).init("tied");
+    (vec![generations, trials, blocks, same], vec![full, single, many])
 }
 
 #[test]

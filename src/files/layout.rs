@@ -221,8 +221,8 @@ impl RunDir {
 
     /// `iteration_003`, of trials that workers lease `trials_000`
     pub fn iteration_name(&self, iteration: Iteration) -> String {
-        if self.leaderless() {
-            return bucket(0);
+        if self.leaderless() && iteration == self.identity.first_iteration {
+            return bucket(0); // no other iteration is ever there
         }
         format!("iteration_{iteration:0width$}", width = self.identity.iteration_digits)
     }

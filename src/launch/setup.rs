@@ -379,15 +379,19 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
     };
     let batch = method == "forward";
     let own = |name: &str| !batch || name != "observation.toml";
-    let mut files: Vec<(PathBuf, String)> =
-        if grid { crate::launch::grid::setup::STARTER.as_slice() } else { STARTER.as_slice() }
-            .iter()
-            .filter(|(name, _)| own(name))
-            .map(|(name, text)| match *name {
-                "experiment.toml" if batch => (folder.join(name), BATCH.to_owned()),
-                _ => (folder.join(name), filled(text)),
-            })
-            .collect();
+    let starter = match method {
+        _ if grid => crate::launch::grid::setup::STARTER.as_slice(),
+        "dds" | "dds-async" => SEARCH.as_slice(),
+        _ => STARTER.as_slice(),
+    };
+    let mut files: Vec<(PathBuf, String)> = starter
+        .iter()
+        .filter(|(name, _)| own(name))
+        .map(|(name, text)| match *name {
+            "experiment.toml" if batch => (folder.join(name), BATCH.to_owned()),
+            _ => (folder.join(name), filled(text)),
+        })
+        .collect();
     if method == "sparse" {
         let limit = "\n[algorithm.sparse]\nlimit = 10.0               # most that the magnitudes of the parameters may sum to\n";
         files[0].1.push_str(limit);
@@ -416,6 +420,13 @@ const MEMBERS: &str = "members    = 20            # model runs per iteration\n";
 
 /// The experiment of a batch.
 const BATCH: &str = include_str!("../../templates/forward/experiment.toml");
+
+const SEARCH: [(&str, &str); 4] = [
+    ("experiment.toml", include_str!("../../templates/dds/experiment.toml")),
+    ("priors.toml", include_str!("../../templates/dds/priors.toml")),
+    ("site.toml", include_str!("../../templates/site.toml")),
+    ("model.sh", include_str!("../../templates/dds/model.sh")),
+];
 
 const STARTER: [(&str, &str); 9] = [
     ("experiment.toml", include_str!("../../templates/experiment.toml")),

@@ -11,7 +11,7 @@ use crate::report::ReportError;
 use crate::report::table::count;
 use crate::steps::outcomes::{self, Left};
 use crate::steps::parameters::ENSEMBLE;
-use crate::steps::{Run, Update, due};
+use crate::steps::{Run, Update, best, due};
 
 /// A table of a whole run.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +91,10 @@ pub fn table(run: &Run) -> Result<Table, ReportError> {
         rows: Vec::new(),
         warnings: Vec::new(),
     };
+    if run.dir.leaderless() {
+        return trials(run, table);
+    }
+    let physical = |u: &[f64]| if run.dir.budget() > 0 { u.to_vec() } else { prior.physical(u) };
     let mut iteration = id.first_iteration;
     while run.dir.iteration(iteration).is_dir() && iteration <= end {
         let ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
@@ -110,7 +114,7 @@ pub fn table(run: &Run) -> Result<Table, ReportError> {
             let (state, outputs) = state(left, used.map(String::as_str));
             let outputs = outputs.map(|values| spread(&values, &places, table.outputs.len()));
             gone += usize::from(state == "ok" && outputs.is_none());
-            let parameters = prior.physical(ensemble.u.col(j));
+            let parameters = physical(ensemble.u.col(j));
             table.rows.push(Row { iteration, member, state, parameters, outputs });
         }
         if gone > 0 {
@@ -119,6 +123,17 @@ pub fn table(run: &Run) -> Result<Table, ReportError> {
             table.warnings.push(format!("the outputs of {gone} of `{name}` are gone: their cells are empty"));
         }
         iteration += 1;
+    }
+    Ok(table)
+}
+
+/// A search without a coordinator: a row for each trial that has ended, with its score.
+fn trials(run: &Run, mut table: Table) -> Result<Table, ReportError> {
+    let first = run.dir.identity.first_iteration;
+    table.outputs = run.experiment.searching().map_or_else(Vec::new, |s| s.score.names.clone());
+    for (member, parameters, outputs) in best::trials(run)? {
+        let state = if outputs.is_some() { "ok" } else { "failed" }.to_owned();
+        table.rows.push(Row { iteration: first, member, state, parameters, outputs });
     }
     Ok(table)
 }

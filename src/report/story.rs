@@ -58,6 +58,13 @@ impl Story {
     /// A damaged ensemble or decision, the disk.
     pub fn read(run: &Run) -> Result<Self, ReportError> {
         let id = &run.dir.identity;
+        if run.experiment.searching().is_some() {
+            return Err(ReportError::Refused {
+                what: format!("figures are drawn of ensembles, and `{}` has none", id.method),
+                hint: "`ekp-status` tells what the search found, `ekp-export` makes a table of its trials"
+                    .into(),
+            });
+        }
         let prior = run.prior()?;
         let mut story = Self {
             name: id.name.clone(),

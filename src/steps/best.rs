@@ -36,6 +36,20 @@ pub fn so_far(run: &Run) -> Result<Option<Progress>, StepError> {
     }))
 }
 
+/// A trial: its number, its values, its scores where it has them.
+pub type Ended = (u32, Vec<f64>, Option<Vec<f64>>);
+
+/// All trials of a search without a coordinator that have ended, by number.
+///
+/// # Errors
+/// The disk, a fault in the prior.
+pub fn trials(run: &Run) -> Result<Vec<Ended>, StepError> {
+    let Some(searching) = run.experiment.searching() else { return Ok(Vec::new()) };
+    let all = trials::results(run, searching)?.into_iter();
+    let shown = |goals: Vec<f64>| searching.score.shown(&goals);
+    Ok(all.map(|tried| (tried.trial, tried.x, tried.goals.map(shown))).collect())
+}
+
 /// The folder of a trial's outcome, as a person in the run folder types it.
 pub fn folder_of(run: &Run, trial: u32) -> String {
     let (iteration, member) = dds::place(run, trial);

@@ -6,7 +6,7 @@
 use std::fs;
 
 use super::{Bench, View, block};
-use crate::dds::{Search, Standing};
+use crate::dds::{Search, Standing, Tried};
 use crate::experiment::Searching;
 use crate::files::{FileError, Found, Iteration, digest, publish_new_durable};
 use crate::steps::outcomes::Left;
@@ -38,6 +38,18 @@ pub(in crate::steps) fn standing(run: &Run, searching: &Searching) -> Result<Sta
     let mut view = View::default();
     view.look(&bench)?;
     Ok(view.standing)
+}
+
+/// All results, by number of the trial.
+///
+/// # Errors
+/// As [`standing`].
+pub(in crate::steps) fn results(run: &Run, searching: &Searching) -> Result<Vec<Tried>, StepError> {
+    let worker = Worker::plain();
+    let bench = Bench::new(run, searching, &worker)?;
+    let mut view = View::default();
+    view.look(&bench)?;
+    Ok(view.all())
 }
 
 /// True when only failures came.

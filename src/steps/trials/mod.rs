@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 pub use close::stuck_now;
-pub(super) use close::{begin, recorded, standing, stuck, update};
+pub(super) use close::{begin, recorded, results, standing, stuck, update};
 pub use record::TrialRecord;
 pub use view::{View, open};
 

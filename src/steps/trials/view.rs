@@ -173,6 +173,11 @@ impl View {
         (1..=bench.leases()).filter(|number| !self.results.contains_key(number)).collect()
     }
 
+    /// All results, by number of the trial.
+    pub(super) fn all(self) -> Vec<Tried> {
+        self.results.into_values().flatten().collect()
+    }
+
     /// Trials that failed.
     pub(super) fn failed(&self) -> Vec<u32> {
         self.results
