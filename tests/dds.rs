@@ -211,6 +211,10 @@ fn a_cancelled_search_stops_and_goes_on() {
 fn two_objectives_leave_an_archive_that_nobody_beats() {
     for method in ["dds", "dds-async"] {
         let study = land("dds-two", method, 4, 240).set("model.landscape.function", "two");
+        let near = "[x]\nprior = \"VectorOfParameterized([Normal(0.0, 1.0), Normal(0.0, 1.0)])\"\n\
+                    constraint = \"repeat([bounded(-5.0, 5.0)], 2)\"\ntype = \"float\"\n";
+        study.folder.write("priors.toml", near);
+        let study = study.set("model.landscape.at", 0.0);
         let study_of_run = study.set("score.name", toml::Value::from(vec!["near", "far"]));
         let run = study_of_run.init("run");
         run.launch(&["-q", "--workers", "2"]);

@@ -437,7 +437,12 @@ impl RunDir {
 
     /// The scheduler's output of an iteration's jobs.
     pub fn logs(&self, iteration: Iteration) -> PathBuf {
-        self.root.join("logs").join(self.iteration_name(iteration))
+        self.root.join("logs").join(self.logs_name(iteration))
+    }
+
+    /// The name of that folder, which scripts spell too: `iteration_003`, whatever the iteration's own is.
+    pub fn logs_name(&self, iteration: Iteration) -> String {
+        format!("iteration_{iteration:0width$}", width = self.identity.iteration_digits)
     }
 
     /// Folder of a stage of a grid, stages counted from 1: `stage_1_build`.

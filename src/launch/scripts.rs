@@ -325,7 +325,8 @@ fn directives(context: &ScriptContext, request: &Request, job: Job<'_>, what: &s
     );
     if member && context.workers {
         // What runs may finish; nothing else begins.
-        set("signal", Some("B:USR1@120".into()));
+        let lead = request.time.and_then(|time| time.0).map_or(120, |seconds| (seconds / 5).clamp(5, 120));
+        set("signal", Some(format!("B:USR1@{lead}")));
     }
     set("open-mode", Some("append".into())); // a requeued job keeps the log of its first run
     place(request, &mut set);

@@ -14,6 +14,7 @@ mod lost;
 mod pools;
 mod sweeps;
 mod twice;
+mod workers;
 
 use crate::support::{Study, TestRun};
 

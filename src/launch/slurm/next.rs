@@ -31,7 +31,7 @@ impl Scheduler<'_> {
         let name = format!("it{:0width$}", begun.iteration, width = self.dir().identity.iteration_digits);
         let logs = self.dir().logs(begun.iteration);
         fs::create_dir_all(&logs).map_err(FileError::io("make", &logs))?;
-        let logs = format!("logs/{}", self.dir().iteration_name(begun.iteration));
+        let logs = format!("logs/{}", self.dir().logs_name(begun.iteration));
         let number = begun.iteration.to_string();
         let mut after = String::new();
         if begun.step == "init" {

@@ -73,7 +73,7 @@ pub(super) fn lost(run: &Run, view: &View, iteration: Iteration, missing: &[Memb
             last = Some((element, tail(&run.dir.logs(iteration).join(name)).and_then(|text| verdict(&text))));
         }
         let Some((_, Some((sign, host, line)))) = &last else { continue };
-        let log = format!("logs/{}/{name}", run.dir.iteration_name(iteration));
+        let log = format!("logs/{}/{name}", run.dir.logs_name(iteration));
         let group = groups
             .entry((*sign, host.clone()))
             .or_insert_with(|| (Vec::new(), line.clone(), typed(&view.named, &log)));
