@@ -178,6 +178,14 @@ fn the_made_up_basin_gives_its_parameters_back() {
         ("maxbas", 3.4),
     ];
     near(&run, &truth, 2.0);
+    // The same problem for a search, in generations and without them: a few of its thousand evaluations
+    for name in ["experiment_dds.toml", "experiment_dds_async.toml"] {
+        let path = study.folder.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("budget  = 1000", "budget  = 120")).unwrap();
+        let (_, ended) = launched(&study, name, &["--workers", "2"]);
+        assert!(ended.err().contains("120 evaluations, 0 failed"), "{}", ended.err());
+    }
 }
 
 #[test]
