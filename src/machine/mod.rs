@@ -10,7 +10,6 @@ pub mod host;
 pub mod limits;
 pub mod locks;
 pub mod memory;
-pub mod pages;
 pub mod probe;
 pub mod process;
 pub mod signals;

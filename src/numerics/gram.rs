@@ -56,7 +56,7 @@ pub(super) enum Kernel {
 }
 
 /// Products of one group of columns with one or two groups of rows: `[column][row]`.
-type Tile<const ROWS: usize> = [[f64; ROWS]; GROUP];
+pub(super) type Tile<const ROWS: usize> = [[f64; ROWS]; GROUP];
 
 impl Kernel {
     /// The instructions of this processor; none without fused multiply-adds, or for too many columns.
@@ -64,8 +64,9 @@ impl Kernel {
         Self::of_this_processor().filter(|_| n <= WIDEST)
     }
 
+    /// The instructions of this processor; none without fused multiply-adds.
     #[cfg(target_arch = "x86_64")]
-    fn of_this_processor() -> Option<Self> {
+    pub(super) fn of_this_processor() -> Option<Self> {
         if std::arch::is_x86_feature_detected!("avx512f") {
             return Some(Self::Avx512);
         }
@@ -73,8 +74,9 @@ impl Kernel {
         avx2.then_some(Self::Avx2)
     }
 
+    /// None: the kernels are those of x86-64.
     #[cfg(not(target_arch = "x86_64"))]
-    fn of_this_processor() -> Option<Self> {
+    pub(super) fn of_this_processor() -> Option<Self> {
         None
     }
 
@@ -111,7 +113,7 @@ impl Kernel {
         }
     }
 
-    fn one(self, a: &[Row], b: &[Row]) -> Tile<GROUP> {
+    pub(super) fn one(self, a: &[Row], b: &[Row]) -> Tile<GROUP> {
         assert_eq!(a.len(), b.len(), "groups of one panel");
         match self {
             // SAFETY: `of_this_processor` has asked for the features, the one condition.
@@ -123,7 +125,7 @@ impl Kernel {
         }
     }
 
-    fn two(self, a: &[Row], below: &[Row], b: &[Row]) -> Tile<{ 2 * GROUP }> {
+    pub(super) fn two(self, a: &[Row], below: &[Row], b: &[Row]) -> Tile<{ 2 * GROUP }> {
         assert!(a.len() == b.len() && below.len() == b.len(), "groups of one panel");
         match self {
             // SAFETY: `of_this_processor` has asked for the features, the one condition.

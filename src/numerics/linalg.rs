@@ -12,7 +12,7 @@ use faer::linalg::triangular_solve as faer_solve;
 use faer::{Accum, MatMut, MatRef, Par, Side};
 
 use crate::numerics::columns::{add_scaled, dot, is_finite};
-use crate::numerics::{Mat, gram};
+use crate::numerics::{Mat, factor, gram, pages};
 
 /// Why a factorisation cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +63,7 @@ pub fn reweighted(a: &Mat, t: &Mat) -> Mat {
     let (rows, n) = (a.nrows(), a.ncols());
     assert!(t.nrows() == n && t.ncols() == n, "a weight of each column for each column");
     let mut out = Mat::zeros(rows, n);
+    pages::ask_large(out.data_mut());
     let mut offsets = vec![0.0; ROWS.min(rows) * n];
     let mut product = offsets.clone();
     for start in (0..rows).step_by(ROWS) {
@@ -202,6 +203,12 @@ impl Cholesky {
     /// `NotFinite`; `NotPositiveDefinite`.
     pub fn new(a: &Mat) -> Result<Self, LinalgError> {
         finite(a)?;
+        if a.nrows() >= factor::LEAST {
+            let mut l = a.clone();
+            if factor::in_place(&mut l)? {
+                return Ok(Self { l });
+            }
+        }
         let llt = view(a).llt(Side::Lower).map_err(|_| LinalgError::NotPositiveDefinite)?;
         Ok(Self { l: owned(llt.L()) })
     }
@@ -239,6 +246,13 @@ impl Cholesky {
         self.solve(&mut x);
         x.col(0).to_vec()
     }
+}
+
+/// Below a factored block of columns `k ..` on the diagonal, X of X Lᵀ = A takes A's place.
+pub(super) fn solve_below(a: &mut Mat, k: usize, width: usize) {
+    let (above, below) = view_mut(a).subcols_mut(k, width).split_at_row_mut(k + width);
+    let l = above.as_ref().subrows(k, width);
+    faer_solve::solve_lower_triangular_in_place(l, below.transpose_mut(), Par::Seq);
 }
 
 /// B ← A⁻¹ B for a symmetric A that may be indefinite: Cholesky where it exists, else LU with pivots.

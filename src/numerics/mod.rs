@@ -6,6 +6,7 @@
 pub mod banded;
 pub mod bessel;
 pub mod columns;
+mod factor;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod gamma;
@@ -16,6 +17,7 @@ pub mod linalg;
 mod mat;
 mod moments;
 mod normals;
+pub mod pages;
 mod products;
 pub mod quantiles;
 pub mod special;

@@ -2,8 +2,8 @@
 
 use crate::files::{Asked, Defect, Found, Iteration, Member, Stored, digest, load_state};
 use crate::kalman::streamed::Verdict;
-use crate::machine::pages::ask_large;
 use crate::numerics::Mat;
+use crate::numerics::pages::ask_large;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::parameters::{ENSEMBLE, Writer, own_digest, restore};
 use crate::steps::tries::set_aside;
