@@ -9,10 +9,12 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use ekp::files::human::Document;
 use ekp::kalman::evidence::{Evidence, Keep, Rows, gather, gather_on};
-use ekp::kalman::{eki, etki};
+use ekp::kalman::{Group, Kalman, Process, eki, etki};
 use ekp::numerics::{Mat, Purpose, Streams, linalg, standard_normals};
-use ekp::problem::observation::{Covariance, Noise};
+use ekp::problem::observation::{Block, Covariance, Noise};
+use ekp::problem::{Algorithm, Evaluated, Observation, Prior, Problem};
 
 /// Best processor time of `runs` calls, ms.
 fn best<T>(runs: usize, mut work: impl FnMut() -> T) -> f64 {
@@ -160,6 +162,52 @@ fn main() {
         }
     }
     dense(peak);
+    survey();
+}
+
+/// Many small problems in one: a group of five parameters for each, thirty data of its own, steps of its own.
+fn survey() {
+    for sites in [10, 100, 1000] {
+        let (parameters, data, members) = (5, 30, 50);
+        let text: String = (0..sites)
+            .map(|k| {
+                let one = "Normal(0, 1)";
+                format!(
+                    "[s{k}]\nprior = \"VectorOfParameterized([{}])\"\nconstraint = \"repeat([no_constraint()], 5)\"\n",
+                    [one; 5].join(", ")
+                )
+            })
+            .collect();
+        let document = Document::parse("priors.toml".as_ref(), &text).expect("a table for each site");
+        let prior = Prior::read(&document, None).expect("normal priors");
+        let block = |k: usize| {
+            let y = normals(7 + k as u32, data, 1).data().to_vec();
+            (Block { name: format!("s{k}"), y }, Covariance::Scalar(4.0))
+        };
+        let observation = Observation::new((0..sites).map(block).collect()).expect("blocks of numbers");
+        let problem = Problem { prior, observation };
+        let groups = vec![Group { parameters: vec!["s*".into()], blocks: vec!["s*".into()] }];
+        let kalman = Kalman { groups, own_steps: true, ..Kalman::new(Process::Etki, members) };
+        let draw = Streams::new(1);
+        let (ensemble, state) = kalman.first(&problem, &draw);
+        let h = normals(4, data, parameters);
+        let mut g = Mat::zeros(sites * data, members);
+        for j in 0..members {
+            for k in 0..sites {
+                let own = &ensemble.u.col(j)[k * parameters..(k + 1) * parameters];
+                g.col_mut(j)[k * data..(k + 1) * data].copy_from_slice(&linalg::matvec(&h, own));
+            }
+        }
+        let tried = Evaluated { iteration: 0, ensemble: &ensemble, g };
+        let ms = best(5, || kalman.next(&problem, state.clone(), &tried, &draw).expect("a step"));
+        println!(
+            "{:>22} {:>28} {ms:>10.4} {:>9} {:>8.4} ms a group",
+            format!("{sites} x (5, 30, 50)"),
+            "ETKI, own steps",
+            "",
+            ms / sites as f64
+        );
+    }
 }
 
 /// A dense Γ: factored once, then only applied.

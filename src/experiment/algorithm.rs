@@ -35,7 +35,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("inflation_rate", DRAWN),
     ("inflation_covariance", DRAWN),
     ("localisation", DRAWN),
-    ("group", &["etki", "eki", "gnki", "sparse", "eks", "aldi"]),
+    ("group_points", UNSCENTED),
     ("draws", &["gnki"]),
     ("sparse", &["sparse"]),
     ("sigma_points", UNSCENTED),
@@ -78,7 +78,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
     let mut warnings = Vec::new();
     let mut named = Named::default();
     let kalman = if own {
-        Method::Unscented(unscented::read(section, &mut warnings)?)
+        Method::Unscented(unscented::read(section, &mut warnings, &mut named)?)
     } else {
         Method::Ensemble(ensemble::read(section, method, members, &mut warnings, &mut named)?)
     };

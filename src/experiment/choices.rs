@@ -50,6 +50,14 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("draws", "peer", "draws as large as those of EKP.jl"),
     ("sigma_points", "symmetric", "the centre, and two points for each parameter"),
     ("sigma_points", "simplex", "the centre, and the corners of a simplex"),
+    ("group_steps", "common", "all groups take the same step"),
+    ("group_steps", "own", "each group as far as its own misfits allow, until its own T"),
+    ("group_points", "own", "one group's points at a time, the others at their centre"),
+    (
+        "group_points",
+        "shared",
+        "the points of all groups at the same time: as many members as the largest needs",
+    ),
     ("prior_weight", "once", "the posterior is the fixed point for steps of 1"),
     ("prior_weight", "twice", "as EKP.jl 2.7.1: the fixed point has the prior's precision twice"),
 ];
@@ -106,6 +114,12 @@ pub(super) fn defaults(method: &str, algorithm: &Item, members: u32) -> Vec<(&'s
     }
     if !matches!(method, "etki" | "utki") {
         add("nugget", "0.0".into());
+    }
+    if algorithm.get("group").is_some() {
+        add("group_steps", text("common"));
+        if own {
+            add("group_points", text("own"));
+        }
     }
     let usual = if own && imposed { "fixed" } else { super::algorithm::scheduler(method) };
     add("scheduler", text(usual));

@@ -41,6 +41,26 @@ pub(super) fn read(algorithm: &Section<'_>, named: &mut Named) -> Result<Vec<Gro
     Ok(groups)
 }
 
+/// Whether each group takes steps of its own.
+pub(super) fn own_steps(algorithm: &Section<'_>, any: bool) -> Result<bool, Marked> {
+    belongs_to_groups(algorithm, "group_steps", any)?;
+    Ok(algorithm.choice("group_steps", &["common", "own"])? == Some("own"))
+}
+
+/// Whether the points of all groups move at the same time.
+pub(super) fn shared_points(algorithm: &Section<'_>, any: bool) -> Result<bool, Marked> {
+    belongs_to_groups(algorithm, "group_points", any)?;
+    Ok(algorithm.choice("group_points", &["own", "shared"])? == Some("shared"))
+}
+
+fn belongs_to_groups(algorithm: &Section<'_>, key: &str, any: bool) -> Result<(), Marked> {
+    if !any && algorithm.keys().any(|k| k == key) {
+        let label = "it belongs to `[[algorithm.group]]`, of which there is none";
+        return Err(algorithm.wrong(key, format!("`{key}` has no use here"), label));
+    }
+    Ok(())
+}
+
 /// Do the groups part the parameters, and are their blocks there?
 ///
 /// # Errors

@@ -178,7 +178,7 @@ impl Calibration {
         prior: &Prior,
     ) -> Result<Settled, Marked> {
         let (mut members, mut warnings) = (asked, Vec::new());
-        if let Some(places) = self.algorithm.places(prior.dim()) {
+        if let Some(places) = self.algorithm.places(prior) {
             let places = u32::try_from(places).unwrap_or(u32::MAX);
             if asked != 0 && asked != places {
                 let d = prior.dim();

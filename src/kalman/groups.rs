@@ -5,12 +5,16 @@
 //! Belongs here: names of groups become rows, steps of parts are put together, a step that is too long is halved for all.
 //! Not here: the steps.
 
+use std::collections::BTreeSet;
+
 use super::evidence::{Evidence, Rows};
 use super::localise::Plan;
+use super::paces::{Pace, Paces};
 use super::survivors::{Seen, Survivors};
 use super::{Kalman, Process, names};
 use crate::numerics::{Mat, Streams};
-use crate::problem::{AlgorithmError, Observation, Prior, Problem};
+use crate::problem::observation::Noise;
+use crate::problem::{AlgorithmError, Observation, Prior, Problem, State};
 
 /// A localised step is halved so often before it is given up: 10⁻⁹ of its length.
 const HALVINGS: u32 = 30;
@@ -18,9 +22,9 @@ const HALVINGS: u32 = 30;
 /// Parameters that learn from blocks, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// `drag`, or `mixing[2]` for one component
+    /// `drag`, or `mixing[2]` for one component; `site_*`: a group for each such parameter
     pub parameters: Vec<String>,
-    /// Names of observation blocks
+    /// Names of observation blocks; a star stands for what it stands for in the parameters
     pub blocks: Vec<String>,
 }
 
@@ -62,9 +66,56 @@ impl Part {
         }
     }
 
+    /// What this part sees of all members.
+    pub(super) fn data(&self, all: &Survivors<'_>) -> Result<PartData, AlgorithmError> {
+        let n = all.u.ncols();
+        let u = Mat::from_fn(self.parameters.len(), n, |i, j| all.u[(self.parameters[i], j)]);
+        Ok(PartData { u, ..self.outputs_of(&all.rows)? })
+    }
+
+    /// The same without the parameters.
+    pub(super) fn outputs_of(&self, whole: &Rows<'_>) -> Result<PartData, AlgorithmError> {
+        Ok(PartData {
+            u: Mat::default(),
+            rows: self.observed.iter().map(|&i| whole.rows[i]).collect(),
+            y: self.observed.iter().map(|&i| whole.y[i]).collect(),
+            noise: whole.noise.select(&self.observed).map_err(AlgorithmError::of("the observation"))?,
+        })
+    }
+
+    /// Its rows of all parameters become these.
+    pub(super) fn put(&self, own: &Mat, all: &mut Mat) {
+        for j in 0..own.ncols() {
+            for (i, &row) in self.parameters.iter().enumerate() {
+                all[(row, j)] = own[(i, j)];
+            }
+        }
+    }
+
     /// A weight for each parameter and observed output, by their places within the part: d × p.
     pub(super) fn kernel(&self, weight: impl Fn(usize, usize) -> f64) -> Mat {
         Mat::from_fn(self.parameters.len(), self.places.len(), |i, k| weight(i, self.places[k]))
+    }
+}
+
+/// Parameters, data and noise of a part.
+pub(super) struct PartData {
+    /// d × J of the part
+    pub(super) u: Mat,
+    rows: Vec<usize>,
+    y: Vec<f64>,
+    noise: Noise,
+}
+
+impl PartData {
+    /// The part's rows of what `all` has.
+    pub(super) fn rows<'a>(&'a self, all: Rows<'a>) -> Rows<'a> {
+        Rows { rows: &self.rows, y: &self.y, noise: &self.noise, ..all }
+    }
+
+    /// Those members as the part sees them.
+    fn survivors<'a>(&'a self, all: &'a Survivors<'a>, part: &Part) -> Survivors<'a> {
+        all.part(&part.parameters, &self.u, self.rows(all.rows))
     }
 }
 
@@ -77,35 +128,21 @@ pub fn check(groups: &[Group], prior: &Prior, observation: &Observation) -> Resu
 }
 
 fn resolve(groups: &[Group], prior: &Prior, observation: &Observation) -> Result<Vec<Part>, Misfit> {
-    let rows = prior.row_names();
-    let mut owner: Vec<Option<usize>> = vec![None; rows.len()];
+    let outputs_of = names::Outputs::of(observation);
+    let groups = spelt_out(groups, prior);
+    let claims = claims(&groups, prior)?;
     let mut parts = Vec::with_capacity(groups.len());
-    for (n, group) in groups.iter().enumerate() {
-        let wrong = |key, at, why: String| Misfit { group: n, entry: Some((key, at)), why };
-        let mut parameters = Vec::new();
-        for (at, name) in group.parameters.iter().enumerate() {
-            let found = names::parameter(prior, name)
-                .ok_or_else(|| wrong("parameters", at, format!("there is no parameter `{name}`")))?;
-            for row in found {
-                if let Some(other) = owner[row] {
-                    let whose =
-                        if other == n { "this group".to_owned() } else { format!("group {}", other + 1) };
-                    return Err(wrong("parameters", at, format!("`{}` is in {whose} already", rows[row])));
-                }
-                owner[row] = Some(n);
-                parameters.push(row);
-            }
-        }
-        let mut outputs = Vec::new();
+    for ((n, (from, group)), parameters) in groups.iter().enumerate().zip(&claims.rows) {
+        let wrong = |at, why: String| Misfit { group: *from, entry: Some(("blocks", at)), why };
+        let (mut outputs, mut seen) = (Vec::new(), BTreeSet::new());
         for (at, name) in group.blocks.iter().enumerate() {
-            let found = names::outputs(observation, name)
-                .ok_or_else(|| wrong("blocks", at, format!("there is no block `{name}`")))?;
-            if outputs.contains(&found[0]) {
-                return Err(wrong("blocks", at, format!("`{name}` is in this group already")));
+            let found =
+                outputs_of.find(name).ok_or_else(|| wrong(at, format!("there is no block `{name}`")))?;
+            if !seen.insert(name) {
+                return Err(wrong(at, format!("`{name}` is in this group already")));
             }
             outputs.extend(found);
         }
-        parameters.sort_unstable();
         outputs.sort_unstable();
         let (mut observed, mut places) = (Vec::new(), Vec::new());
         for (place, row) in outputs.iter().enumerate() {
@@ -114,31 +151,108 @@ fn resolve(groups: &[Group], prior: &Prior, observation: &Observation) -> Result
                 places.push(place);
             }
         }
-        if parameters.is_empty() || observed.is_empty() {
-            let (key, why) = match parameters.is_empty() {
-                true => ("parameters", "a group needs a parameter"),
-                false => ("blocks", "nothing in the blocks of this group was observed"),
-            };
-            return Err(wrong(key, 0, why.into()));
+        if observed.is_empty() {
+            return Err(wrong(0, "nothing in the blocks of this group was observed".into()));
         }
         let index = u32::try_from(n + 1).expect("fewer than four billion groups");
-        parts.push(Part { index, parameters, observed, places, outputs: outputs.len() });
+        parts.push(Part { index, parameters: parameters.clone(), observed, places, outputs: outputs.len() });
     }
-    match owner.iter().position(Option::is_none) {
-        Some(row) => Err(Misfit { group: 0, entry: None, why: format!("`{}` is in no group", rows[row]) }),
-        None => Ok(parts),
+    claims.complete()?;
+    Ok(parts)
+}
+
+/// Rows of u of each group, ascending.
+///
+/// # Errors
+/// The first name that is unknown or used twice, the first parameter in no group.
+pub(super) fn partition(groups: &[Group], prior: &Prior) -> Result<Vec<Vec<usize>>, Misfit> {
+    let claims = claims(&spelt_out(groups, prior), prior)?;
+    claims.complete()?;
+    Ok(claims.rows)
+}
+
+/// Groups with a star become a group for each parameter that it stands for; and which group of the file each is.
+///
+/// The star of the first parameter that has one stands for the same text in all names of the group.
+fn spelt_out(groups: &[Group], prior: &Prior) -> Vec<(usize, Group)> {
+    let mut all = Vec::with_capacity(groups.len());
+    for (from, group) in groups.iter().enumerate() {
+        let before = all.len();
+        let star = group.parameters.iter().find_map(|name| name.split_once('*'));
+        for (name, _) in prior.names().iter().filter(|_| star.is_some()) {
+            let word = star.and_then(|(head, tail)| name.strip_prefix(head)?.strip_suffix(tail));
+            let Some(word) = word.filter(|word| !word.is_empty()) else { continue };
+            let fill = |names: &[String]| names.iter().map(|name| name.replace('*', word)).collect();
+            all.push((from, Group { parameters: fill(&group.parameters), blocks: fill(&group.blocks) }));
+        }
+        if all.len() == before {
+            all.push((from, group.clone()));
+        }
     }
+    all
+}
+
+/// Which rows of u each group asked for.
+struct Claims {
+    rows: Vec<Vec<usize>>,
+    names: Vec<String>,
+    owner: Vec<Option<usize>>,
+}
+
+impl Claims {
+    /// Whether every row has a group.
+    ///
+    /// # Errors
+    /// The first that has none.
+    fn complete(&self) -> Result<(), Misfit> {
+        match self.owner.iter().position(Option::is_none) {
+            None => Ok(()),
+            Some(row) => {
+                Err(Misfit { group: 0, entry: None, why: format!("`{}` is in no group", self.names[row]) })
+            }
+        }
+    }
+}
+
+fn claims(groups: &[(usize, Group)], prior: &Prior) -> Result<Claims, Misfit> {
+    let names = prior.row_names();
+    let known = names::Parameters::of(prior);
+    let mut owner: Vec<Option<usize>> = vec![None; names.len()];
+    let mut rows = Vec::with_capacity(groups.len());
+    for (from, group) in groups {
+        let wrong = |at, why: String| Misfit { group: *from, entry: Some(("parameters", at)), why };
+        let mut own = Vec::new();
+        for (at, name) in group.parameters.iter().enumerate() {
+            let found =
+                known.find(name).ok_or_else(|| wrong(at, format!("there is no parameter `{name}`")))?;
+            for row in found {
+                if let Some(other) = owner[row] {
+                    let whose =
+                        if other == *from { "this group".to_owned() } else { format!("group {}", other + 1) };
+                    return Err(wrong(at, format!("`{}` is in {whose} already", names[row])));
+                }
+                owner[row] = Some(*from);
+                own.push(row);
+            }
+        }
+        if own.is_empty() {
+            return Err(wrong(0, "a group needs a parameter".into()));
+        }
+        own.sort_unstable();
+        rows.push(own);
+    }
+    Ok(Claims { rows, names, owner })
 }
 
 /// The parts of a step.
 ///
 /// # Errors
 /// `Unfit` for groups that are no partition of this problem.
-pub(super) fn parts(kalman: &Kalman, problem: &Problem, d: usize) -> Result<Vec<Part>, AlgorithmError> {
-    if kalman.groups.is_empty() {
+pub(super) fn parts(groups: &[Group], problem: &Problem, d: usize) -> Result<Vec<Part>, AlgorithmError> {
+    if groups.is_empty() {
         return Ok(vec![Part::whole(d, &problem.observation)]);
     }
-    resolve(&kalman.groups, &problem.prior, &problem.observation)
+    resolve(groups, &problem.prior, &problem.observation)
         .map_err(|misfit| AlgorithmError::Unfit { what: "the groups", why: misfit.why })
 }
 
@@ -161,7 +275,7 @@ pub(super) fn step(
 ) -> Result<(Mat, f64), AlgorithmError> {
     // A step of Gauss and Newton is a share of the way to the solution.
     let dt = if matches!(kalman.process, Process::Gnki { .. }) { dt.min(1.0) } else { dt };
-    let parts = parts(kalman, problem, all.u.nrows())?;
+    let parts = parts(&kalman.groups, problem, all.u.nrows())?;
     if let ([_], None) = (parts.as_slice(), &kalman.localisation)
         && kalman.groups.is_empty()
     {
@@ -191,147 +305,73 @@ fn together(
     draw: &Streams,
     iteration: u32,
 ) -> Result<Option<Mat>, AlgorithmError> {
-    let (n, whole) = (all.u.ncols(), all.rows);
     let mut next = all.u.clone();
     for (part, plan) in parts.iter().zip(plans) {
-        let u = Mat::from_fn(part.parameters.len(), n, |i, j| all.u[(part.parameters[i], j)]);
-        let rows: Vec<usize> = part.observed.iter().map(|&i| whole.rows[i]).collect();
-        let y: Vec<f64> = part.observed.iter().map(|&i| whole.y[i]).collect();
-        let noise = whole.noise.select(&part.observed).map_err(AlgorithmError::of("the observation"))?;
-        let rows = Rows { rows: &rows, y: &y, noise: &noise, ..whole };
-        let own = all.part(&part.parameters, &u, rows);
+        let data = part.data(all)?;
+        let own = data.survivors(all, part);
         let draw = draw.part(part.index);
         let moved = match plan {
             Some(plan) => own.localised(plan, dt, &draw, iteration)?,
             None => Some(own.step(own.look().0, dt, &draw, iteration, &mut None)?),
         };
         let Some(moved) = moved else { return Ok(None) };
-        for (i, &row) in part.parameters.iter().enumerate() {
-            (0..n).for_each(|j| next[(row, j)] = moved[(i, j)]);
-        }
+        part.put(&moved, &mut next);
     }
     Ok(Some(next))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kalman::evidence::{Keep, gather};
-    use crate::kalman::given::{covariance, observation, standard_prior};
-    use crate::numerics::fixture::Fixture;
-    use crate::problem::observation::{Block, Covariance};
-
-    #[test]
-    fn reference_values_are_met_with_overlapping_data() {
-        for case in Fixture::read("groups_minibatch").cases("groups_*") {
-            let inputs = &case.inputs;
-            let (u, g, y) = (inputs.matrix("u"), inputs.matrix("g"), inputs.vector("y"));
-            let observation = observation(y, covariance(inputs));
-            let process = match inputs.word("process") {
-                "etki" => Process::Etki,
-                _ => Process::Eki { perturbed: false },
-            };
-            let nugget = inputs.number("nugget");
-            let kalman = Kalman { nugget, ..Kalman::new(process, u.ncols()) };
-            let members: Vec<usize> = (0..u.ncols()).collect();
-            let rows = Rows {
-                g: &g,
-                rows: observation.observed(),
-                members: &members,
-                y: observation.y(),
-                noise: observation.noise(),
-            };
-            let all = Survivors::new(&kalman, &standard_prior(5), &u, rows).unwrap();
-            let parts: Vec<Part> = inputs
-                .list("groups")
-                .iter()
-                .map(|group| {
-                    let rows = |key: &str| group.vector(key).iter().map(|&i| i as usize).collect::<Vec<_>>();
-                    let (parameters, observed) = (rows("u"), rows("g"));
-                    let places = (0..observed.len()).collect();
-                    Part { index: 1, parameters, outputs: observed.len(), observed, places }
-                })
-                .collect();
-            let draw = Streams::new(1);
-            let moved = together(&all, &parts, &[None, None], inputs.number("dt"), &draw, 0);
-            case.assert_near("u", moved.unwrap().unwrap().data(), case.expected.matrix("u").data());
+/// Each part with a step length of its own: the rule looks at its data alone, and a part whose pseudo-time is used up
+/// stays where it is. The moved members, and where each part stands afterwards.
+///
+/// A part costs what its own problem costs, so that a survey of many costs their sum.
+///
+/// # Errors
+/// Those of the method; `Diverges`.
+pub(super) fn each(
+    kalman: &Kalman,
+    problem: &Problem,
+    all: &Survivors<'_>,
+    state: &State,
+    draw: &Streams,
+    iteration: u32,
+) -> Result<(Mat, Paces), AlgorithmError> {
+    let parts = parts(&kalman.groups, problem, all.u.nrows())?;
+    let before = Paces::read(state, parts.len())?;
+    let mut next = all.u.clone();
+    let mut after = Vec::with_capacity(parts.len());
+    for part in &parts {
+        let progress = before.of(part);
+        if kalman.schedule.is_over(&progress) {
+            after.push(Pace { progress, moves: false, misfit: 0.0 });
+            continue;
         }
-    }
-
-    fn groups(list: &[(&[&str], &[&str])]) -> Vec<Group> {
-        let words = |words: &[&str]| words.iter().map(|&w| w.to_owned()).collect();
-        list.iter().map(|(p, b)| Group { parameters: words(p), blocks: words(b) }).collect()
-    }
-
-    #[test]
-    fn groups_that_are_no_partition_are_told_apart() {
-        let block =
-            |name: &str, y: f64| (Block { name: name.into(), y: vec![y; 2] }, Covariance::Scalar(1.0));
-        let observation =
-            Observation::new(vec![block("a", 0.0), block("b", 1.0), block("none", f64::NAN)]).unwrap();
-        let prior = standard_prior(3);
-        let check = |list: &[(&[&str], &[&str])]| check(&groups(list), &prior, &observation);
-        check(&[(&["u0", "u2"], &["a"]), (&["u1"], &["b", "a"])]).unwrap();
-        let why = |list: &[(&[&str], &[&str])]| check(list).unwrap_err();
-        assert_eq!(why(&[(&["u0", "u9"], &["a"])]).why, "there is no parameter `u9`");
-        assert_eq!(why(&[(&["u0"], &["c"])]).entry, Some(("blocks", 0)));
-        assert_eq!(why(&[(&["u0"], &["a", "a"])]).why, "`a` is in this group already");
-        let twice = why(&[(&["u0", "u1"], &["a"]), (&["u2", "u1"], &["b"])]);
-        assert_eq!((twice.group, twice.entry), (1, Some(("parameters", 1))));
-        assert_eq!(twice.why, "`u1` is in group 1 already");
-        assert_eq!(why(&[(&["u0", "u1"], &["a"])]).why, "`u2` is in no group");
-        assert_eq!(why(&[(&["u0"], &["none"])]).why, "nothing in the blocks of this group was observed");
-    }
-
-    #[test]
-    fn a_part_knows_the_places_of_its_outputs_observed_or_not() {
-        let block = |name: &str, y: Vec<f64>| (Block { name: name.into(), y }, Covariance::Scalar(1.0));
-        let hole = vec![1.0, f64::NAN, 2.0];
-        let observation =
-            Observation::new(vec![block("a", hole), block("b", vec![3.0]), block("c", vec![4.0])]);
-        let observation = observation.unwrap();
-        let parts = resolve(
-            &groups(&[(&["u1", "u0"], &["c", "a"]), (&["u2"], &["b"])]),
-            &standard_prior(3),
-            &observation,
-        )
-        .unwrap();
-        let first = &parts[0];
-        assert_eq!((&first.parameters[..], &first.observed[..]), (&[0, 1][..], &[0, 1, 3][..]));
-        assert_eq!((&first.places[..], first.outputs), (&[0, 2, 3][..], 4));
-        assert_eq!((parts[1].index, &parts[1].observed[..]), (2, &[2][..]));
-    }
-
-    #[test]
-    fn data_are_gathered_for_the_part_alone() {
-        // One parameter per block: each group is the problem without the other's data.
-        let y = vec![1.0, -2.0];
-        let observation = observation(y.clone(), Covariance::Scalar(0.5));
-        let (u, members) = (crate::kalman::given::rough(3, 2, 6), (0..6).collect::<Vec<_>>());
-        let rows = Rows {
-            g: &u,
-            rows: observation.observed(),
-            members: &members,
-            y: observation.y(),
-            noise: observation.noise(),
+        let data = part.data(all)?;
+        let own = data.survivors(all, part);
+        let draw = draw.part(part.index);
+        let (seen, misfits) = own.look();
+        let planned = kalman.schedule.next(&progress, &misfits, &seen)?;
+        let capped = matches!(kalman.process, Process::Gnki { .. });
+        let mut dt = if capped { planned.step.min(1.0) } else { planned.step };
+        let moved = match &kalman.localisation {
+            None => own.step(seen, dt, &draw, iteration, &mut None)?,
+            Some(rule) => {
+                let plan = rule.plan(problem, part, &draw, iteration)?;
+                let mut tries = 0..=HALVINGS;
+                loop {
+                    tries.next().ok_or(AlgorithmError::Diverges { halvings: HALVINGS })?;
+                    match own.localised(&plan, dt, &draw, iteration)? {
+                        Some(moved) => break moved,
+                        None => dt *= 0.5,
+                    }
+                }
+            }
         };
-        let kalman = Kalman::new(Process::Etki, 6);
-        let all = Survivors::new(&kalman, &standard_prior(2), &u, rows).unwrap();
-        let part = |i: usize| Part {
-            index: i as u32 + 1,
-            parameters: vec![i],
-            observed: vec![i],
-            places: vec![0],
-            outputs: 1,
-        };
-        let moved =
-            together(&all, &[part(0), part(1)], &[None, None], 0.7, &Streams::new(1), 0).unwrap().unwrap();
-        for i in 0..2 {
-            let own = Mat::from_fn(1, 6, |_, j| u[(i, j)]);
-            let noise = crate::kalman::given::noise(&[(Covariance::Scalar(0.5), 1)]);
-            let alone = Rows { g: &own, rows: &[0], members: &members, y: &y[i..=i], noise: &noise };
-            let alone = crate::kalman::etki::update(&own, &gather(&alone, Keep::Whitened).0, 0.7).unwrap();
-            (0..6).for_each(|j| assert_eq!(moved[(i, j)], alone[(0, j)]));
-        }
+        part.put(&moved, &mut next);
+        let progress = planned.shortened(&progress, dt);
+        after.push(Pace { progress, moves: true, misfit: misfits.loss() });
     }
+    Ok((next, Paces::new(after, &parts)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,6 @@
 //! doi:10.1016/j.jcp.2022.111262. As in EnsembleKalmanProcesses.jl 2.7.1.
 
 use super::spread::Root;
-use crate::numerics::columns;
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::{AlgorithmError, State};
 
@@ -71,7 +70,7 @@ impl Inflation {
         matches!(self, Self::Additive { .. })
     }
 
-    /// Inflate the newest ensemble `u` (d × J) after a step of length `dt`.
+    /// Inflate the newest ensemble `u` (d × J) after a step of length `dt`, which a row may have of its own.
     ///
     /// `tried` is the ensemble before the step: the first time it is the first ensemble of the run, and is kept
     /// where its covariance will be needed. `xi` are standard normals, d × J, one column per member; not read
@@ -83,18 +82,20 @@ impl Inflation {
         self,
         u: &mut Mat,
         tried: &Mat,
-        dt: f64,
+        dt: impl Fn(usize) -> f64,
         xi: &Mat,
         state: &mut State,
     ) -> Result<(), AlgorithmError> {
+        let shares = |rate: Rate| (0..u.nrows()).map(|i| rate.share(dt(i))).collect::<Result<Vec<f64>, _>>();
         match self {
             Self::None => Ok(()),
             Self::Multiplicative(rate) => {
-                multiplicative(u, rate.share(dt)?);
+                let shares = shares(rate)?;
+                multiplicative(u, &shares);
                 Ok(())
             }
             Self::Additive { rate, of } => {
-                let share = rate.share(dt)?;
+                let shares = shares(rate)?;
                 let root = match of {
                     Sigma::Current => covariance(u),
                     Sigma::Initial => {
@@ -106,7 +107,7 @@ impl Inflation {
                         covariance(first)
                     }
                 };
-                additive(u, share, &root.map_err(AlgorithmError::of("the ensemble's spread"))?, xi);
+                additive(u, &shares, &root.map_err(AlgorithmError::of("the ensemble's spread"))?, xi);
                 Ok(())
             }
         }
@@ -117,19 +118,24 @@ fn covariance(u: &Mat) -> Result<Root, LinalgError> {
     Root::of(u, u.ncols() as f64 - 1.0)
 }
 
-/// `ū + (u − ū)/√(1 − share)`.
-fn multiplicative(u: &mut Mat, share: f64) {
+/// `ū + (u − ū)/√(1 − share)`, row by row.
+fn multiplicative(u: &mut Mat, shares: &[f64]) {
     let mean = u.mean();
-    let factor = 1.0 / (1.0 - share).sqrt();
+    let factors: Vec<f64> = shares.iter().map(|share| 1.0 / (1.0 - share).sqrt()).collect();
     for j in 0..u.ncols() {
-        u.col_mut(j).iter_mut().zip(&mean).for_each(|(u, m)| *u = m + (*u - m) * factor);
+        let rows = u.col_mut(j).iter_mut().zip(&mean).zip(&factors);
+        rows.for_each(|((u, m), factor)| *u = m + (*u - m) * factor);
     }
 }
 
-/// `u + √(share/(1 − share)) Σ^½ ξ`.
-fn additive(u: &mut Mat, share: f64, sigma: &Root, xi: &Mat) {
+/// `u + √(share/(1 − share)) Σ^½ ξ`, row by row.
+fn additive(u: &mut Mat, shares: &[f64], sigma: &Root, xi: &Mat) {
     let drawn = sigma.times(0.0, xi);
-    columns::add_scaled(u.data_mut(), (share / (1.0 - share)).sqrt(), drawn.data());
+    let factors: Vec<f64> = shares.iter().map(|share| (share / (1.0 - share)).sqrt()).collect();
+    for j in 0..u.ncols() {
+        let rows = u.col_mut(j).iter_mut().zip(drawn.col(j)).zip(&factors);
+        rows.for_each(|((u, x), factor)| *u += factor * x);
+    }
 }
 
 #[cfg(test)]
@@ -145,19 +151,21 @@ mod tests {
             let inputs = &case.inputs;
             let (mut u, s, dt) = (inputs.matrix("u"), inputs.number("s"), inputs.number("dt"));
             let share = Rate::Fixed(s).share(dt);
+            let each = |share: f64| vec![share; u.nrows()];
             if case.name == "inflate_error" {
                 assert!(matches!(share, Err(AlgorithmError::Inflation { rate: 2.0, step: 0.5 })));
                 continue;
             }
+            let shares = each(share.unwrap());
             if inputs.has("cov") {
                 // Columns ±L of Σ = L Lᵀ have covariance Σ with divisor 2.
                 let l = Cholesky::new(&inputs.matrix("cov")).unwrap();
                 let d = u.nrows();
                 let sign = |j| if j < d { 1.0 } else { -1.0 };
                 let columns = Mat::from_fn(d, 2 * d, |i, j| sign(j) * l.factor()[(i, j % d)]);
-                additive(&mut u, share.unwrap(), &Root::of(&columns, 2.0).unwrap(), &inputs.matrix("xi"));
+                additive(&mut u, &shares, &Root::of(&columns, 2.0).unwrap(), &inputs.matrix("xi"));
             } else {
-                multiplicative(&mut u, share.unwrap());
+                multiplicative(&mut u, &shares);
             }
             case.assert_near("u", u.data(), case.expected.matrix("u").data());
         }
@@ -173,20 +181,20 @@ mod tests {
         let mut state = State::default();
         let rule = Inflation::Additive { rate: Rate::Fixed(0.5), of: Sigma::Initial };
         let mut one = wide.clone();
-        rule.apply(&mut one, &first, 0.4, &xi, &mut state).unwrap();
+        rule.apply(&mut one, &first, |_| 0.4, &xi, &mut state).unwrap();
         // 0.01 I + 0.2/0.8 I: three standard errors of a variance, 3 √(2/J)
         let want = Mat::from_fn(3, 3, |i, j| if i == j { 0.26 } else { 0.0 });
         assert!(apart(cov(&one).data(), want.data()) < 3.0 * (2.0f64 / 400_000.0).sqrt());
         // The second step finds the first ensemble, whatever was tried before it
         let mut two = wide.clone();
-        rule.apply(&mut two, &wide, 0.4, &xi, &mut state).unwrap();
+        rule.apply(&mut two, &wide, |_| 0.4, &xi, &mut state).unwrap();
         assert_eq!(one, two);
         // Both forms agree in law where the ensemble's own spread is added
         let (mut times, mut plus) = (wide.clone(), wide.clone());
         let rate = Rate::Fixed(0.5);
-        Inflation::Multiplicative(rate).apply(&mut times, &first, 0.4, &xi, &mut state).unwrap();
+        Inflation::Multiplicative(rate).apply(&mut times, &first, |_| 0.4, &xi, &mut state).unwrap();
         Inflation::Additive { rate, of: Sigma::Current }
-            .apply(&mut plus, &first, 0.4, &xi, &mut state)
+            .apply(&mut plus, &first, |_| 0.4, &xi, &mut state)
             .unwrap();
         assert!(apart(cov(&plus).data(), cov(&times).data()) < 3.0 * (2.0f64 / 400_000.0).sqrt());
         assert!(apart(&times.mean(), &wide.mean()) < 1e-9);

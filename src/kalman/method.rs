@@ -106,15 +106,15 @@ impl Method {
     pub fn groups(&self) -> &[Group] {
         match self {
             Self::Ensemble(kalman) => &kalman.groups,
-            Self::Unscented(_) => &[],
+            Self::Unscented(unscented) => &unscented.groups,
         }
     }
 
-    /// How many members the method places for d parameters; none where a person says how many.
-    pub fn places(&self, d: usize) -> Option<usize> {
+    /// How many members the method places for this prior; none where a person says how many.
+    pub fn places(&self, prior: &Prior) -> Option<usize> {
         match self {
             Self::Ensemble(_) => None,
-            Self::Unscented(unscented) => Some(unscented.points.count(d)),
+            Self::Unscented(unscented) => Some(unscented.members(prior)),
         }
     }
 
@@ -129,7 +129,10 @@ impl Method {
     /// `Prior` for one without mean and covariance where they are needed; `Collapsed` for one without spread.
     pub fn check(&self, prior: &Prior) -> Result<(), AlgorithmError> {
         match self {
-            Self::Unscented(unscented) => unscented.begin(prior).map(drop),
+            // Groups that do not fit are refused with their place in the file, elsewhere.
+            Self::Unscented(unscented) => {
+                Unscented { groups: Vec::new(), ..unscented.clone() }.begin(prior).map(drop)
+            }
             Self::Ensemble(kalman) if kalman.impose_prior || kalman.process.samples() => {
                 prior.moments().map(drop).map_err(|error| AlgorithmError::Prior { why: format!("{error}") })
             }

@@ -8,7 +8,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 use super::evidence::{Evidence, Keep, Misfits, PANEL, Rows, Spectrum, distances, gather};
 use super::survivors::Seen;
 use crate::numerics::columns;
-use crate::numerics::linalg::{self, Cholesky};
+use crate::numerics::linalg::Cholesky;
 use crate::numerics::special::erf;
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::observation::Noise;
@@ -210,10 +210,11 @@ pub fn twins(rows: &Rows<'_>, misfits: &Misfits) -> Option<(usize, usize)> {
 
 /// Standard deviation of each row over the columns, divisor J − 1.
 pub fn spread(u: &Mat) -> Vec<f64> {
-    let (x, _) = linalg::centred(u);
+    let mean = u.mean();
     let mut sums = vec![0.0; u.nrows()];
     for j in 0..u.ncols() {
-        sums.iter_mut().zip(x.col(j)).for_each(|(sum, x)| *sum += x * x);
+        let rows = sums.iter_mut().zip(u.col(j)).zip(&mean);
+        rows.for_each(|((sum, u), mean)| *sum += (u - mean) * (u - mean));
     }
     sums.iter().map(|sum| (sum / (u.ncols() as f64 - 1.0)).sqrt()).collect()
 }

@@ -18,6 +18,7 @@ pub mod localise;
 pub mod method;
 pub mod metrics;
 mod names;
+mod paces;
 pub mod repair;
 pub mod sampler;
 pub mod schedule;
@@ -38,12 +39,15 @@ pub use schedule::{OnTerminate, Schedule};
 pub use sparse::Sparse;
 pub use unscented::{Points, Unscented};
 
+use std::borrow::Cow;
+
 use crate::numerics::{Mat, Purpose, Streams, standard_normals};
 use crate::problem::{Algorithm, AlgorithmError, Ensemble, Evaluated, Problem, Report, State, Step, Stop};
-use evidence::Rows;
+use evidence::{Misfits, Rows};
+use paces::Paces;
 use repair::Sorted;
 use schedule::Progress;
-use survivors::Survivors;
+use survivors::{Seen, Survivors};
 
 /// How an ensemble moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +116,8 @@ pub struct Kalman {
     pub localisation: Option<Localisation>,
     /// Parameters that learn from some of the data alone; empty: all from all
     pub groups: Vec<Group>,
+    /// Each group takes steps of its own length, and is done when its own pseudo-time is used up
+    pub own_steps: bool,
     /// Members whose misfit is larger than so many times the median count as failed
     pub outlier_factor: Option<f64>,
     /// The limit of the sparse method
@@ -135,6 +141,7 @@ impl Kalman {
             inflation: Inflation::None,
             localisation: None,
             groups: Vec::new(),
+            own_steps: false,
             outlier_factor: None,
             sparse: Sparse::default(),
             threads: 1,
@@ -191,7 +198,8 @@ impl Algorithm for Kalman {
         if let Some(factor) = self.outlier_factor {
             repair::outliers(&mut sorted, observation, factor)?;
         }
-        let u = ensemble.select_cols(&sorted.survivors); // d × J
+        let u = survivors_of(ensemble, &sorted);
+        let u = u.as_ref(); // d × J
         let rows = Rows {
             g: &sorted.g,
             rows: observation.observed(),
@@ -199,23 +207,16 @@ impl Algorithm for Kalman {
             y: observation.y(),
             noise: observation.noise(),
         };
-        let survivors = Survivors::new(self, &problem.prior, &u, rows)?;
+        let survivors = Survivors::new(self, &problem.prior, u, rows)?;
 
-        // 2. The length of the step, which may refuse it.
-        let (data, misfits) = survivors.look();
-        let after = self.schedule.next(&before, &misfits, &data)?;
-
-        // 3. The survivors move, group by group; a localised step may have to be shorter.
-        let planned = after.step;
-        let mut seen = None;
-        let (moved, step) =
-            groups::step(self, problem, &survivors, data, planned, draw, tried.iteration, &mut seen)?;
-        let after = after.shortened(&before, step);
+        // 2. and 3. The length of the step, which may refuse it, and the step.
+        let Moved { moved, misfits, after, planned, seen, paces } =
+            self.advance(problem, &survivors, &before, &state, draw, tried.iteration)?;
 
         // 4. The failed are drawn anew from the moved survivors.
         let xi = normals(draw, Purpose::Redraw, tried.iteration, &sorted.failed(), u.nrows());
         let (next, singular) =
-            repair::complete(&moved, &sorted, &xi).map_err(AlgorithmError::of("the survivors' spread"))?;
+            repair::complete(moved, &sorted, &xi).map_err(AlgorithmError::of("the survivors' spread"))?;
 
         // 5. All but those go on in the direction of their last step.
         let mut state = state;
@@ -228,7 +229,13 @@ impl Algorithm for Kalman {
         } else {
             Mat::default()
         };
-        self.inflation.apply(&mut next, ensemble, after.step, &xi, &mut state)?;
+        let lengths = paces.as_ref().map(Paces::steps);
+        let length = |row: usize| lengths.as_ref().map_or(after.step, |lengths| lengths[row]);
+        self.inflation.apply(&mut next, ensemble, length, &xi, &mut state)?;
+        for (row, _) in lengths.iter().flatten().enumerate().filter(|(_, length)| **length == 0.0) {
+            // A group that is done stays as it is, whatever was drawn anew.
+            (0..next.ncols()).for_each(|j| next[(row, j)] = ensemble[(row, j)]);
+        }
         if !next.is_finite() {
             return Err(AlgorithmError::NotFinite);
         }
@@ -241,6 +248,7 @@ impl Algorithm for Kalman {
         }
         let mut warnings =
             self.warnings(&before, u.nrows(), metrics::twins(&rows, &misfits), &sorted, singular);
+        let step = after.step;
         if step < planned && !matches!(self.process, Process::Gnki { .. }) {
             warnings.push(format!(
                 "the localised step of {planned:.3e} would have made the misfit grow: {step:.3e} was taken"
@@ -257,14 +265,53 @@ impl Algorithm for Kalman {
             metrics,
             blocks: metrics::blocks(&rows, observation).map_err(AlgorithmError::of("the observation"))?,
             warnings,
+            groups: paces.as_ref().map(Paces::told),
             set_aside: sorted.failed,
         };
         after.write(&mut state);
+        paces.iter().for_each(|paces| paces.write(&mut state));
         Ok(Step { ensemble: Ensemble { u: next }, state, stop, report })
     }
 }
 
+/// The survivors after their step.
+struct Moved {
+    /// d × J
+    moved: Mat,
+    misfits: Misfits,
+    after: Progress,
+    /// The length that the rule allowed
+    planned: f64,
+    /// Eigenvalues of all data, where the step needed them
+    seen: Option<Seen>,
+    /// Where groups with steps of their own stand
+    paces: Option<Paces>,
+}
+
 impl Kalman {
+    /// The survivors move, all by one length or each group by its own; a localised step may have to be shorter.
+    fn advance(
+        &self,
+        problem: &Problem,
+        survivors: &Survivors<'_>,
+        before: &Progress,
+        state: &State,
+        draw: &Streams,
+        iteration: u32,
+    ) -> Result<Moved, AlgorithmError> {
+        if self.own_steps && !self.groups.is_empty() {
+            let (moved, paces) = groups::each(self, problem, survivors, state, draw, iteration)?;
+            let (after, misfits) = (paces.whole(), evidence::distances(&survivors.rows));
+            return Ok(Moved { moved, misfits, after, planned: after.step, seen: None, paces: Some(paces) });
+        }
+        let (data, misfits) = survivors.look();
+        let after = self.schedule.next(before, &misfits, &data)?;
+        let (planned, mut seen) = (after.step, None);
+        let (moved, step) =
+            groups::step(self, problem, survivors, data, planned, draw, iteration, &mut seen)?;
+        Ok(Moved { moved, misfits, after: after.shortened(before, step), planned, seen, paces: None })
+    }
+
     /// What a person should know about this step.
     fn warnings(
         &self,
@@ -295,6 +342,14 @@ impl Kalman {
         }
         said
     }
+}
+
+/// The columns of those to learn from; the same matrix where all are.
+fn survivors_of<'a>(u: &'a Mat, sorted: &Sorted<'_>) -> Cow<'a, Mat> {
+    if sorted.survivors.len() == u.ncols() {
+        return Cow::Borrowed(u);
+    }
+    Cow::Owned(u.select_cols(&sorted.survivors))
 }
 
 /// Members count from 1 in addresses of random numbers, as in names of folders.

@@ -192,13 +192,13 @@ pub fn outliers(
 ///
 /// # Errors
 /// `NotFinite`, `NoConvergence`.
-pub fn complete(moved: &Mat, sorted: &Sorted<'_>, xi: &Mat) -> Result<(Mat, bool), LinalgError> {
+pub fn complete(moved: Mat, sorted: &Sorted<'_>, xi: &Mat) -> Result<(Mat, bool), LinalgError> {
     if sorted.failed.is_empty() {
-        return Ok((moved.clone(), false));
+        return Ok((moved, false));
     }
-    let (drawn, singular) = redraw(moved, xi)?;
+    let (drawn, singular) = redraw(&moved, xi)?;
     let mut all = Mat::zeros(moved.nrows(), moved.ncols() + drawn.ncols());
-    for (from, places) in [(moved, &sorted.survivors), (&drawn, &sorted.failed())] {
+    for (from, places) in [(&moved, &sorted.survivors), (&drawn, &sorted.failed())] {
         for (k, &j) in places.iter().enumerate() {
             all.col_mut(j).copy_from_slice(from.col(k));
         }
@@ -327,7 +327,7 @@ mod tests {
             let e = eki::whitened_noise(gamma, &more, xi).unwrap();
             let u = inputs.matrix("u").select_cols(&sorted.survivors);
             let moved = eki::update(&u, &gather(&rows, Keep::Whitened).0, dt, Some(&e)).unwrap();
-            let (all, singular) = complete(&moved, &sorted, &inputs.matrix("xi_failed")).unwrap();
+            let (all, singular) = complete(moved, &sorted, &inputs.matrix("xi_failed")).unwrap();
             assert!(!singular);
             case.assert_near("u", all.data(), case.expected.matrix("u").data());
         }

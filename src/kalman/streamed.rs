@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::evidence::{Evidence, Keep, Misfits, gather_from};
 use super::repair::{self, Sorted};
 use super::schedule::Progress;
-use super::{FailureRule, Inflation, Kalman, Process, Schedule, eki, etki, metrics, normals};
+use super::{FailureRule, Inflation, Kalman, Process, Schedule, eki, etki, metrics, normals, survivors_of};
 use crate::numerics::{Mat, Purpose, Streams, columns};
 use crate::problem::{AlgorithmError, Ensemble, Observation, Problem, Report, State, Step, Stop};
 
@@ -53,7 +53,7 @@ impl Kalman {
     pub fn streams(&self, problem: &Problem) -> bool {
         let Self { process, members, failures, impose_prior, nugget, schedule, .. } = self;
         let Self { localisation, groups, outlier_factor, inflation, .. } = self;
-        let Self { momentum: _, nan_tolerance: _, sparse: _, threads: _, .. } = self;
+        let Self { momentum: _, nan_tolerance: _, sparse: _, threads: _, own_steps: _, .. } = self;
         let by_products = match process {
             Process::Etki => true,
             Process::Eki { .. } => *nugget == 0.0,
@@ -98,7 +98,8 @@ impl Kalman {
             // So few are left that a score is taken which products do not give.
             return Ok(None);
         }
-        let u = all.select_cols(&sorted.survivors);
+        let u = survivors_of(all, &sorted);
+        let u = u.as_ref();
         let mut panels = Panels {
             outputs,
             observation: &problem.observation,
@@ -110,7 +111,7 @@ impl Kalman {
         let (data, misfits) = panels.gather()?;
         let imputed = panels.imputed;
         let after = self.schedule.next(&before, &misfits, &data)?;
-        let Some(moved) = self.move_by_products(&u, &data, after.step, draw, iteration, &sorted.survivors)?
+        let Some(moved) = self.move_by_products(u, &data, after.step, draw, iteration, &sorted.survivors)?
         else {
             return Ok(None);
         };
@@ -119,7 +120,7 @@ impl Kalman {
 
         let xi = normals(draw, Purpose::Redraw, iteration, &sorted.failed(), u.nrows());
         let (next, singular) =
-            repair::complete(&moved, &sorted, &xi).map_err(AlgorithmError::of("the survivors' spread"))?;
+            repair::complete(moved, &sorted, &xi).map_err(AlgorithmError::of("the survivors' spread"))?;
         let mut state = state.clone();
         let next = self.momentum.push(next, all, &sorted.failed(), &mut state)?;
         let stop = self.schedule.is_over(&after).then_some(Stop::Time);
@@ -134,6 +135,7 @@ impl Kalman {
             metrics: metrics::plain(&misfits),
             blocks: Vec::new(),
             warnings: self.warnings(&before, u.nrows(), twins, &sorted, singular),
+            groups: None,
             set_aside: sorted.failed,
         };
         after.write(&mut state);

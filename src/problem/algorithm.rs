@@ -75,8 +75,21 @@ pub struct Report {
     pub metrics: BTreeMap<String, f64>,
     /// How well each block is met, before the step; empty where there is one, or more than anyone reads
     pub blocks: Vec<BlockFit>,
+    /// Each group's step, where groups take steps of their own
+    pub groups: Option<GroupSteps>,
     /// Things a person should know
     pub warnings: Vec<String>,
+}
+
+/// Groups with steps of their own, in their order in the experiment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupSteps {
+    /// Step length Δt; 0 for a group that was done before
+    pub step: Vec<f64>,
+    /// Pseudo-time after the step
+    pub time: Vec<f64>,
+    /// (1/p) (ḡ − y)ᵀ Γ⁻¹ (ḡ − y) over the group's data, before the step; 0 where there was none
+    pub misfit: Vec<f64>,
 }
 
 /// How well an ensemble meets one block of the observation.

@@ -9,7 +9,7 @@ pub mod observation;
 pub mod prior;
 
 pub use algorithm::{
-    Algorithm, AlgorithmError, BlockFit, Ensemble, Evaluated, Problem, Report, State, Step, Stop,
+    Algorithm, AlgorithmError, BlockFit, Ensemble, Evaluated, GroupSteps, Problem, Report, State, Step, Stop,
 };
 pub use inputs::Inputs;
 pub use observation::Observation;

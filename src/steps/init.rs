@@ -330,7 +330,7 @@ fn fork(from: &Path, iteration: u32, prior: &Prior, experiment: &Experiment) -> 
             hint: "`--from` forks into a run of a Kalman method".into(),
         });
     };
-    if calibration.algorithm.places(prior.dim()).is_some() {
+    if calibration.algorithm.places(prior).is_some() {
         return Err(StepError::Refused {
             what: format!("`{}` places its members itself: it cannot start from another ensemble", experiment.method),
             hint: "write mean and spread of the other run's result into `priors.toml`, or fork to another method".into(),

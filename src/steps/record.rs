@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::files::{Record, TomlText};
-use crate::problem::{BlockFit, Report};
+use crate::problem::{BlockFit, GroupSteps, Report};
 use crate::steps::forward::merge::Merged;
 
 /// `update.toml`: the decision that closes an iteration.
@@ -50,6 +50,9 @@ pub struct Update {
     pub blocks: Vec<BlockFit>,
     /// What a search knows after it
     pub search: Option<Progress>,
+    /// Each group's step, where groups take steps of their own
+    #[serde(default)]
+    pub groups: Option<GroupSteps>,
     /// Where the iteration and the ensemble after it came from, when another tool made them; else empty
     #[serde(default)]
     pub adopted: String,
@@ -97,6 +100,7 @@ impl Update {
             metrics: report.metrics.clone(),
             blocks: report.blocks.clone(),
             search: None,
+            groups: report.groups.clone(),
             adopted: String::new(),
         }
     }
@@ -144,6 +148,9 @@ impl Update {
         text.table("metrics");
         for (name, value) in &self.metrics {
             text.float(name, *value);
+        }
+        if let Some(GroupSteps { step, time, misfit }) = &self.groups {
+            text.table("groups").floats("step", step).floats("time", time).floats("misfit", misfit);
         }
         for BlockFit { name, loss, avg_rmse } in &self.blocks {
             text.raw("").raw("[[block]]");

@@ -397,7 +397,7 @@ fn estimates(run: &Run, prior: &Prior, last: Iteration) -> Result<Vec<Estimate>,
     let moments = |iteration| -> Result<Vec<(f64, f64)>, StepError> {
         let mut ensemble: Ensemble = load_state(&run.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
         // Methods that keep mean and covariance have them in their state; for others the ensemble is the estimate.
-        if algorithm.places(prior.dim()).is_some() {
+        if algorithm.places(prior).is_some() {
             let state: State = load_state(&run.dir.state(iteration), STATE.0, STATE.1)?;
             ensemble = algorithm.estimate(ensemble, &state)?;
         }

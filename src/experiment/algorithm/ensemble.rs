@@ -46,6 +46,7 @@ pub(super) fn read(
     }
     let localisation = localisation::read(section, method, members, named)?;
     let groups = groups::read(section, named)?;
+    let own_steps = groups::own_steps(section, !groups.is_empty())?;
     let sparse = if method == "sparse" { sparse::read(section, named)? } else { Default::default() };
     let inflation = inflation(section, method == "eki" && impose_prior, &schedule)?;
     let failures = match section.choice("failed_members", &["redraw", "ignore"])? {
@@ -84,6 +85,7 @@ pub(super) fn read(
         inflation,
         localisation,
         groups,
+        own_steps,
         sparse,
         ..Kalman::new(process, members as usize)
     })

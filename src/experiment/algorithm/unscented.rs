@@ -1,11 +1,20 @@
 //! `[algorithm]` of the methods that place their own points: UTKI, UKI.
 
 use super::schedule::schedule;
+use crate::experiment::groups;
+use crate::experiment::localisation::Named;
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::kalman::{Points, Schedule, Unscented};
 
-pub(super) fn read(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Unscented, Marked> {
+pub(super) fn read(
+    section: &Section<'_>,
+    warnings: &mut Vec<String>,
+    named: &mut Named,
+) -> Result<Unscented, Marked> {
+    let groups = groups::read(section, named)?;
+    let own_steps = groups::own_steps(section, !groups.is_empty())?;
+    let shared_points = groups::shared_points(section, !groups.is_empty())?;
     let points = match section.choice("sigma_points", &["symmetric", "simplex"])? {
         Some("simplex") => Points::Simplex,
         _ => Points::Symmetric,
@@ -49,6 +58,9 @@ pub(super) fn read(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<
         nugget: section.number("nugget", "zero or a positive number", |x| x >= 0.0)?.unwrap_or(0.0),
         schedule,
         ignore_failures: section.choice("failed_members", &["reweight", "ignore"])? == Some("ignore"),
+        groups,
+        own_steps,
+        shared_points,
         ..defaults
     })
 }

@@ -40,38 +40,73 @@ impl Kept {
         Self { mean: m.clone(), covariance: c0, evolution, reference: m, count: 0 }
     }
 
-    /// As kept between calls.
+    /// As kept between calls, by d parameters together.
     ///
     /// # Errors
     /// `State` when an entry is missing; `Shape` when one is not of d parameters.
     pub fn read(state: &State, d: usize) -> Result<Self, AlgorithmError> {
+        Self::read_parts(state, &[(0..d).collect()]).map(|mut all| all.remove(0))
+    }
+
+    /// As kept between calls, by each of these parts of the parameters: a row of an array has the numbers of its
+    /// part side by side.
+    ///
+    /// # Errors
+    /// `State` when an entry is missing; `Shape` when one is not of these parts.
+    pub fn read_parts(state: &State, parts: &[Vec<usize>]) -> Result<Vec<Self>, AlgorithmError> {
+        let (d, widest) = (parts.iter().map(Vec::len).sum(), parts.iter().map(Vec::len).max().unwrap_or(0));
         let lacks = |key: &str| AlgorithmError::State { key: key.to_owned() };
         let array = |key: &'static str, cols: usize| {
             let found = state.arrays.get(key).ok_or_else(|| lacks(key))?;
             if (found.nrows(), found.ncols()) == (d, cols) {
-                Ok(found.clone())
+                Ok(found)
             } else {
                 Err(AlgorithmError::Shape { what: key, found: found.nrows(), expected: d })
             }
         };
         let count = state.scalars.get(COUNT).copied().ok_or_else(|| lacks(COUNT))?;
-        Ok(Self {
-            mean: array(MEAN, 1)?.data().to_vec(),
-            covariance: array(COVARIANCE, d)?,
-            evolution: array(EVOLUTION, d)?,
-            reference: array(REFERENCE, 1)?.data().to_vec(),
-            count: count as u32,
-        })
+        let (mean, covariance) = (array(MEAN, 1)?, array(COVARIANCE, widest)?);
+        let (evolution, reference) = (array(EVOLUTION, widest)?, array(REFERENCE, 1)?);
+        let part = |rows: &Vec<usize>| {
+            let column = |x: &Mat| rows.iter().map(|&row| x[(row, 0)]).collect();
+            let square = |a: &Mat| Mat::from_fn(rows.len(), rows.len(), |i, j| a[(rows[i], j)]);
+            Self {
+                mean: column(mean),
+                covariance: square(covariance),
+                evolution: square(evolution),
+                reference: column(reference),
+                count: count as u32,
+            }
+        };
+        Ok(parts.iter().map(part).collect())
     }
 
     /// Keep it.
     pub fn write(&self, state: &mut State) {
-        let column = |x: &[f64]| Mat::from_columns(x.len(), 1, x.to_vec());
-        state.arrays.insert(MEAN.into(), column(&self.mean));
-        state.arrays.insert(COVARIANCE.into(), self.covariance.clone());
-        state.arrays.insert(EVOLUTION.into(), self.evolution.clone());
-        state.arrays.insert(REFERENCE.into(), column(&self.reference));
-        state.scalars.insert(COUNT.into(), f64::from(self.count));
+        Self::write_parts(std::slice::from_ref(self), &[(0..self.mean.len()).collect()], state);
+    }
+
+    /// Keep what each part of the parameters knows.
+    pub fn write_parts(all: &[Self], parts: &[Vec<usize>], state: &mut State) {
+        let (d, widest) = (parts.iter().map(Vec::len).sum(), parts.iter().map(Vec::len).max().unwrap_or(0));
+        let (mut mean, mut reference) = (Mat::zeros(d, 1), Mat::zeros(d, 1));
+        let (mut covariance, mut evolution) = (Mat::zeros(d, widest), Mat::zeros(d, widest));
+        for (kept, rows) in all.iter().zip(parts) {
+            for (i, &row) in rows.iter().enumerate() {
+                (mean[(row, 0)], reference[(row, 0)]) = (kept.mean[i], kept.reference[i]);
+                for j in 0..rows.len() {
+                    covariance[(row, j)] = kept.covariance[(i, j)];
+                    evolution[(row, j)] = kept.evolution[(i, j)];
+                }
+            }
+        }
+        for (key, array) in
+            [(MEAN, mean), (COVARIANCE, covariance), (EVOLUTION, evolution), (REFERENCE, reference)]
+        {
+            state.arrays.insert(key.into(), array);
+        }
+        let count = all.iter().map(|kept| kept.count).max().unwrap_or(0);
+        state.scalars.insert(COUNT.into(), f64::from(count));
     }
 
     /// The points of `N(α μ + (1 − α) r, α² P + Δt Q)`, d × n. Every `freq`-th time Q becomes `(2 − α²) P` first.

@@ -7,6 +7,7 @@
 
 pub mod dense;
 pub mod kept;
+mod layout;
 pub mod sigma;
 #[cfg(test)]
 mod tests;
@@ -15,15 +16,21 @@ pub mod transform;
 pub use kept::Kept;
 pub use sigma::{Points, Scheme, Weights};
 
+use std::collections::BTreeMap;
+
 use super::evidence::{Evidence, Keep, Misfits, Rows, gather};
+use super::groups::{self, Group};
 use super::metrics;
+use super::paces::{Pace, Paces};
 use super::repair::{self, Sorted};
 use super::schedule::{Progress, Schedule};
 use crate::numerics::{Mat, Streams};
 use crate::problem::observation::{Covariance, Noise};
 use crate::problem::{
-    Algorithm, AlgorithmError, Ensemble, Evaluated, Prior, Problem, Report, State, Step, Stop,
+    Algorithm, AlgorithmError, BlockFit, Ensemble, Evaluated, Observation, Prior, Problem, Report, State,
+    Step, Stop,
 };
+use layout::Place;
 
 /// Unscented Kalman inversion with all its parts.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +56,13 @@ pub struct Unscented {
     pub ignore_failures: bool,
     /// Share of a block's values that may be missing before a point counts as failed
     pub nan_tolerance: f64,
+    /// Parameters that learn from some of the data alone; empty: all from all
+    pub groups: Vec<Group>,
+    /// Each group takes steps of its own length, and is done when its own pseudo-time is used up
+    pub own_steps: bool,
+    /// The points of all groups move at the same time; else each group has its own, while the others stay at their
+    /// centre
+    pub shared_points: bool,
 }
 
 /// Mean and covariance after the data.
@@ -85,6 +99,9 @@ impl Unscented {
             schedule: Schedule::Fixed { step: 1.0 },
             ignore_failures: false,
             nan_tolerance: 0.0,
+            groups: Vec::new(),
+            own_steps: false,
+            shared_points: false,
         }
     }
 
@@ -99,15 +116,27 @@ impl Unscented {
     /// `Prior` for one without mean and covariance; `Collapsed` for one without spread.
     pub fn begin(&self, prior: &Prior) -> Result<(Ensemble, State), AlgorithmError> {
         let (m, c0) = moments(prior)?;
-        let scheme = Scheme::new(self.points, self.modified, m.len());
         let (alpha, freq) = self.evolution();
-        let mut kept = Kept::new(m, c0, alpha);
-        // A prediction of no length, which counts: as in EKP.jl
-        let u = kept.predict(&scheme, alpha, freq, 0.0)?;
+        let layout = self.layout(prior).map_err(unfit)?;
+        let mut u = Mat::zeros(m.len(), layout::size(&layout));
+        let mut all = Vec::with_capacity(layout.len());
+        for place in &layout {
+            let scheme = Scheme::new(self.points, self.modified, place.rows.len());
+            let mut kept = Kept::new(place.rows.iter().map(|&i| m[i]).collect(), place.block(&c0), alpha);
+            // A prediction of no length, which counts: as in EKP.jl
+            place.put(&kept.predict(&scheme, alpha, freq, 0.0)?, &mut u);
+            all.push(kept);
+        }
         let mut state = State::default();
-        kept.write(&mut state);
+        self.keep(&all, &layout, m.len(), &mut state);
         Progress::default().write(&mut state);
         Ok((Ensemble { u }, state))
+    }
+
+    fn keep(&self, all: &[Kept], layout: &[Place], d: usize, state: &mut State) {
+        let rows: Vec<Vec<usize>> = layout.iter().map(|place| place.rows.clone()).collect();
+        Kept::write_parts(all, &rows, state);
+        layout::write(layout, d, state);
     }
 
     /// Mean and covariance after the data, in the form that is cheaper and holds the weights.
@@ -152,25 +181,24 @@ impl Unscented {
         transform::analyse(x, weights, &t, &all, dt).map_err(AlgorithmError::of("the points' outputs"))
     }
 
-    /// What a person should know about this step.
-    fn warnings(&self, d: usize, sorted: &Sorted<'_>) -> Vec<String> {
-        let mut said = Vec::new();
-        let failed = sorted.failed();
-        if failed.is_empty() {
-            return said;
+    /// Directions of d in which no point is left; `survivors` are points.
+    fn blind(&self, d: usize, survivors: &[usize]) -> usize {
+        let alive = |i: usize| survivors.binary_search(&i).is_ok();
+        match self.points {
+            Points::Symmetric => (0..d).filter(|i| !alive(i + 1) && !alive(i + 1 + d)).count(),
+            Points::Simplex => d.saturating_sub(survivors.iter().filter(|&&i| i > 0).count()),
         }
-        let off = sorted.survivors.iter().filter(|&&i| i > 0).count();
-        let dead = |i: &usize| failed.contains(&(i + 1)) && failed.contains(&(i + 1 + d));
-        let blind = match self.points {
-            Points::Symmetric => (0..d).filter(dead).count(),
-            Points::Simplex => d.saturating_sub(off),
-        };
+    }
+
+    /// What a person should know about this step.
+    fn warnings(&self, d: usize, blind: usize, sorted: &Sorted<'_>) -> Vec<String> {
+        let mut said = Vec::new();
         if blind > 0 {
             said.push(format!(
                 "failed points leave {blind} of {d} directions without any: nothing is learnt there"
             ));
         }
-        if failed.contains(&0) {
+        if sorted.failed().contains(&0) {
             said.push("the centre failed: the mean of the other points stands for it".into());
         }
         said
@@ -220,18 +248,26 @@ impl Algorithm for Unscented {
 
     fn estimate(&self, ensemble: Ensemble, state: &State) -> Result<Ensemble, AlgorithmError> {
         let d = ensemble.u.nrows();
-        let kept = Kept::read(state, d)?;
-        let l = kept::factor(&kept.covariance)?;
-        // ±√d along each axis: over 2d + 1 members a divisor of 2d makes P of 2 d L Lᵀ
-        let side = (d as f64).sqrt();
-        let u = Mat::from_fn(d, 2 * d + 1, |i, j| {
-            let along = match j {
-                0 => 0.0,
-                _ if j <= d => side * l[(i, j - 1)],
-                _ => -side * l[(i, j - 1 - d)],
-            };
-            kept.mean[i] + along
-        });
+        let parts = layout::rows(state, d);
+        let all = Kept::read_parts(state, &parts)?;
+        // ±√w along each axis: over 2w + 1 members a divisor of 2w makes P of 2 w L Lᵀ. Each group has the first of
+        // the axes, so that w is that of the widest.
+        let wide = parts.iter().map(Vec::len).max().unwrap_or(0);
+        let side = (wide as f64).sqrt();
+        let mut u = Mat::zeros(d, 2 * wide + 1);
+        for (kept, rows) in all.iter().zip(&parts) {
+            let l = kept::factor(&kept.covariance)?;
+            for j in 0..u.ncols() {
+                for (i, &row) in rows.iter().enumerate() {
+                    let along = match j {
+                        _ if (1..=rows.len()).contains(&j) => side * l[(i, j - 1)],
+                        _ if (wide + 1..=wide + rows.len()).contains(&j) => -side * l[(i, j - 1 - wide)],
+                        _ => 0.0,
+                    };
+                    u[(row, j)] = kept.mean[i] + along;
+                }
+            }
+        }
         Ok(Ensemble { u })
     }
 
@@ -244,17 +280,17 @@ impl Algorithm for Unscented {
     ) -> Result<Step, AlgorithmError> {
         let (observation, ensemble) = (&problem.observation, &tried.ensemble.u);
         let d = ensemble.nrows();
-        for (what, found, expected) in
-            [("g", tried.g.ncols(), ensemble.ncols()), ("the points", ensemble.ncols(), self.points.count(d))]
-        {
+        let layout = self.layout(&problem.prior).map_err(unfit)?;
+        for (what, found, expected) in [
+            ("g", tried.g.ncols(), ensemble.ncols()),
+            ("the points", ensemble.ncols(), layout::size(&layout)),
+        ] {
             if found != expected {
                 return Err(AlgorithmError::Shape { what, found, expected });
             }
         }
         let before = Progress::read(&state)?;
         self.schedule.may_go_on(&before)?;
-        let mut kept = Kept::read(&state, d)?;
-        let scheme = Scheme::new(self.points, self.modified, d);
 
         // 1. Failures are set aside; the others weigh more.
         let sorted = if self.ignore_failures {
@@ -262,8 +298,6 @@ impl Algorithm for Unscented {
         } else {
             repair::sort(&tried.g, observation, self.nan_tolerance)?
         };
-        let weights = scheme.surviving(&sorted.survivors)?;
-        let x = ensemble.select_cols(&sorted.survivors); // d × n
         let rows = Rows {
             g: &sorted.g,
             rows: observation.observed(),
@@ -271,65 +305,189 @@ impl Algorithm for Unscented {
             y: observation.y(),
             noise: observation.noise(),
         };
-        let imposed = if self.impose_prior {
-            let (mean, covariance) = moments(&problem.prior)?;
-            Some(Imposed { mean, covariance, theta: self.theta })
-        } else {
-            None
+        let prior = if self.impose_prior { Some(moments(&problem.prior)?) } else { None };
+
+        // 2. The length of the step, from all points as if they were an ensemble; groups may have lengths of their own.
+        let parts = groups::parts(&self.groups, problem, d)?;
+        let mut state = state;
+        let own = self.own_steps && !self.groups.is_empty();
+        let paces = if own { Some(Paces::read(&state, parts.len())?) } else { None };
+        let whole = if own { None } else { Some(gather(&rows, form(&rows, self.impose_prior, d))) };
+        let common = match &whole {
+            Some((data, misfits)) => Some(self.schedule.next(&before, misfits, data)?),
+            None => None,
         };
 
-        // 2. The length of the step, from all points as if they were an ensemble.
-        let (data, misfits) = gather(&rows, form(&rows, self.impose_prior, d));
-        let after = self.schedule.next(&before, &misfits, &data)?;
-
         // 3. What people are told of the points before they move.
-        let told = predicted(&rows, &weights);
-        let mean = predicted_outputs(&rows, &weights);
-        let blocks = metrics::blocks(&Rows { g: &mean, members: &[0], ..rows }, observation);
-        let mut measures = metrics::plain(&told);
-        let spectrum = metrics::plain_spectrum(&rows, |evidence| {
-            transform::about(&evidence, &transform::basis(&weights), &weights.mean)
-        });
-        let crps = spectrum.map_err(AlgorithmError::of("the points' outputs"))?;
-        if let Some(crps) = crps.and_then(|spectrum| metrics::crps_of(&spectrum, 1.0, sorted.survivors.len()))
-        {
-            measures.insert("crps".into(), crps);
-        }
-        if let Some(Imposed { mean, covariance, .. }) = &imposed {
-            let at = sigma::weighted_mean(&x, &weights.mean);
-            let loss = metrics::bayes_loss(&told, &at, mean, covariance);
-            measures.insert("bayes_loss".into(), loss.map_err(AlgorithmError::of("the prior"))?);
+        let mut told = self.told(observation, &rows, &sorted, &layout)?;
+        if let Some((mean, covariance)) = &prior {
+            let loss = metrics::bayes_loss(&told.misfits, &told.at(ensemble), mean, covariance);
+            told.measures.insert("bayes_loss".into(), loss.map_err(AlgorithmError::of("the prior"))?);
         }
 
-        // 4. The data's part, then the prediction of the same length.
-        let analysis = self.analyse(&x, &rows, data, &weights, after.step, imposed.as_ref())?;
-        kept.mean = analysis.mean;
-        kept.covariance = symmetric(&analysis.covariance);
+        // 4. Group by group the data's part, then the prediction of the same length.
+        let kept_rows: Vec<Vec<usize>> = layout.iter().map(|place| place.rows.clone()).collect();
+        let mut kept = Kept::read_parts(&state, &kept_rows)?;
         let (alpha, freq) = self.evolution();
-        let u = kept.predict(&scheme, alpha, freq, after.step)?;
-        if !u.is_finite() || !kept.covariance.is_finite() {
+        let (mut u, mut blind, mut done) = (ensemble.clone(), 0, Vec::new());
+        let mut whole = whole.map(|(data, _)| data);
+        for (k, (part, place)) in parts.iter().zip(&layout).enumerate() {
+            let progress = paces.as_ref().map_or(before, |paces| paces.of(part));
+            if own && self.schedule.is_over(&progress) {
+                done.push(Pace { progress, moves: false, misfit: 0.0 });
+                continue;
+            }
+            let points: Vec<usize> = (0..place.columns.len())
+                .filter(|&i| sorted.survivors.binary_search(&place.columns[i]).is_ok())
+                .collect();
+            let members: Vec<usize> = points.iter().map(|&i| place.columns[i]).collect();
+            let n = place.rows.len();
+            blind += self.blind(n, &points);
+            let scheme = Scheme::new(self.points, self.modified, n);
+            let weights = scheme.surviving(&points)?;
+            let x = Mat::from_fn(n, members.len(), |i, j| ensemble[(place.rows[i], members[j])]);
+            let cut;
+            let rows = if self.groups.is_empty() {
+                rows
+            } else {
+                cut = part.outputs_of(&rows)?;
+                Rows { members: &members, ..cut.rows(rows) }
+            };
+            let imposed = prior.as_ref().map(|(mean, covariance)| Imposed {
+                mean: place.rows.iter().map(|&i| mean[i]).collect(),
+                covariance: place.block(covariance),
+                theta: self.theta,
+            });
+            let mut seen = None;
+            let data = match whole.take() {
+                Some(data) if self.groups.is_empty() => data,
+                _ => {
+                    let (data, misfits) = gather(&rows, form(&rows, self.impose_prior, n));
+                    seen = Some(misfits);
+                    data
+                }
+            };
+            let after = match (&common, &seen) {
+                (Some(common), _) => *common,
+                (None, Some(misfits)) => self.schedule.next(&progress, misfits, &data)?,
+                (None, None) => unreachable!("a group with its own step has looked at its own data"),
+            };
+            let analysis = self.analyse(&x, &rows, data, &weights, after.step, imposed.as_ref())?;
+            kept[k].mean = analysis.mean;
+            kept[k].covariance = symmetric(&analysis.covariance);
+            place.put(&kept[k].predict(&scheme, alpha, freq, after.step)?, &mut u);
+            if !kept[k].covariance.is_finite() {
+                return Err(AlgorithmError::NotFinite);
+            }
+            let misfit = if own { predicted(&rows, &weights).loss() } else { 0.0 };
+            done.push(Pace { progress: after, moves: true, misfit });
+        }
+        if !u.is_finite() {
             return Err(AlgorithmError::NotFinite);
         }
 
-        let mut state = state;
-        kept.write(&mut state);
+        let paces = own.then(|| Paces::new(done, &parts));
+        let after = match (&paces, common) {
+            (Some(paces), _) => paces.whole(),
+            (None, Some(common)) => common,
+            (None, None) => before,
+        };
+        self.keep(&kept, &layout, d, &mut state);
         after.write(&mut state);
+        paces.iter().for_each(|paces| paces.write(&mut state));
         let stop = self.schedule.is_over(&after).then_some(Stop::Time);
+        let mut spread = vec![0.0; d];
+        for (kept, place) in kept.iter().zip(&layout) {
+            for (i, &row) in place.rows.iter().enumerate() {
+                spread[row] = kept.covariance[(i, i)].max(0.0).sqrt();
+            }
+        }
         let report = Report {
             step: after.step,
             time: after.time,
-            misfit: told.loss(),
-            avg_rmse: told.avg_rmse(),
-            spread: (0..d).map(|i| kept.covariance[(i, i)].max(0.0).sqrt()).collect(),
+            misfit: told.misfits.loss(),
+            avg_rmse: told.misfits.avg_rmse(),
+            spread,
             used: sorted.survivors.len(),
             imputed: sorted.imputed,
-            metrics: measures,
-            blocks: blocks.map_err(AlgorithmError::of("the observation"))?,
-            warnings: self.warnings(d, &sorted),
+            metrics: told.measures,
+            blocks: told.blocks,
+            warnings: self.warnings(d, blind, &sorted),
+            groups: paces.as_ref().map(Paces::told),
             set_aside: sorted.failed,
         };
         Ok(Step { ensemble: Ensemble { u }, state, stop, report })
     }
+}
+
+/// What the points say before they move.
+struct Told {
+    misfits: Misfits,
+    measures: BTreeMap<String, f64>,
+    blocks: Vec<BlockFit>,
+    /// Weights of the survivors in the mean of everything, by member
+    weights: Vec<(usize, f64)>,
+}
+
+impl Told {
+    /// The mean of the parameters, d.
+    fn at(&self, u: &Mat) -> Vec<f64> {
+        let mut mean = vec![0.0; u.nrows()];
+        for (j, w) in self.weights.iter().filter(|(_, w)| *w != 0.0) {
+            mean.iter_mut().zip(u.col(*j)).for_each(|(mean, u)| *mean += w * u);
+        }
+        mean
+    }
+}
+
+impl Unscented {
+    /// The prediction and how far it is from the data. Points of several groups have no common weights: there the
+    /// centre is the prediction, and no score of a spread is taken.
+    fn told(
+        &self,
+        observation: &Observation,
+        rows: &Rows<'_>,
+        sorted: &Sorted<'_>,
+        layout: &[Place],
+    ) -> Result<Told, AlgorithmError> {
+        let weights = match layout {
+            [one] => Scheme::new(self.points, self.modified, one.rows.len()).surviving(&sorted.survivors)?,
+            _ => centre(&sorted.survivors),
+        };
+        let misfits = predicted(rows, &weights);
+        let mean = predicted_outputs(rows, &weights);
+        let blocks = metrics::blocks(&Rows { g: &mean, members: &[0], ..*rows }, observation)
+            .map_err(AlgorithmError::of("the observation"))?;
+        let mut measures = metrics::plain(&misfits);
+        if layout.len() == 1 {
+            let spectrum = metrics::plain_spectrum(rows, |evidence| {
+                transform::about(&evidence, &transform::basis(&weights), &weights.mean)
+            })
+            .map_err(AlgorithmError::of("the points' outputs"))?;
+            let n = sorted.survivors.len();
+            if let Some(crps) = spectrum.and_then(|spectrum| metrics::crps_of(&spectrum, 1.0, n)) {
+                measures.insert("crps".into(), crps);
+            }
+        }
+        let weights = sorted.survivors.iter().copied().zip(weights.mean).collect();
+        Ok(Told { misfits, measures, blocks, weights })
+    }
+}
+
+/// All weight at the centre, or the same for all where it failed.
+fn centre(survivors: &[usize]) -> Weights {
+    let n = survivors.len();
+    let alone = survivors.first() == Some(&0);
+    let weigh = |(k, _): (usize, &usize)| match (alone, k) {
+        (true, 0) => 1.0,
+        (true, _) => 0.0,
+        (false, _) => 1.0 / n as f64,
+    };
+    Weights { mean: survivors.iter().enumerate().map(weigh).collect(), covariance: vec![1.0 / n as f64; n] }
+}
+
+fn unfit(misfit: groups::Misfit) -> AlgorithmError {
+    AlgorithmError::Unfit { what: "the groups", why: misfit.why }
 }
 
 fn symmetric(a: &Mat) -> Mat {

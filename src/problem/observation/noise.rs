@@ -155,8 +155,8 @@ impl Noise {
     }
 
     fn piece(&self, panel: &Range<usize>) -> &Piece {
-        let holds = |piece: &&Piece| piece.rows.contains(&panel.start);
-        self.pieces.iter().find(holds).expect("a panel lies within one piece")
+        let at = self.pieces.partition_point(|piece| piece.rows.end <= panel.start);
+        self.pieces.get(at).expect("a panel lies within one piece")
     }
 
     /// X ← W X, WᵀW = Γ⁻¹ (diagonal: one over the standard deviation; dense: L⁻¹ of Γ = L Lᵀ; low rank: see
@@ -225,8 +225,13 @@ impl Noise {
     /// `NotPositiveDefinite` when rounding leaves those rows of a dense block without a factor.
     pub fn select(&self, wanted: &[usize]) -> Result<Self, LinalgError> {
         let mut part = Self::default();
+        let begin =
+            wanted.first().map_or(0, |row| self.pieces.partition_point(|piece| piece.rows.end <= *row));
         let mut wanted = wanted.iter().copied().peekable();
-        for Piece { rows, form } in &self.pieces {
+        for Piece { rows, form } in &self.pieces[begin..] {
+            if wanted.peek().is_none() {
+                break;
+            }
             let mut own: Vec<usize> = Vec::new();
             while let Some(row) = wanted.next_if(|row| rows.contains(row)) {
                 own.push(row - rows.start);

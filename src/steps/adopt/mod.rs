@@ -158,7 +158,7 @@ pub(super) fn no_ensembles(experiment: &Experiment) -> StepError {
 fn fits<'a>(experiment: &'a Experiment, problem: &Problem) -> Result<&'a Calibration, StepError> {
     let refuse = |what: String, hint: &str| Err(refused(what, hint));
     let Some(calibration) = experiment.calibration() else { return Err(no_ensembles(experiment)) };
-    if calibration.algorithm.places(problem.prior.dim()).is_some() {
+    if calibration.algorithm.places(&problem.prior).is_some() {
         return refuse(
             format!(
                 "`{}` cannot adopt a folder: it goes on from a mean and a covariance, which its members do not tell",
