@@ -116,9 +116,13 @@ impl Basin {
 
     /// Temperature (°C) and precipitation (mm/step) in a band: T + lapse · dz, P · max(0, 1 + gradient · dz).
     pub fn in_band(&self, band: &Band) -> (Vec<f64>, Vec<f64>) {
+        (0..self.calendar.steps).map(self.weather(band)).unzip()
+    }
+
+    /// The same of single steps.
+    pub fn weather(&self, band: &Band) -> impl Fn(usize) -> (f64, f64) {
         let (shift, factor) = (self.lapse * band.dz_km, (1.0 + self.gradient * band.dz_km).max(0.0));
-        let temperature = self.temperature.iter().map(|t| t + shift).collect();
-        (temperature, self.precipitation.iter().map(|p| p * factor).collect())
+        move |step| (self.temperature[step] + shift, self.precipitation[step] * factor)
     }
 
     /// Day of the year of each step, from 1, and whether it is a leap year.

@@ -91,9 +91,13 @@ fn solid_share(t: f64) -> f64 {
 /// G_t of each band, mm: nine tenths of its mean annual snowfall over the whole forcing, however short a run is.
 fn thresholds(basin: &Basin) -> Vec<f64> {
     let of_band = |band| {
-        let (t, p) = basin.in_band(band);
-        let snow: f64 = t.iter().zip(&p).map(|(t, p)| solid_share(*t) * p).sum();
-        0.9 * snow / t.len() as f64 * 365.25
+        let weather = basin.weather(band);
+        let snow = |step| {
+            let (t, p) = weather(step);
+            solid_share(t) * p
+        };
+        let total: f64 = (0..basin.calendar.steps).map(snow).sum();
+        0.9 * total / basin.calendar.steps as f64 * 365.25
     };
     basin.bands.iter().map(of_band).collect()
 }
@@ -121,12 +125,14 @@ impl Gr4j {
             per_threshold: if threshold > 0.0 { 1.0 / threshold } else { f64::MAX },
         };
         let layers = basin.bands.iter().zip(thresholds).map(layer).collect();
-        let weather: Vec<_> = basin.bands.iter().map(|band| basin.in_band(band)).collect();
-        let day = |i: usize, (t, p): &(Vec<f64>, Vec<f64>)| {
-            let solid = if self.snow { solid_share(t[i]) * p[i] } else { 0.0 };
-            Day { t: t[i], liquid: p[i] - solid, solid }
-        };
-        let days = steps.clone().flat_map(|i| weather.iter().map(move |of| day(i, of))).collect();
+        let weather: Vec<_> = basin.bands.iter().map(|band| basin.weather(band)).collect();
+        let mut days = Vec::with_capacity(steps.len() * weather.len());
+        for i in steps.clone() {
+            for (t, p) in weather.iter().map(|of| of(i)) {
+                let solid = if self.snow { solid_share(t) * p } else { 0.0 };
+                days.push(Day { t, liquid: p - solid, solid });
+            }
+        }
         (days, layers)
     }
 

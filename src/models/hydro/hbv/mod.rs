@@ -124,9 +124,13 @@ impl Hbv {
         sink: impl Fn(usize) -> S,
         mut each: impl FnMut(&[usize], &S),
     ) {
-        let weather: Vec<_> = basin.bands.iter().map(|band| basin.in_band(band)).collect();
-        let day = |i: usize, (t, p): &(Vec<f64>, Vec<f64>)| Day { t: t[i], p: p[i], pet: basin.pet[i] };
-        let days: Vec<Day> = steps.clone().flat_map(|i| weather.iter().map(move |of| day(i, of))).collect();
+        let weather: Vec<_> = basin.bands.iter().map(|band| basin.weather(band)).collect();
+        let mut days = Vec::with_capacity(steps.len() * weather.len());
+        for i in steps.clone() {
+            for (t, p) in weather.iter().map(|of| of(i)) {
+                days.push(Day { t, p, pet: basin.pet[i] });
+            }
+        }
         let shares: Vec<f64> = basin.bands.iter().map(|band| band.share).collect();
         let mut order: Vec<usize> = (0..sets.len()).collect();
         order.sort_by(|a, b| sets[*a][TT].total_cmp(&sets[*b][TT]));
