@@ -5,6 +5,7 @@
 
 pub mod banded;
 pub mod bessel;
+pub mod chains;
 pub mod columns;
 mod factor;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod mat;
 mod moments;
 mod normals;
 pub mod pages;
+pub mod panels;
 mod products;
 pub mod quantiles;
 pub mod special;

@@ -37,6 +37,10 @@ pub enum Purpose {
     Report = 40,
     /// A trial of a search, by its number
     Search = 41,
+    /// Data, teacher and first weights of a network that is trained
+    Target = 50,
+    /// Chains that sample around what was trained
+    Chain = 51,
 }
 
 /// All random numbers of a run.
@@ -130,6 +134,9 @@ mod tests {
             Purpose::Jitter,
             Purpose::Minibatch,
             Purpose::Search,
+            Purpose::Report,
+            Purpose::Target,
+            Purpose::Chain,
         ];
         for purpose in all {
             for iteration in 0..4 {
