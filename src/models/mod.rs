@@ -8,6 +8,7 @@ pub mod darcy;
 pub mod external;
 pub mod hydro;
 pub mod landscape;
+pub mod llc;
 pub mod llc_runs;
 pub mod lorenz96;
 pub mod score;

@@ -5,16 +5,22 @@ use std::sync::Arc;
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::models::cell::Cell;
+#[cfg(not(test))]
+use crate::models::llc::cell as llc;
+use crate::models::llc::cell::{SampleCell, TargetCell};
+use crate::models::llc::options::TargetOptions;
 
 /// Names that `builtin` of a stage may have.
 #[cfg(not(test))]
-pub(super) const NAMES: &[&str] = &[];
+pub(super) const NAMES: &[&str] = &llc::NAMES;
 #[cfg(test)]
-pub(super) const NAMES: &[&str] = &["echo"];
+pub(super) const NAMES: &[&str] = &["llc-target", "llc-sample", "echo"];
 
 /// A cell of a model, from its options merged with those of its labels. The caller finishes the section.
 pub(super) fn cell(name: &str, options: &Section<'_>) -> Result<Arc<dyn Cell>, Marked> {
     match name {
+        "llc-target" => Ok(Arc::new(TargetCell { options: TargetOptions::read(options)? })),
+        "llc-sample" => Ok(Arc::new(SampleCell::read(options)?)),
         #[cfg(test)]
         "echo" => echo::cell(options),
         _ => Err(options.wrong(
