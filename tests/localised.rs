@@ -29,6 +29,12 @@ fn every_method_and_form_finds_the_sinusoid_through_the_tools() {
         ("cross", format!("method = 'eki'\n[localisation]\nrule = 'weights'\nform = 'cross'\n{weights}")),
         ("local", format!("[localisation]\nrule = 'weights'\n{weights}")),
         ("dropout", "method = 'eki'\nlocalisation = { rule = 'dropout', keep = 0.5 }".into()),
+        (
+            "own_steps",
+            "group_steps = 'own'\n[[group]]\nparameters = ['amplitude']\nblocks = ['range']\n\
+             [[group]]\nparameters = ['vert_shift']\nblocks = ['mean']"
+                .into(),
+        ),
     ] {
         let (_study, run) = sinusoid(&format!("method_{name}"), &keys);
         let found = run.result();
@@ -42,6 +48,14 @@ fn every_method_and_form_finds_the_sinusoid_through_the_tools() {
         assert!(copy["algorithm"].get("scheduler").is_some(), "{name}");
         if name == "nice" {
             assert_eq!(copy["algorithm"]["localisation"]["form"].as_str(), Some("joint"));
+        }
+        if name == "own_steps" {
+            // Each group has its own length, and the run's is the shortest
+            let update = run.toml("iteration_000/update.toml");
+            let steps = update["groups"]["step"].as_array().unwrap();
+            let steps: Vec<f64> = steps.iter().map(|step| step.as_float().unwrap()).collect();
+            assert!(steps.len() == 2 && steps[0] != steps[1], "{steps:?}");
+            assert_eq!(update["step"].as_float(), Some(steps[0].min(steps[1])));
         }
     }
 }
