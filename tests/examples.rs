@@ -525,7 +525,7 @@ fn the_bow_is_calibrated_where_its_data_are_at_hand() {
     setting.push(&data);
     program("make", study.folder.path()).args(["-s"]).args([setting]).succeeds();
     let (run, ended) = launched(&study, "experiment.toml", &["--on", "threads"]);
-    let said = ended.out();
+    let said = ended.out() + &ended.err();
     let readme = fs::read_to_string(study.folder.path().join("README.md")).unwrap();
     let told: Vec<&str> =
         readme.lines().filter(|l| l.starts_with("best: ") || l.starts_with("evaluation period: ")).collect();
