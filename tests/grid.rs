@@ -431,3 +431,61 @@ fn the_example_in_shell_finds_the_order_of_each_rule() {
     let order = |f: &str| (error(f, "simpson", "10") / error(f, "simpson", "100")).log10();
     assert!((order("wave") - 4.0).abs() < 0.1 && (order("root") - 1.5).abs() < 0.1);
 }
+
+/// `results/llc_runs.csv` of an example, by target and sampler: mean, its error, R-hat, state.
+fn llc_runs(example: &str) -> Vec<std::collections::BTreeMap<String, String>> {
+    let study = Study::example(example, example);
+    tool("ekp-launch", study.folder.path()).args(["experiment.toml", "-q", "--workers", "2"]).succeeds();
+    let path = study.folder.path().join(format!("runs/{example}/results/llc_runs.csv"));
+    let mut reader = csv_of(&fs::read_to_string(path).unwrap());
+    let head = reader.remove(0);
+    reader.into_iter().map(|row| head.iter().cloned().zip(row).collect()).collect()
+}
+
+/// Rows of a CSV whose quoted cells may hold line ends.
+fn csv_of(text: &str) -> Vec<Vec<String>> {
+    let (mut rows, mut row, mut cell, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => row.push(std::mem::take(&mut cell)),
+            '\n' if !quoted => {
+                row.push(std::mem::take(&mut cell));
+                rows.push(std::mem::take(&mut row));
+            }
+            c => cell.push(c),
+        }
+    }
+    rows
+}
+
+#[test]
+fn samplers_find_the_coefficients_that_are_known_exactly() {
+    let rows = llc_runs("llc_known");
+    // At n = 1000 (nβ = 144.765) and γ = 1: ½ Σ nβa/(nβa + γ); twenty times the finite-n values of w⁴, w⁶ and
+    // w₁²w₂² by quadrature; a deep linear target as another implementation sampled it (error 0.008)
+    let exact = [1.9639, 20.0 * 0.24309, 20.0 * 0.15686, 20.0 * 0.36140, 3.255];
+    assert_eq!(rows.len(), exact.len());
+    for (row, exact) in rows.iter().zip(exact) {
+        let number = |name: &str| row[name].parse::<f64>().unwrap();
+        assert_eq!(row["state"], "ok");
+        let error = number("llc_mcse").hypot(0.008);
+        assert!((number("llc_mean") - exact).abs() < 4.0 * error, "{row:?} is not {exact}");
+        assert!(number("r_hat") < 1.05);
+    }
+}
+
+#[test]
+fn two_targets_by_three_samplers_have_six_rows() {
+    let rows = llc_runs("llc_smoke");
+    let labels: Vec<&str> = rows.iter().map(|row| row["label"].as_str()).collect();
+    assert_eq!(labels, ["hmc", "hmc", "sgld", "sgld", "vi", "vi"]);
+    assert!(rows.iter().all(|row| row["state"] == "ok" && !row["llc_mean"].is_empty()));
+}
+
+#[test]
+fn the_medium_grid_of_samplers_is_made_of_what_it_says() {
+    let study = Study::example("llc-medium", "llc_grid");
+    let check = tool("ekp-init", study.folder.path()).args(["--check", "experiment.toml"]).succeeds();
+    check.says("a grid of 40 cells: 8 of `build_target`, 32 of `run_sampler`");
+}
