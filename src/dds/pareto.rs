@@ -16,6 +16,7 @@ pub fn crowding(goals: &[&[f64]]) -> Vec<f64> {
     let mut sums = vec![0.0; n];
     let mut ends = vec![false; n];
     let objectives = goals.first().map_or(0, |g| g.len());
+    #[allow(clippy::needless_range_loop)] // an objective of all points, not a point
     for q in 0..objectives {
         let mut order: Vec<usize> = (0..n).collect();
         order.sort_by(|&a, &b| goals[a][q].total_cmp(&goals[b][q]).then(a.cmp(&b)));

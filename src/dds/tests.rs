@@ -28,14 +28,11 @@ fn cube(d: usize) -> Space {
     Space { axes: vec![Axis::new(-5.0, 5.0, Kind::Real); d], ..Space::default() }
 }
 
+/// Goals of a trial, by number and values.
+type Landscape<'a> = &'a dyn Fn(u32, &[f64]) -> Option<Vec<f64>>;
+
 /// A whole search in batches; `f` tells the goals of a trial. The standing, and all trials in order.
-fn run(
-    search: &Search,
-    budget: u32,
-    batch: u32,
-    seed: u64,
-    f: &dyn Fn(u32, &[f64]) -> Option<Vec<f64>>,
-) -> (Standing, Vec<Trial>) {
+fn run(search: &Search, budget: u32, batch: u32, seed: u64, f: Landscape<'_>) -> (Standing, Vec<Trial>) {
     let (mut standing, mut all) = (Standing::default(), Vec::new());
     let draw = Streams::new(seed);
     let budget_here = search.evaluations(budget);
@@ -140,7 +137,7 @@ fn a_budget_within_the_draws_ends_with_them() {
 #[test]
 fn failures_count_and_are_never_the_best() {
     let search = search(cube(2), 60);
-    let fails = |t: u32, x: &[f64]| if t % 3 == 0 { None } else { sphere(t, x) };
+    let fails = |t: u32, x: &[f64]| if t.is_multiple_of(3) { None } else { sphere(t, x) };
     let (standing, _) = run(&search, 60, 4, 8, &fails);
     assert_eq!((standing.done, standing.failed), (60, 20));
     assert_ne!(standing.kept[0].trial % 3, 0);

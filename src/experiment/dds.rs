@@ -275,8 +275,11 @@ fn named(section: &Section<'_>) -> Result<Named, Marked> {
     Ok(all)
 }
 
+/// Names with their places, and numbers.
+type Values = Vec<(String, Place, f64)>;
+
 /// A table of names and numbers.
-fn values(section: &Section<'_>, key: &str) -> Result<Option<Vec<(String, Place, f64)>>, Marked> {
+fn values(section: &Section<'_>, key: &str) -> Result<Option<Values>, Marked> {
     let Some(table) = section.section(key)? else { return Ok(None) };
     let mut all = Vec::new();
     for name in table.keys() {

@@ -122,7 +122,7 @@ pub(super) fn update(
     let clock = Clock::start();
     let published = match enter(run, iteration)? {
         Entry::Ended(outcome) => return Ok(outcome),
-        Entry::Open(published) => published,
+        Entry::Open(published) => published.map(|update| *update),
     };
     let prior = run.prior()?;
     let search = run.search(searching, &prior)?;

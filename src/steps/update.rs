@@ -98,7 +98,7 @@ pub(super) enum Entry {
     /// Nothing is to be done
     Ended(Outcome),
     /// The iteration is to be closed; with the decision, where that was published
-    Open(Option<Update>),
+    Open(Option<Box<Update>>),
 }
 
 /// Look whether an iteration is there to be closed.
@@ -129,14 +129,14 @@ pub(super) fn enter(run: &Run, iteration: Iteration) -> Result<Entry, StepError>
         finish(run, iteration, update)?;
         return Ok(Entry::Ended(Outcome::AlreadyClosed));
     }
-    Ok(Entry::Open(published))
+    Ok(Entry::Open(published.map(Box::new)))
 }
 
 fn kalman(run: &Run, iteration: Iteration, close: bool, mib: u32) -> Result<Outcome, StepError> {
     let clock = Clock::start();
     let published = match enter(run, iteration)? {
         Entry::Ended(outcome) => return Ok(outcome),
-        Entry::Open(published) => published,
+        Entry::Open(published) => published.map(|update| *update),
     };
     let whole = run.problem()?;
     let problem = run.problem_of(&whole, iteration)?;

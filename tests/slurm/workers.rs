@@ -27,7 +27,7 @@ fn workers_that_are_told_to_end_leave_the_rest_to_a_new_chain() {
     let study = study("workers-drain", 120);
     let run = study.init("run");
     bed.submit(&run);
-    let job = array(&bed, &run);
+    let job = array(bed, &run);
     bed.wait(&run, "some trials", 90, || scores(&run).len() > 8);
     // When Slurm says that the wall time ends
     bed.program(&run, "scancel").args(["--batch", "--signal=USR1", &job]).succeeds();
@@ -37,7 +37,7 @@ fn workers_that_are_told_to_end_leave_the_rest_to_a_new_chain() {
     assert!(records.len() >= 2, "{}", bed.story(&run));
     assert_eq!(records[1]["step"].as_str(), Some("members"));
     assert!((1..=4).map(|e| starts(&run, &format!("iteration_000/{e}.out"))).sum::<usize>() > 4);
-    complete(&bed, &run, 120);
+    complete(bed, &run, 120);
 }
 
 #[test]
@@ -47,10 +47,10 @@ fn a_worker_that_is_lost_and_one_that_is_requeued_cost_no_trial() {
     site(&study, "[slurm]\narray_limit = 3\n");
     let run = study.init("run");
     bed.submit(&run);
-    let job = array(&bed, &run);
+    let job = array(bed, &run);
     bed.wait(&run, "some trials", 90, || scores(&run).len() > 8);
     bed.program(&run, "scancel").args([&format!("{job}_1")]).succeeds();
     bed.program(&run, "scontrol").args(["requeue", &format!("{job}_2")]).run();
     bed.finished(&run);
-    complete(&bed, &run, 120);
+    complete(bed, &run, 120);
 }

@@ -89,7 +89,7 @@ pub(in crate::steps) fn update(
     let clock = Clock::start();
     let published = match enter(run, iteration)? {
         Entry::Ended(outcome) => return Ok(outcome),
-        Entry::Open(published) => published,
+        Entry::Open(published) => published.map(|update| *update),
     };
     if let Some(update) = published
         && update.search.as_ref().is_some_and(|search| search.evaluations >= run.dir.budget())
