@@ -1,4 +1,6 @@
 //! Special functions that the standard library lacks.
+// Coefficients stand as their papers print them.
+#![allow(clippy::excessive_precision)]
 
 /// The error function, to a few rounding errors.
 ///

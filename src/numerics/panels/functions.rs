@@ -1,4 +1,6 @@
 //! Elementary functions without branches, which the compiler turns into lanes where a loop calls them.
+// Parts of constants stand with all their digits.
+#![allow(clippy::excessive_precision)]
 
 use crate::numerics::panels::Real;
 
