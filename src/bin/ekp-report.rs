@@ -15,6 +15,7 @@ use ekp::report::table::count;
 use ekp::report::write::{self, FORMATS, Written};
 use ekp::report::{ReportError, runs, scaling};
 use ekp::steps::Run;
+use ekp::steps::grid::GridRun;
 
 /// Figures of a run, the numbers behind them, and one page that tells it
 #[derive(Debug, Parser)]
@@ -55,6 +56,12 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
             let folder = args.output.clone().unwrap_or_else(|| root.join("report"));
             tell(args, &write::sweep(root, &folder, &args.format)?);
             continue;
+        }
+        if GridRun::open_if(root)?.is_some() {
+            return Err(ReportError::Refused {
+                what: format!("`{}` is a grid: figures of grids are not there yet", root.display()),
+                hint: "its table is in `results/`; `ekp-status` shows its stages".into(),
+            });
         }
         let run = Run::open(root)?;
         if run.experiment.forwards().is_some() {

@@ -167,6 +167,28 @@ fn head(t: &mut String, words: &[&str]) {
 
 fn result(t: &mut String, s: &Status) {
     t.push_str("<h2 id=\"result\">Result</h2>\n");
+    if let Some(search) = s.search.as_ref().filter(|search| search.best > 0) {
+        let score: Vec<String> = search.score.iter().map(|x| short(*x)).collect();
+        let told = format!(
+            "{}, {} failed; the best is trial {} with {} ({})",
+            count(search.evaluations as usize, "evaluation"),
+            search.failed,
+            search.best,
+            score.join(", "),
+            search.scored
+        );
+        let _ = writeln!(t, "<p>{}</p>", escaped(&told));
+        head(t, &["", "of the best trial"]);
+        for (name, value) in search.values.iter().chain(&search.parts) {
+            row(t, "td", &[name.clone(), short(*value)]);
+        }
+        t.push_str("</table></div>\n");
+        return;
+    }
+    if s.batch.is_some() {
+        t.push_str("<p>A batch of forward models: tables of its outputs are in <code>results/</code>.</p>\n");
+        return;
+    }
     if s.result.is_empty() {
         t.push_str("<p>The run is not over: there is no result yet.</p>\n");
         return;

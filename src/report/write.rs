@@ -31,11 +31,15 @@ pub struct Written {
 /// # Errors
 /// The run cannot be read, a picture cannot be turned into a format, the disk.
 pub fn report(run: &Run, view: &View, folder: &Path, formats: &[String]) -> Result<Written, ReportError> {
-    let story = Story::read(run)?;
+    // Searches and batches have no ensembles that move: what is drawn of them is who worked when.
+    let story = run.experiment.calibration().map(|_| Story::read(run)).transpose()?;
     let (rows, mut warnings) = timings::rows(run.dir.root(), 1)?;
     let status = status::look(run, view)?;
-    warnings.extend(story.warnings.iter().chain(&status.warnings).cloned());
-    let figures = figures::of_calibration(&story, &rows);
+    warnings.extend(story.iter().flat_map(|story| &story.warnings).chain(&status.warnings).cloned());
+    let figures = match &story {
+        Some(story) => figures::of_calibration(story, &rows),
+        None => figures::of_times(&rows),
+    };
     draw(&figures, folder, formats)?;
     let platforms = platforms(run);
     let id = &run.dir.identity;

@@ -42,6 +42,11 @@ pub fn of_calibration(story: &Story, rows: &[Row]) -> Vec<Figure> {
     all.into_iter().flatten().collect()
 }
 
+/// What can be drawn of any run: who worked when.
+pub fn of_times(rows: &[Row]) -> Vec<Figure> {
+    workers::figure(rows).into_iter().collect()
+}
+
 /// A table of numbers as CSV: floats in the shortest form that reads back the same.
 fn csv(heading: &str, rows: impl Iterator<Item = Vec<f64>>) -> String {
     let mut text = format!("{heading}\n");
