@@ -11,10 +11,11 @@ use crate::models::hydro;
 use crate::models::landscape::Landscape;
 use crate::models::lorenz96;
 use crate::models::sinusoid::Sinusoid;
+use crate::models::tem1d;
 use crate::models::{Forward, Want};
 
 /// Names that `builtin` may have.
-const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy", "hbv", "gr4j", "fuse", "landscape"];
+const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy", "hbv", "gr4j", "fuse", "landscape", "tem1d"];
 
 /// The forward model of an experiment.
 #[derive(Clone)]
@@ -57,6 +58,7 @@ impl Model {
                     "landscape" => Arc::new(Landscape::read(options.as_ref())?),
                     "hbv" => hydro::hbv::forward(needed(section, &name, options.as_ref())?, base)?,
                     "gr4j" => hydro::gr4j::forward(needed(section, &name, options.as_ref())?, base)?,
+                    "tem1d" => tem1d::forward(needed(section, &name, options.as_ref())?, base)?,
                     "fuse" => hydro::fuse::forward(needed(section, &name, options.as_ref())?, base)?,
                     _ => return Err(unknown(section, &name)),
                 };

@@ -13,6 +13,7 @@ pub mod llc_runs;
 pub mod lorenz96;
 pub mod score;
 pub mod sinusoid;
+pub mod tem1d;
 
 use std::path::PathBuf;
 

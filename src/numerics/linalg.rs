@@ -7,7 +7,7 @@
 
 use faer::linalg::matmul::matmul as faer_matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::linalg::solvers::Solve;
+use faer::linalg::solvers::{Solve, SolveLstsq};
 use faer::linalg::triangular_solve as faer_solve;
 use faer::{Accum, MatMut, MatRef, Par, Side};
 
@@ -253,6 +253,14 @@ pub(super) fn solve_below(a: &mut Mat, k: usize, width: usize) {
     let (above, below) = view_mut(a).subcols_mut(k, width).split_at_row_mut(k + width);
     let l = above.as_ref().subrows(k, width);
     faer_solve::solve_lower_triangular_in_place(l, below.transpose_mut(), Par::Seq);
+}
+
+/// X that makes ‖A X − B‖ least, for A with full column rank: columns of A scaled to length 1, then Householder's QR.
+pub fn least_squares(a: &Mat, b: &Mat) -> Mat {
+    let lengths: Vec<f64> = (0..a.ncols()).map(|j| dot(a.col(j), a.col(j)).sqrt()).collect();
+    let scaled = Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)] / lengths[j]);
+    let x = view(&scaled).qr().solve_lstsq(view(b));
+    Mat::from_fn(a.ncols(), b.ncols(), |i, j| x[(i, j)] / lengths[i])
 }
 
 /// B ← A⁻¹ B for a symmetric A that may be indefinite: Cholesky where it exists, else LU with pivots.

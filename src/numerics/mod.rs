@@ -7,6 +7,7 @@ pub mod banded;
 pub mod bessel;
 pub mod chains;
 pub mod columns;
+pub mod complex;
 mod factor;
 #[cfg(test)]
 pub(crate) mod fixture;

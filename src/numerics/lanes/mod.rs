@@ -3,11 +3,12 @@
 //! A kernel is generic over [`Lanes`]. [`widest`] asks the machine once per call and runs the kernel with AVX-512, with
 //! AVX2, or with plain arrays. Every operation is correctly rounded or defined bit by bit, and a fused multiply-add is
 //! one only where it is written, so a lane has the same bits at every width and whatever its neighbours hold.
-//! Belongs here: the operations, the dispatch, and functions of lanes (`power`). Not here: what a kernel computes.
+//! Belongs here: the operations, the dispatch, and functions of lanes (`power`, `trig`). Not here: what a kernel computes.
 #![allow(unsafe_code)]
 
 mod plain;
 pub mod power;
+pub mod trig;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

@@ -1,0 +1,195 @@
+//! Transient electromagnetic soundings over a layered earth.
+//!
+//! ```text
+//!   read ── geometry (λ_j, G_j) ── weights (s_k, W) ── system ── kernel ──▶ gates
+//!                                       gates (waveforms)   └── contour: the slow way that is known to be right
+//! ```
+//! Parameters are `rho1` … `rhoL` (Ω m) and `h1` … `h{L−1}` (m); with induced polarisation also `m1`, `tau1` (s), `c1`
+//! of any layer. Blocks are the moments of the system, in its order.
+//! Belongs here: parameters of an experiment as an earth. Not here: how the field comes about (`kernel`, `reflect`).
+
+mod contour;
+mod gates;
+mod geometry;
+mod kernel;
+mod read;
+mod reflect;
+mod system;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use crate::explain::Marked;
+use crate::files::human::Section;
+use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, given, split};
+use crate::numerics::lanes::Width;
+
+pub use gates::{Gate, Moment, Quantity};
+pub use geometry::{Geometry, Shape};
+pub use reflect::{ColeCole, Earth, reflection};
+pub use system::{Accuracy, Setup, System};
+
+/// Most layers.
+const MOST: i64 = 64;
+
+/// A sounding as a forward model.
+pub struct Tem1d {
+    setup: Setup,
+    layers: usize,
+    /// Values of parameters that are not calibrated
+    fixed: Vec<(String, f64)>,
+    /// Made when the first earth is asked for: tools that only look at an experiment do not wait for it
+    system: OnceLock<System>,
+}
+
+/// From `[model.tem1d]`: `system` (a file, or `"default"`, `"dual_moment"`), `layers`, `fixed`.
+///
+/// # Errors
+/// A fault in the options or in the system's file, at its line.
+pub fn forward(section: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, Marked> {
+    let setup = read::setup(section, base)?;
+    let layers = section
+        .integer("layers", 1..=MOST)?
+        .ok_or_else(|| section.missing("layers", "how many, such as 3"))?;
+    let layers = usize::try_from(layers).expect("at most a few");
+    let mut fixed = Vec::new();
+    if let Some(table) = section.section("fixed")? {
+        let known = parameters(layers);
+        for key in table.keys().collect::<Vec<_>>() {
+            let value = table.number(key, "a number", f64::is_finite)?.unwrap_or_default();
+            if !known.contains(&key.to_owned()) {
+                let label = format!(
+                    "found `{key}`, allowed: {}",
+                    crate::explain::one_of(&known.iter().map(String::as_str).collect::<Vec<_>>())
+                );
+                return Err(table.wrong(key, "the model has no such parameter", label));
+            }
+            fixed.push((key.to_owned(), value));
+        }
+    }
+    section.finish()?;
+    Ok(Arc::new(Tem1d { setup, layers, fixed, system: OnceLock::new() }))
+}
+
+/// Names of all parameters of so many layers.
+fn parameters(layers: usize) -> Vec<String> {
+    let numbered = |name: &str, n: usize| (1..=n).map(|i| format!("{name}{i}")).collect::<Vec<_>>();
+    [
+        numbered("rho", layers),
+        numbered("h", layers - 1),
+        numbered("m", layers),
+        numbered("tau", layers),
+        numbered("c", layers),
+    ]
+    .concat()
+}
+
+impl Tem1d {
+    fn system(&self) -> &System {
+        self.system.get_or_init(|| System::new(self.setup.clone()))
+    }
+
+    /// The earth of column `j`.
+    fn earth(&self, thetas: ThetaRef<'_>, j: usize) -> Result<Earth, ModelError> {
+        let wrong = |message: String| ModelError::new(Cause::Exit, message);
+        let value = |name: &str| {
+            thetas.scalar(name, j).or_else(|| self.fixed.iter().find(|(n, _)| n == name).map(|(_, v)| *v))
+        };
+        let needed = |name: String| {
+            value(&name).ok_or_else(|| wrong(format!("the model `tem1d` needs a parameter `{name}`")))
+        };
+        let mut earth = Earth::new(Vec::new(), Vec::new());
+        let (least, most) = self.setup.rho;
+        for i in 1..=self.layers {
+            let rho = needed(format!("rho{i}"))?;
+            // Wavenumbers were chosen for a range; half a decade beyond it costs no more than a digit.
+            if !(least / 3.0..=most * 3.0).contains(&rho) {
+                return Err(wrong(format!(
+                    "`rho{i}` = {rho} is outside of {least} to {most} ohm m: widen `rho_range` of the system"
+                )));
+            }
+            earth.resistivity.push(rho);
+            if i < self.layers {
+                let h = needed(format!("h{i}"))?;
+                if !(h > 0.0 && h.is_finite()) {
+                    return Err(wrong(format!("`h{i}` = {h} is no thickness: it must be above 0")));
+                }
+                earth.thickness.push(h);
+            }
+        }
+        let polarised = (1..=self.layers).any(|i| value(&format!("m{i}")).is_some());
+        if polarised {
+            for i in 1..=self.layers {
+                let of = |name: &str, none: f64| value(&format!("{name}{i}")).unwrap_or(none);
+                let ip = ColeCole { m: of("m", 0.0), tau: of("tau", 1e-3), c: of("c", 0.5) };
+                if !((0.0..1.0).contains(&ip.m) && ip.tau > 0.0 && ip.c > 0.0 && ip.c <= 1.0) {
+                    return Err(wrong(format!(
+                        "layer {i} cannot be polarised so: 0 <= m < 1, tau > 0, 0 < c <= 1"
+                    )));
+                }
+                earth.polarisation.push(ip);
+            }
+        }
+        Ok(earth)
+    }
+
+    fn all(
+        &self,
+        thetas: ThetaRef<'_>,
+        want: &Want,
+        count: usize,
+        respond: impl FnOnce(&System, &[Earth]) -> Vec<Vec<f64>>,
+    ) -> Vec<Result<Output, ModelError>> {
+        let earths: Vec<Result<Earth, ModelError>> = (0..count).map(|j| self.earth(thetas, j)).collect();
+        let good: Vec<Earth> = earths.iter().flatten().cloned().collect();
+        let mut rows = respond(self.system(), &good).into_iter();
+        let one = |earth: Result<Earth, ModelError>| {
+            earth.and_then(|_| split("tem1d", &rows.next().expect("a row per earth"), want))
+        };
+        earths.into_iter().map(one).collect()
+    }
+}
+
+impl Forward for Tem1d {
+    fn run(
+        &self,
+        thetas: ThetaRef<'_>,
+        want: &Want,
+        places: &mut [Place],
+    ) -> Vec<Result<Output, ModelError>> {
+        self.all(thetas, want, places.len(), |system, earths| system.responses(earths, Width::widest()))
+    }
+
+    fn fits(&self, names: &[(String, usize)], want: &Want) -> Result<Vec<String>, CheckError> {
+        let fixed = |name: &String| self.fixed.iter().any(|(n, _)| n == name);
+        let all = parameters(self.layers);
+        let (layers, rest) = all.split_at(2 * self.layers - 1);
+        let needed: Vec<&str> = layers.iter().filter(|name| !fixed(name)).map(String::as_str).collect();
+        let optional: Vec<&str> = rest.iter().chain(layers).map(String::as_str).collect();
+        CheckError::parameters("tem1d", &needed, &optional, names)?;
+        CheckError::outputs("tem1d", self.setup.moments.iter().map(|m| m.gates.len()).sum(), want)?;
+        Ok(Vec::new())
+    }
+
+    fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
+        given(self, names, system::shape(&self.setup))
+    }
+
+    fn reference(
+        &self,
+        thetas: ThetaRef<'_>,
+        want: &Want,
+        places: &mut [Place],
+    ) -> Option<Vec<Result<Output, ModelError>>> {
+        let slow =
+            |system: &System, earths: &[Earth]| earths.iter().map(|earth| system.reference(earth)).collect();
+        Some(self.all(thetas, want, places.len(), slow))
+    }
+
+    fn describe(&self) -> Vec<String> {
+        system::conventions(&self.setup)
+    }
+}
