@@ -111,7 +111,7 @@ fn sum<V: Lanes>(engine: &Engine, node: &Node, w: &[Complex], thickness: &[f64])
             d = plus(times(q, d), scaled(p, n));
             n = up;
             below = u;
-            if (last - i) % RESCALE == 0 {
+            if (last - i).is_multiple_of(RESCALE) {
                 (n, d) = tamed(n, d);
             }
         }

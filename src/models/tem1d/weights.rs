@@ -14,6 +14,9 @@ const ANGLE: f64 = 80.0 * PI / 180.0;
 /// Decays a decade.
 const DECAYS: f64 = 12.0;
 
+/// A gate: its moment, its number there, its row of the result.
+type Row = (usize, usize, usize);
+
 /// Log-spaced numbers, both ends included, about `per_decade` to a decade.
 fn spaced(from: f64, to: f64, per_decade: f64) -> Vec<f64> {
     let decades = (to / from).log10();
@@ -34,7 +37,7 @@ pub(super) fn weights(moments: &[Moment], s: &[Complex], first: f64, last: f64) 
     let mut all = Mat::zeros(2 * s.len(), rows);
     let mut row = 0;
     // Gates at one time share their matrix, whatever the quantity.
-    let mut solved: Vec<(f64, Vec<(usize, usize, usize)>)> = Vec::new();
+    let mut solved: Vec<(f64, Vec<Row>)> = Vec::new();
     for (m, moment) in moments.iter().enumerate() {
         for k in 0..moment.gates.len() {
             let t = moment.since_off(k);

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::explain::{Marked, Place, reason};
 use crate::files::{FileError, npy, rows};
 
+/// Told of each row: names of the columns, numbers.
+type Each<'a> = dyn FnMut(&[String], &[f64]) -> Result<(), FileError> + 'a;
+
 /// Numbers that are handed on at once.
 const PIECE: usize = 1 << 16;
 
@@ -104,11 +107,7 @@ impl Table {
     ///
     /// # Errors
     /// The first fault: the place where the table is named, and the line in it.
-    pub fn read(
-        &self,
-        folder: &Path,
-        each: &mut dyn FnMut(&[String], &[f64]) -> Result<(), FileError>,
-    ) -> Result<(Vec<String>, u64), Marked> {
+    pub fn read(&self, folder: &Path, each: &mut Each<'_>) -> Result<(Vec<String>, u64), Marked> {
         let path = folder.join(&self.path);
         read(&path, self.columns.as_deref(), each).map_err(|error| {
             let label = format!("`{}`: {error}", path.display());
@@ -124,7 +123,7 @@ impl Table {
 fn read(
     path: &Path,
     columns: Option<&[String]>,
-    each: &mut dyn FnMut(&[String], &[f64]) -> Result<(), FileError>,
+    each: &mut Each<'_>,
 ) -> Result<(Vec<String>, u64), TableError> {
     let kind = path.extension().map(|e| e.to_string_lossy().to_lowercase());
     let (names, rows) = match (kind.as_deref(), columns) {
@@ -138,10 +137,7 @@ fn read(
 }
 
 /// A heading, then numbers. Every line stands for itself, so that faults are told with the line an editor shows.
-fn text(
-    from: impl Read,
-    each: &mut dyn FnMut(&[String], &[f64]) -> Result<(), FileError>,
-) -> Result<(Vec<String>, u64), TableError> {
+fn text(from: impl Read, each: &mut Each<'_>) -> Result<(Vec<String>, u64), TableError> {
     let mut from = BufReader::with_capacity(1 << 16, from);
     let (mut names, mut numbers, mut rows) = (Vec::<String>::new(), Vec::new(), 0);
     let (mut bytes, mut line) = (Vec::new(), 0);
@@ -200,11 +196,7 @@ fn number(cell: &[u8]) -> Option<f64> {
     fast_float2::parse(cell).ok()
 }
 
-fn array(
-    path: &Path,
-    columns: &[String],
-    each: &mut dyn FnMut(&[String], &[f64]) -> Result<(), FileError>,
-) -> Result<(Vec<String>, u64), TableError> {
+fn array(path: &Path, columns: &[String], each: &mut Each<'_>) -> Result<(Vec<String>, u64), TableError> {
     let width = |found: usize| {
         if found == columns.len() {
             Ok(())
