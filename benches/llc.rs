@@ -39,8 +39,8 @@ impl<T: Real> Kernel<T> for Peak {
         let (a, b) = (L::splat(black_box(T::of(0.999_999))), L::splat(black_box(T::of(1e-9))));
         let mut sums = [L::splat(T::ONE); SUMS];
         for _ in 0..ROUNDS {
-            for k in 0..SUMS {
-                sums[k] = sums[k].fused(a, b);
+            for sum in &mut sums {
+                *sum = sum.fused(a, b);
             }
         }
         let mut sum = T::ZERO;
