@@ -58,7 +58,10 @@ fn main() {
         let begun = cpu();
         let system = System::new(setup(accuracy));
         let (s, lambda) = system.size();
-        println!("{accuracy:?}: {s} Laplace variables, {lambda} wavenumbers, ready in {:.3} s", cpu() - begun);
+        println!(
+            "{accuracy:?}: {s} Laplace variables, {lambda} wavenumbers, ready in {:.3} s",
+            cpu() - begun
+        );
         for layers in [2_usize, 3, 6, 12] {
             let mut earth = || {
                 let resistivity = (0..layers).map(|_| 10_f64.powf(3.0 * uniform())).collect();

@@ -534,3 +534,19 @@ fn the_bow_is_calibrated_where_its_data_are_at_hand() {
     run.tool("ekp-run-member").args(["--best"]).succeeds().prints("pairs = [1461.0]");
     tool("ekp-init", study.folder.path()).args(["gr4j.toml", "--check"]).succeeds();
 }
+
+#[test]
+fn a_sounding_gives_its_layers_back() {
+    let study = Study::example("sounding", "tem1d_sounding");
+    let (run, ended) = launched(&study, "experiment.toml", &["--on", "threads"]);
+    readme_shows(&study, &ended);
+    let truth = [("rho1", 30.0), ("rho2", 200.0), ("rho3", 5.0), ("h1", 10.0), ("h2", 40.0)];
+    for (name, truth) in truth {
+        let (mean, sd) = run.result()[name];
+        assert!((mean - truth).abs() < 1.5 * sd, "{name}: {mean} {sd}");
+    }
+    // The members fit as the noise allows: chi2/n, before the last step
+    let last = run.toml("stop.toml")["final"].as_integer().unwrap() - 1;
+    let fit = run.toml(&format!("iteration_{last:03}/update.toml"))["avg_rmse"].as_float().unwrap();
+    assert!(fit * fit < 1.3, "{fit}");
+}
