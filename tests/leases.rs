@@ -20,9 +20,12 @@ fn worker(run: &TestRun, rank: usize, lease: &str) -> Child {
 fn complete(run: &TestRun, budget: usize) {
     let stop = run.toml("stop.toml");
     assert_eq!(stop["evaluations"].as_integer(), Some(budget as i64));
-    assert_eq!(stop["failed"].as_integer(), Some(0), "nobody failed");
-    let outcomes = run.toml("trials_000/update.toml")["outcomes"].as_array().unwrap().len();
-    assert_eq!((outcomes, scores(run).len()), (budget, budget));
+    // A trial that three workers died with is given up, and recorded: with a hundred kills that is one at times.
+    let lost = stop["failed"].as_integer().unwrap() as usize;
+    assert!(lost <= 3, "{lost} trials were given up");
+    let outcomes = run.toml("trials_000/update.toml")["outcomes"].as_array().unwrap().clone();
+    let given_up = outcomes.iter().filter(|o| o.as_str() == Some("failed: lost")).count();
+    assert_eq!((outcomes.len(), scores(run).len(), given_up), (budget, budget - lost, lost));
     best_is_the_best(run);
 }
 

@@ -189,7 +189,8 @@ impl Study {
                 fs::copy(entry.path(), &to).unwrap();
             }
         }
-        let text = fs::read_to_string(folder.path().join("experiment.toml")).unwrap();
+        // Some examples have several experiments under names of their own.
+        let text = fs::read_to_string(folder.path().join("experiment.toml")).unwrap_or_default();
         Self { experiment: text.parse().unwrap(), folder }
     }
 
@@ -286,7 +287,10 @@ impl TestRun {
         for entry in walkdir::WalkDir::new(&self.path).into_iter().flatten() {
             if entry.file_type().is_file() {
                 let name = entry.path().strip_prefix(&self.path).unwrap().to_string_lossy().into_owned();
-                files.insert(name, fs::read(entry.path()).unwrap());
+                // A file may be a passing one of a run under way.
+                if let Ok(bytes) = fs::read(entry.path()) {
+                    files.insert(name, bytes);
+                }
             }
         }
         files

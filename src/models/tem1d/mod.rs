@@ -5,7 +5,8 @@
 //!                                       gates (waveforms)   └── contour: the slow way that is known to be right
 //! ```
 //! Parameters are `rho1` … `rhoL` (Ω m) and `h1` … `h{L−1}` (m); with induced polarisation also `m1`, `tau1` (s), `c1`
-//! of any layer. Blocks are the moments of the system, in its order.
+//! of any layer. Blocks are the moments of the system, in its order. A survey of many soundings is one model: names of
+//! parameters and blocks begin with `s001_`, `s002_`, … then.
 //! Belongs here: parameters of an experiment as an earth. Not here: how the field comes about (`kernel`, `reflect`).
 
 mod contour;
@@ -19,6 +20,7 @@ mod system;
 mod tests;
 mod weights;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -39,6 +41,8 @@ const MOST: i64 = 64;
 pub struct Tem1d {
     setup: Setup,
     layers: usize,
+    /// What the names of each sounding begin with; one empty text where there is one sounding
+    soundings: Vec<String>,
     /// Values of parameters that are not calibrated
     fixed: Vec<(String, f64)>,
     /// Made when the first earth is asked for: tools that only look at an experiment do not wait for it
@@ -55,6 +59,13 @@ pub fn forward(section: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, M
         .integer("layers", 1..=MOST)?
         .ok_or_else(|| section.missing("layers", "how many, such as 3"))?;
     let layers = usize::try_from(layers).expect("at most a few");
+    let soundings = match section.integer("soundings", 1..=1_000_000)? {
+        None => vec![String::new()],
+        Some(n) => {
+            let width = n.to_string().len().max(3);
+            (1..=n).map(|k| format!("s{k:0width$}_")).collect()
+        }
+    };
     let mut fixed = Vec::new();
     if let Some(table) = section.section("fixed")? {
         let known = parameters(layers);
@@ -71,7 +82,7 @@ pub fn forward(section: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, M
         }
     }
     section.finish()?;
-    Ok(Arc::new(Tem1d { setup, layers, fixed, system: OnceLock::new() }))
+    Ok(Arc::new(Tem1d { setup, layers, soundings, fixed, system: OnceLock::new() }))
 }
 
 /// Names of all parameters of so many layers.
@@ -92,14 +103,15 @@ impl Tem1d {
         self.system.get_or_init(|| System::new(self.setup.clone()))
     }
 
-    /// The earth of column `j`.
-    fn earth(&self, thetas: ThetaRef<'_>, j: usize) -> Result<Earth, ModelError> {
-        let wrong = |message: String| ModelError::new(Cause::Exit, message);
+    /// The earth under a sounding: `theta` are the values of a member, `rows` say where a name stands in them.
+    fn earth(&self, theta: &[f64], rows: &HashMap<&str, usize>, sounding: &str) -> Result<Earth, ModelError> {
+        let wrong = |message: String| ModelError::new(Cause::Exit, format!("{sounding}{message}"));
         let value = |name: &str| {
-            thetas.scalar(name, j).or_else(|| self.fixed.iter().find(|(n, _)| n == name).map(|(_, v)| *v))
+            let own = rows.get(format!("{sounding}{name}").as_str()).map(|&row| theta[row]);
+            own.or_else(|| self.fixed.iter().find(|(n, _)| n == name).map(|(_, v)| *v))
         };
         let needed = |name: String| {
-            value(&name).ok_or_else(|| wrong(format!("the model `tem1d` needs a parameter `{name}`")))
+            value(&name).ok_or_else(|| wrong(format!("{name}: the model `tem1d` needs this parameter")))
         };
         let mut earth = Earth::new(Vec::new(), Vec::new());
         let (least, most) = self.setup.rho;
@@ -108,14 +120,14 @@ impl Tem1d {
             // Wavenumbers were chosen for a range; half a decade beyond it costs no more than a digit.
             if !(least / 3.0..=most * 3.0).contains(&rho) {
                 return Err(wrong(format!(
-                    "`rho{i}` = {rho} is outside of {least} to {most} ohm m: widen `rho_range` of the system"
+                    "rho{i} = {rho} is outside of {least} to {most} ohm m: widen `rho_range` of the system"
                 )));
             }
             earth.resistivity.push(rho);
             if i < self.layers {
                 let h = needed(format!("h{i}"))?;
                 if !(h > 0.0 && h.is_finite()) {
-                    return Err(wrong(format!("`h{i}` = {h} is no thickness: it must be above 0")));
+                    return Err(wrong(format!("h{i} = {h} is no thickness: it must be above 0")));
                 }
                 earth.thickness.push(h);
             }
@@ -127,7 +139,7 @@ impl Tem1d {
                 let ip = ColeCole { m: of("m", 0.0), tau: of("tau", 1e-3), c: of("c", 0.5) };
                 if !((0.0..1.0).contains(&ip.m) && ip.tau > 0.0 && ip.c > 0.0 && ip.c <= 1.0) {
                     return Err(wrong(format!(
-                        "layer {i} cannot be polarised so: 0 <= m < 1, tau > 0, 0 < c <= 1"
+                        "m{i}: layer {i} cannot be polarised so: 0 <= m < 1, tau > 0, 0 < c <= 1"
                     )));
                 }
                 earth.polarisation.push(ip);
@@ -143,11 +155,23 @@ impl Tem1d {
         count: usize,
         respond: impl FnOnce(&System, &[Earth]) -> Vec<Vec<f64>>,
     ) -> Vec<Result<Output, ModelError>> {
-        let earths: Vec<Result<Earth, ModelError>> = (0..count).map(|j| self.earth(thetas, j)).collect();
-        let good: Vec<Earth> = earths.iter().flatten().cloned().collect();
+        let mut rows = HashMap::new();
+        let mut row = 0;
+        for (name, length) in thetas.names {
+            rows.insert(name.as_str(), row);
+            row += length;
+        }
+        let of = |j: usize| -> Result<Vec<Earth>, ModelError> {
+            self.soundings.iter().map(|sounding| self.earth(thetas.values.col(j), &rows, sounding)).collect()
+        };
+        let earths: Vec<Result<Vec<Earth>, ModelError>> = (0..count).map(of).collect();
+        let good: Vec<Earth> = earths.iter().flatten().flatten().cloned().collect();
         let mut rows = respond(self.system(), &good).into_iter();
-        let one = |earth: Result<Earth, ModelError>| {
-            earth.and_then(|_| split("tem1d", &rows.next().expect("a row per earth"), want))
+        let one = |earths: Result<Vec<Earth>, ModelError>| {
+            earths.and_then(|earths| {
+                let numbers: Vec<f64> = rows.by_ref().take(earths.len()).flatten().collect();
+                split("tem1d", &numbers, want)
+            })
         };
         earths.into_iter().map(one).collect()
     }
@@ -167,15 +191,26 @@ impl Forward for Tem1d {
         let fixed = |name: &String| self.fixed.iter().any(|(n, _)| n == name);
         let all = parameters(self.layers);
         let (layers, rest) = all.split_at(2 * self.layers - 1);
-        let needed: Vec<&str> = layers.iter().filter(|name| !fixed(name)).map(String::as_str).collect();
-        let optional: Vec<&str> = rest.iter().chain(layers).map(String::as_str).collect();
+        let with = |names: &mut dyn Iterator<Item = &String>| -> Vec<String> {
+            let names: Vec<&String> = names.collect();
+            self.soundings.iter().flat_map(|s| names.iter().map(move |name| format!("{s}{name}"))).collect()
+        };
+        let needed = with(&mut layers.iter().filter(|name| !fixed(name)));
+        let optional = with(&mut rest.iter().chain(layers));
+        let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
+        let optional: Vec<&str> = optional.iter().map(String::as_str).collect();
         CheckError::parameters("tem1d", &needed, &optional, names)?;
-        CheckError::outputs("tem1d", self.setup.moments.iter().map(|m| m.gates.len()).sum(), want)?;
+        let gates: usize = self.setup.moments.iter().map(|m| m.gates.len()).sum();
+        CheckError::outputs("tem1d", gates * self.soundings.len(), want)?;
         Ok(Vec::new())
     }
 
     fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
-        given(self, names, system::shape(&self.setup))
+        let of_one = system::shape(&self.setup);
+        let of = |sounding: &String| {
+            of_one.iter().map(move |(m, n)| (format!("{sounding}{m}"), *n)).collect::<Vec<_>>()
+        };
+        given(self, names, self.soundings.iter().flat_map(of).collect())
     }
 
     fn reference(
