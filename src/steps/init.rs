@@ -1,25 +1,26 @@
 //! Make a run folder from an experiment: everything checked first, then everything at once, or nothing.
 
+mod given;
+
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::experiment::{Experiment, ExperimentError, Form, Task, differences, run_copy, with_settings};
-use crate::explain::{Explain, Marked};
 use crate::files::human::{self, Document};
 use crate::files::{
     FileError, Identity, RunDir, TomlText, digest, load_record, load_state, publish, run_id, save_state,
     whole_folder,
 };
-use crate::kalman::Method;
-use crate::models::Want;
-use crate::numerics::Streams;
-use crate::problem::{Ensemble, Prior, Problem};
+use crate::problem::{Ensemble, Prior};
 use crate::steps::adopt::{self, Adopted, AdoptedRecord};
 use crate::steps::due::open_iteration;
 use crate::steps::ensemble::durable;
 use crate::steps::forward::Planned;
 use crate::steps::parameters::ENSEMBLE;
 use crate::steps::{Run, StepError};
+
+pub use given::Given;
+use given::{fits, of_calibration};
 
 /// What is to be made.
 #[derive(Debug, Clone, Default)]
@@ -54,91 +55,6 @@ pub struct Prepared {
     start: Option<Ensemble>,
     /// Whose ensemble that is
     origin: Option<String>,
-}
-
-/// What a method starts from.
-pub enum Given {
-    /// Prior and observation
-    Problem(Problem),
-    /// The models of a batch
-    Forward(Box<Planned>),
-    /// Prior, and a score in place of an observation
-    Search {
-        /// Its bounds say where
-        prior: Prior,
-        /// What a model is asked for
-        want: Want,
-        /// What an outcome holds
-        layout: Vec<(String, usize)>,
-    },
-}
-
-impl Given {
-    /// The prior.
-    pub fn prior(&self) -> &Prior {
-        match self {
-            Self::Problem(problem) => &problem.prior,
-            Self::Forward(planned) => &planned.prior,
-            Self::Search { prior, .. } => prior,
-        }
-    }
-
-    /// Prior and observation, where there is one.
-    pub fn problem(&self) -> Option<&Problem> {
-        match self {
-            Self::Problem(problem) => Some(problem),
-            Self::Forward(_) => None,
-            Self::Search { .. } => None,
-        }
-    }
-
-    /// What a model is asked for.
-    pub fn want(&self) -> Want {
-        match self {
-            Self::Problem(problem) => Want::series(problem.observation.shape()),
-            Self::Forward(planned) => planned.want.clone(),
-            Self::Search { want, .. } => want.clone(),
-        }
-    }
-
-    /// The models of a batch, where the method is that.
-    pub fn forward(&self) -> Option<&Planned> {
-        match self {
-            Self::Forward(planned) => Some(planned),
-            Self::Problem(_) | Self::Search { .. } => None,
-        }
-    }
-
-    /// Names and lengths of what an outcome holds.
-    pub fn layout(&self) -> Vec<(String, usize)> {
-        match self {
-            Self::Problem(problem) => problem.observation.shape(),
-            Self::Forward(planned) => planned.want.blocks.clone(),
-            Self::Search { layout, .. } => layout.clone(),
-        }
-    }
-
-    /// Read what the experiment names.
-    fn read(experiment: &Experiment, folder: &Path, fields: Option<&Path>) -> Result<Self, ExperimentError> {
-        let prior = || match fields {
-            Some(fields) => experiment.prior_with(folder, fields),
-            None => experiment.prior(folder),
-        };
-        match &experiment.task {
-            Task::Forward(forwards) => {
-                Ok(Self::Forward(Box::new(Planned::read(experiment, forwards, folder)?)))
-            }
-            Task::Kalman(calibration) => {
-                let prior = prior()?;
-                let observation = calibration.observation(folder)?;
-                Ok(Self::Problem(calibration.fitting(Problem { prior, observation })?))
-            }
-            Task::Search(searching) => {
-                let score = &searching.score;
-                Ok(Self::Search { prior: prior()?, want: score.want(), layout: score.layout() })
-            }
-        }
-    }
 }
 
 /// What `make` did.
@@ -252,72 +168,6 @@ pub(super) fn named(request: &Request) -> PathBuf {
     let mut name = request.experiment.clone().into_os_string();
     name.push(format!(" (with {})", settings.join(" ")));
     name.into()
-}
-
-/// What a person who calibrates should know of method, prior and observation together.
-fn of_calibration(experiment: &Experiment, given: &Given) -> Vec<String> {
-    let (Some(calibration), Some(problem)) = (experiment.calibration(), given.problem()) else {
-        return Vec::new();
-    };
-    let mut warnings: Vec<String> = of_series(&calibration.algorithm, problem).into_iter().collect();
-    let (members, dimension) = (experiment.members, problem.prior.dim());
-    if members as usize <= dimension && calibration.algorithm.stays_in_span() {
-        warnings.push(format!(
-            "{members} members for {dimension} parameters: the result stays in the span of the first ensemble; more members, or localisation, would free it"
-        ));
-    }
-    warnings
-}
-
-/// Minibatches use up the pseudo-time of the misfit controller before all data were seen as often as they should.
-fn of_series(algorithm: &Method, problem: &Problem) -> Option<String> {
-    let series = problem.observation.series()?;
-    let batches = series.minibatch.length(series.parts.len());
-    let time = algorithm.terminate_at()?;
-    (batches > 1 && time.is_finite() && time != batches as f64 && algorithm.stops()).then(|| {
-        format!(
-            "{batches} batches share a pseudo-time of {time:?}: `terminate_at = {:?}` gives each observation its weight once in one pass; or `on_terminate = \"continue\"` with so many `iterations` as you want batches",
-            batches as f64
-        )
-    })
-}
-
-/// Does the model fit parameters and observation?
-fn fits(
-    experiment: &Experiment,
-    document: &Document,
-    given: &Given,
-    warnings: &mut Vec<String>,
-) -> Result<(), StepError> {
-    let at_model = |e: String, hint: Option<String>| {
-        let top = document.section();
-        let marked = top.wrong("model", "the model does not fit", e);
-        ExperimentError::from(match hint {
-            Some(hint) => marked.hint(hint),
-            None => marked,
-        })
-    };
-    let wants = match given.problem().and_then(|problem| problem.observation.series()) {
-        // A program may name a column for each block; a model of ours is asked for one batch at a time.
-        Some(series) if experiment.model.external.is_none() => {
-            (0..series.minibatch.length(series.parts.len()))
-                .map(|n| {
-                    let n = u32::try_from(n).unwrap_or(u32::MAX);
-                    Want::series(series.at(n, &Streams::new(experiment.seed)).1.shape())
-                })
-                .collect()
-        }
-        _ => vec![given.want()],
-    };
-    for want in wants {
-        let more =
-            experiment.model.forward.fits(given.prior().names(), &want).map_err(|e| match e.marked() {
-                Some(marked) => ExperimentError::from(Marked::clone(marked)),
-                None => at_model(e.to_string(), e.hint()),
-            })?;
-        warnings.extend(more.into_iter().filter(|new| !warnings.contains(new)).collect::<Vec<_>>());
-    }
-    Ok(())
 }
 
 fn fork(from: &Path, iteration: u32, prior: &Prior, experiment: &Experiment) -> Result<Ensemble, StepError> {
