@@ -82,7 +82,7 @@ fn each_cause_is_recorded_and_the_run_goes_on_above_the_quorum() {
     // The limit ends the whole process group
     let grandchild: u32 =
         fs::read_to_string(study.folder.path().join("grandchild")).unwrap().trim().parse().unwrap();
-    wait_for("the grandchild ends", 5, || !alive(grandchild));
+    wait_for("the grandchild ends", 30, || !alive(grandchild));
     // The records are the same whenever they are written: no time, no size, no host in them
     let again = study.init("again");
     again.launch(&["-q", "--workers", "3"]);

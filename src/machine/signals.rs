@@ -63,6 +63,9 @@ mod tests {
     #[test]
     fn a_child_is_asked_to_end() {
         use std::os::unix::process::{CommandExt, ExitStatusExt};
+        // A program that was started in the background may ignore Ctrl-C, and so would its children
+        // SAFETY: sets a disposition back to the default; no handler is involved.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
         let sleep = || std::process::Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
         let mut child = sleep();
         super::terminate(child.id());
