@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::explain::{Marked, nearest, one_of};
 use crate::files::human::Section;
+use crate::models::backend::Backend;
 use crate::models::darcy::Darcy;
 use crate::models::external::External;
 use crate::models::hydro;
@@ -28,6 +29,8 @@ pub struct Model {
     pub title: String,
     /// Members that share one outcome
     pub pack: u32,
+    /// It has use for all threads itself: others are not to share them out among members
+    pub whole: bool,
 }
 
 impl Model {
@@ -51,18 +54,24 @@ impl Model {
                     ));
                 }
                 let options = section.section(&name)?;
+                if !BUILTIN.contains(&name.as_str()) {
+                    return Err(unknown(section, &name));
+                }
+                let asked = Backend::read(section, &name)?;
+                let backend = asked.unwrap_or_default();
                 let forward: Arc<dyn Forward> = match name.as_str() {
                     "sinusoid" => Arc::new(Sinusoid::read(options.as_ref())?),
                     "lorenz96" => lorenz96::forward(options.as_ref())?,
                     "darcy" => Arc::new(Darcy::read(options.as_ref())?),
                     "landscape" => Arc::new(Landscape::read(options.as_ref())?),
-                    "hbv" => hydro::hbv::forward(needed(section, &name, options.as_ref())?, base)?,
-                    "gr4j" => hydro::gr4j::forward(needed(section, &name, options.as_ref())?, base)?,
+                    "hbv" => hydro::hbv::forward(needed(section, &name, options.as_ref())?, base, backend)?,
+                    "gr4j" => hydro::gr4j::forward(needed(section, &name, options.as_ref())?, base, backend)?,
                     "tem1d" => tem1d::forward(needed(section, &name, options.as_ref())?, base)?,
                     "fuse" => hydro::fuse::forward(needed(section, &name, options.as_ref())?, base)?,
                     _ => return Err(unknown(section, &name)),
                 };
-                Self { forward, external: None, title: name, pack }
+                let forward = backend.wrap(forward);
+                Self { forward, external: None, title: name, pack, whole: backend.takes_all() }
             }
             None if section.keys().any(|k| k == "command") => {
                 let external = Arc::new(External::read(section, base)?);
@@ -73,7 +82,7 @@ impl Model {
                     ));
                 }
                 let title = section.opt::<Vec<String>>("command")?.unwrap_or_default().join(" ");
-                Self { forward: external.clone(), external: Some(external), title, pack }
+                Self { forward: external.clone(), external: Some(external), title, pack, whole: true }
             }
             None => {
                 let label = format!(

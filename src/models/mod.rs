@@ -3,6 +3,7 @@
 //! Belongs here: turning constrained parameters into outputs.
 //! Not here: observation noise, ensembles, anything of one algorithm.
 
+pub mod backend;
 pub mod cell;
 pub mod darcy;
 pub mod external;
@@ -264,6 +265,12 @@ pub enum CheckError {
         /// What is wrong, in words
         what: String,
     },
+    /// The back end cannot work here
+    #[error("{what}")]
+    Backend {
+        /// What is missing, in words
+        what: String,
+    },
 }
 
 fn list(names: &[String]) -> String {
@@ -316,6 +323,9 @@ impl Explain for CheckError {
             Self::Parameter { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
             Self::Parameter { .. } => Some("see `names` in `[prior]`, and the tables of its file".into()),
             Self::Outputs { .. } => Some("see the blocks of `observation.toml`".into()),
+            Self::Backend { .. } => {
+                Some("`backend = \"threads\"` gives the same numbers on any machine".into())
+            }
             Self::Data { model, .. } => Some(format!("see `[score]`, and `[model.{model}]`")),
         }
     }

@@ -97,9 +97,8 @@ pub fn run(
         return pack::run(run, iteration, members, options, each);
     }
     let list: Vec<Member> = members.iter().collect();
-    // A model of its own gets the threads itself; models of this process share them out.
-    let lanes =
-        if run.experiment.model.external.is_some() { 1 } else { options.threads.clamp(1, list.len().max(1)) };
+    // A model that has use for all threads gets them; members of others share them out.
+    let lanes = if run.experiment.model.whole { 1 } else { options.threads.clamp(1, list.len().max(1)) };
     in_lanes(lanes, &list, |&member| {
         if options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)) {
             return Err(StepError::Interrupted);

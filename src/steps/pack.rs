@@ -74,7 +74,8 @@ pub(super) fn run(
         return Err(FileError::NotYet { iteration, path: run.dir.iteration(iteration) }.into());
     }
     let chunks = chunks(run, members.iter());
-    in_lanes(options.threads.clamp(1, chunks.len().max(1)), &chunks, |&chunk| {
+    let lanes = if run.experiment.model.whole { 1 } else { options.threads.clamp(1, chunks.len().max(1)) };
+    in_lanes(lanes, &chunks, |&chunk| {
         let outcomes = one(run, iteration, chunk, options)?;
         for (member, outcome) in run.dir.chunk_members(iteration, chunk).zip(&outcomes) {
             each(member, outcome);

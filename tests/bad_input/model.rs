@@ -20,6 +20,14 @@ pub(super) fn cases() -> Vec<Case> {
         experiment("builtin_other_parameter_name", "sinusoid", "sinusoid")
             .file("priors.toml", "[amplitud]\nprior = \"constrained_gaussian(amplitud, 2, 1, 0, Inf)\"\n[vert_shift]\nprior = \"constrained_gaussian(vert_shift, 2, 1, 0, Inf)\"\n"),
         experiment("pack_zero", "builtin = \"sinusoid\"", "builtin = \"sinusoid\"\npack = 0"),
+        experiment("backend_unknown", "builtin = \"sinusoid\"", "builtin = \"hbv\"\nbackend = \"vector\"\nhbv = {}"),
+        experiment("backend_of_others", "builtin = \"sinusoid\"", "builtin = \"sinusoid\"\nbackend = \"simd\""),
+        experiment("backend_of_hbv", "builtin = \"sinusoid\"", "builtin = \"gr4j\"\nbackend = \"cuda\"\ngr4j = {}"),
+        experiment(
+            "backend_with_domain",
+            "builtin = \"sinusoid\"",
+            "builtin = \"hbv\"\nbackend = \"cuda\"\nhbv = { domain = {} }",
+        ),
         // command
         command("command_empty", "[\"./model.sh\", \"{parameters}\", \"{data}\"]", "[]"),
         command("command_text", "[\"./model.sh\", \"{parameters}\", \"{data}\"]", "\"./model.sh {parameters} {data}\""),

@@ -87,19 +87,33 @@ pub trait Runoff: Send + Sync {
         let _ = (basin, set, runoff);
     }
 
-    /// [`Runoff::flows`] with up to this number of threads, on which no bit depends.
+    /// Can it run here? Asked before anything is made.
+    ///
+    /// # Errors
+    /// What is missing, in words: a device, a library, a feature of these programs.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// [`Runoff::flows`] with up to this number of threads or on a device, on which no bit depends.
+    ///
+    /// # Errors
+    /// The device, in words.
     fn flows_on(
         &self,
         threads: usize,
         basin: &Basin,
         steps: Range<usize>,
         sets: &[Vec<f64>],
-    ) -> Vec<Vec<f64>> {
+    ) -> Result<Vec<Vec<f64>>, String> {
         let _ = threads;
-        self.flows(basin, steps, sets)
+        Ok(self.flows(basin, steps, sets))
     }
 
-    /// [`Runoff::sums`] with up to this number of threads.
+    /// [`Runoff::sums`] in the same way.
+    ///
+    /// # Errors
+    /// The device, in words.
     fn sums_on(
         &self,
         threads: usize,
@@ -107,9 +121,9 @@ pub trait Runoff: Send + Sync {
         steps: Range<usize>,
         sets: &[Vec<f64>],
         target: &Target,
-    ) -> Vec<Sums> {
+    ) -> Result<Vec<Sums>, String> {
         let _ = threads;
-        self.sums(basin, steps, sets, target)
+        Ok(self.sums(basin, steps, sets, target))
     }
 }
 
@@ -306,7 +320,10 @@ impl<M: Runoff> Hydro<M> {
             let scores = scoring.measures.iter().map(one).collect::<Result<_, _>>()?;
             Ok(Output { scores, ..Output::default() })
         };
-        self.model.sums_on(threads, &self.basin, steps, sets, &target).into_iter().map(judged).collect()
+        match self.model.sums_on(threads, &self.basin, steps, sets, &target) {
+            Ok(sums) => sums.into_iter().map(judged).collect(),
+            Err(words) => vec![Err(self.failed(&words)); sets.len()],
+        }
     }
 
     fn series(&self, threads: usize, want: &Want, sets: &[Vec<f64>]) -> Vec<Result<Output, ModelError>> {
@@ -323,7 +340,10 @@ impl<M: Runoff> Hydro<M> {
             }
             crate::models::split(self.model.name(), &numbers, want)
         };
-        self.model.flows_on(threads, &self.basin, 0..days.end, sets).into_iter().map(judged).collect()
+        match self.model.flows_on(threads, &self.basin, 0..days.end, sets) {
+            Ok(flows) => flows.into_iter().map(judged).collect(),
+            Err(words) => vec![Err(self.failed(&words)); sets.len()],
+        }
     }
 
     /// The steps that make `count` numbers: all of the period, or those with an observed flow.
@@ -374,6 +394,7 @@ impl<M: Runoff> Forward for Hydro<M> {
     fn fits(&self, names: &[(String, usize)], want: &Want) -> Result<Vec<String>, CheckError> {
         let known: Vec<&str> = self.model.parameters().iter().map(|parameter| parameter.name).collect();
         CheckError::parameters(self.model.name(), &[], &known, names)?;
+        self.model.ready().map_err(|what| CheckError::Backend { what })?;
         let Some(scoring) = &want.score else {
             if self.kept(want.total()).is_none() {
                 let observed = self.observed_steps().len();

@@ -8,6 +8,7 @@
 
 mod plain;
 pub mod power;
+mod single;
 pub mod trig;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -148,6 +149,17 @@ pub fn widest<K: Kernel>(kernel: K) -> K::Output {
     Width::widest().run(kernel)
 }
 
+/// Run a kernel on the first lane alone, one number at a time: what vectors are held against. Only for kernels whose
+/// lanes know nothing of each other.
+pub fn one_by_one<K: Kernel>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("fma") {
+        // SAFETY: the machine has what the function needs.
+        return unsafe { x86::single(kernel) };
+    }
+    kernel.run::<single::Single>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,5 +212,14 @@ mod tests {
             }
         }
         assert_eq!(widest(Everything).len(), plain.len());
+    }
+
+    #[test]
+    fn the_first_lane_alone_has_the_same_bits() {
+        let (all, one) = (Width::Plain.run(Everything), one_by_one(Everything));
+        // All but the last, which asks for any lane
+        for (k, (a, b)) in all.iter().zip(&one).enumerate().take(15 * LANES).step_by(LANES) {
+            assert_eq!(a, b, "operation {}", k / LANES);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 use std::ops::{Add, Div, Mul, Sub};
 
+use crate::numerics::lanes::single::Single;
 use crate::numerics::lanes::{HALF_ROOT, Kernel, Lanes, MAGIC, Row};
 
 pub(super) fn has_avx2() -> bool {
@@ -25,6 +26,12 @@ pub(super) fn avx2<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
 pub(super) fn avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Wide>()
+}
+
+/// One number at a time, with the fused multiply-add of the machine in place of a library's.
+#[target_feature(enable = "fma")]
+pub(super) fn single<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Single>()
 }
 
 /// AVX-512. Made only inside of [`avx512`], whose features its methods need.

@@ -127,8 +127,8 @@ pub fn run(
 ) -> Result<(), StepError> {
     let batch = Batch::open(run)?;
     let list: Vec<u32> = chunks.iter().collect();
-    // A program of its own gets the threads itself; models of this process share them out.
-    let lanes = if batch.external { 1 } else { options.threads.clamp(1, list.len().max(1)) };
+    // A model that has use for all threads gets them; chunks of others share them out.
+    let lanes = if run.experiment.model.whole { 1 } else { options.threads.clamp(1, list.len().max(1)) };
     in_lanes(lanes, &list, |&number| {
         let outcome = chunk::one(run, &batch, number, options)?;
         each(number, &outcome);

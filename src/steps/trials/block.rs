@@ -148,7 +148,7 @@ fn evaluate(
         run.experiment.model.forward.run(ThetaRef { names, values: &theta }, &want, &mut places)
     };
     let threads = bench.worker.options.threads.clamp(1, values.len().max(1));
-    let results = if threads == 1 {
+    let results = if threads == 1 || run.experiment.model.whole {
         some(first, values)
     } else {
         let part = values.len().div_ceil(threads);

@@ -253,7 +253,8 @@ impl<M: Runoff> Runoff for Spread<M> {
     }
 
     fn flows(&self, basin: &Basin, steps: Range<usize>, sets: &[Vec<f64>]) -> Vec<Vec<f64>> {
-        self.flows_on(1, basin, steps, sets)
+        let of = |some| self.block(1, basin, &steps, some);
+        sets.chunks(SETS).flat_map(of).map(|(flow, _)| flow).collect()
     }
 
     fn flows_on(
@@ -262,11 +263,9 @@ impl<M: Runoff> Runoff for Spread<M> {
         basin: &Basin,
         steps: Range<usize>,
         sets: &[Vec<f64>],
-    ) -> Vec<Vec<f64>> {
-        sets.chunks(SETS)
-            .flat_map(|some| self.block(threads, basin, &steps, some))
-            .map(|(flow, _)| flow)
-            .collect()
+    ) -> Result<Vec<Vec<f64>>, String> {
+        let of = |some| self.block(threads, basin, &steps, some);
+        Ok(sets.chunks(SETS).flat_map(of).map(|(flow, _)| flow).collect())
     }
 
     fn sums_on(
@@ -276,10 +275,10 @@ impl<M: Runoff> Runoff for Spread<M> {
         steps: Range<usize>,
         sets: &[Vec<f64>],
         target: &Target,
-    ) -> Vec<Sums> {
+    ) -> Result<Vec<Sums>, String> {
         let of = |some: &[Vec<f64>]| -> Vec<Sums> {
             self.block(threads, basin, &steps, some).iter().map(|(flow, _)| target.sums(flow)).collect()
         };
-        sets.chunks(SETS).flat_map(of).collect()
+        Ok(sets.chunks(SETS).flat_map(of).collect())
     }
 }

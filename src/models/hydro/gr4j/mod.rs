@@ -19,10 +19,11 @@ use std::sync::Arc;
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::models::Forward;
+use crate::models::backend::Backend;
 use crate::models::hydro::basin::Basin;
 use crate::models::hydro::sink::{Keep, Reduce, Sink};
 use crate::models::hydro::{Parameter, Runoff, Sums, Target, domain};
-use crate::numerics::lanes::{LANES, Width};
+use crate::numerics::lanes::{self, LANES, Width};
 
 use kernel::{Day, GROUPS, Group, Layer, MOST_TAPS, Run};
 
@@ -58,13 +59,15 @@ pub struct Gr4j {
     annual_snow: Option<Vec<f64>>,
     /// Another width than the widest
     width: Option<Width>,
+    /// What it runs on
+    backend: Backend,
 }
 
 /// GR4J as `[model.gr4j]` asks for it.
 ///
 /// # Errors
 /// An option or a line of a file that cannot be used; steps that are no days.
-pub fn forward(options: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, Marked> {
+pub fn forward(options: &Section<'_>, base: &Path, backend: Backend) -> Result<Arc<dyn Forward>, Marked> {
     let own = |options: &Section<'_>, basin: &Basin| {
         if basin.calendar.step_h != 24 {
             let label = format!("it has steps of {} h, allowed: 24 h", basin.calendar.step_h);
@@ -78,7 +81,7 @@ pub fn forward(options: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, M
             let label = format!("allowed: {} numbers, one for each band, in mm", basin.bands.len());
             return Err(options.wrong("annual_snow_mm", "`annual_snow_mm` does not fit", label));
         }
-        Ok(Gr4j { annual_snow, ..Gr4j::new(snow) })
+        Ok(Gr4j { annual_snow, backend, ..Gr4j::new(snow) })
     };
     domain::forward(options, base, own)
 }
@@ -105,13 +108,19 @@ fn thresholds(basin: &Basin) -> Vec<f64> {
 impl Gr4j {
     /// With or without the snow of CemaNeige.
     pub fn new(snow: bool) -> Self {
-        Self { snow, annual_snow: None, width: None }
+        Self { snow, annual_snow: None, width: None, backend: Backend::default() }
     }
 
     /// The same with vectors of this width: for tests and benchmarks, since no bit depends on it.
     #[must_use]
     pub fn at(self, width: Width) -> Self {
         Self { width: Some(width), ..self }
+    }
+
+    /// The same on another back end, on which no bit depends.
+    #[must_use]
+    pub fn on(self, backend: Backend) -> Self {
+        Self { backend, ..self }
     }
 
     /// Weather of each step and band, and the bands.
@@ -170,7 +179,8 @@ impl Gr4j {
             set.resize(PARAMETERS.len(), 0.0);
             set
         };
-        for some in order.chunks(GROUPS * LANES) {
+        let at_once = if self.backend == Backend::Scalar { 1 } else { GROUPS * LANES };
+        for some in order.chunks(at_once) {
             let group = |members: &[usize]| {
                 let sets: Vec<Vec<f64>> = members.iter().map(whole).collect();
                 let sets: Vec<&[f64]> = sets.iter().map(Vec::as_slice).collect();
@@ -178,13 +188,18 @@ impl Gr4j {
             };
             let mut groups: Vec<_> = some.chunks(LANES).map(group).collect();
             let mut sink = sink(groups.len());
-            self.width.unwrap_or_else(Width::widest).run(Run::<S, TAPS> {
+            let run = Run::<S, TAPS> {
                 days: &days,
                 layers: &layers,
                 pet: &basin.pet[steps.clone()],
                 groups: &mut groups,
                 sink: &mut sink,
-            });
+            };
+            if self.backend == Backend::Scalar {
+                lanes::one_by_one(run);
+            } else {
+                self.width.unwrap_or_else(Width::widest).run(run);
+            }
             each(some, &sink);
         }
     }
@@ -307,6 +322,7 @@ mod tests {
                     assert!(model.flows(&basin, 0..800, &sets[k..=k])[0] == together[k], "{width:?} {k}");
                 }
             }
+            assert!(Gr4j::new(true).on(Backend::Scalar).flows(&basin, 0..800, &sets) == together);
         }
     }
 

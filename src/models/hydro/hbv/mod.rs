@@ -19,10 +19,11 @@ use std::sync::Arc;
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::models::Forward;
+use crate::models::backend::Backend;
 use crate::models::hydro::basin::Basin;
 use crate::models::hydro::sink::{Keep, Reduce, Sink};
 use crate::models::hydro::{Parameter, Runoff, Sums, Target, domain};
-use crate::numerics::lanes::{LANES, Width};
+use crate::numerics::lanes::{self, LANES, Width};
 
 use kernel::{Day, GROUPS, Group, MOST_TAPS, Run};
 use routing::Routing;
@@ -67,34 +68,43 @@ pub struct Hbv {
     step_h: u32,
     /// Another width than the widest
     width: Option<Width>,
+    /// What it runs on
+    backend: Backend,
 }
 
 /// HBV as `[model.hbv]` asks for it.
 ///
 /// # Errors
 /// An option or a line of a file that cannot be used.
-pub fn forward(options: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, Marked> {
+pub fn forward(options: &Section<'_>, base: &Path, backend: Backend) -> Result<Arc<dyn Forward>, Marked> {
     let own = |options: &Section<'_>, basin: &Basin| {
         let routing = match options.choice("routing", &["integral", "nodal"])? {
             Some("nodal") => Routing::Nodal,
             _ => Routing::Integral,
         };
         let smooth = options.choice("thresholds", &["hard", "smooth"])? == Some("smooth");
-        Ok(Hbv { routing, smooth, step_h: basin.calendar.step_h, width: None })
+        Ok(Hbv { routing, smooth, step_h: basin.calendar.step_h, width: None, backend })
     };
+    backend.without_domain(options)?;
     domain::forward(options, base, own)
 }
 
 impl Hbv {
     /// HBV with daily steps.
     pub fn daily(routing: Routing, smooth: bool) -> Self {
-        Self { routing, smooth, step_h: 24, width: None }
+        Self { routing, smooth, step_h: 24, width: None, backend: Backend::default() }
     }
 
     /// The same with vectors of this width: for tests and benchmarks, since no bit depends on it.
     #[must_use]
     pub fn at(self, width: Width) -> Self {
         Self { width: Some(width), ..self }
+    }
+
+    /// The same on another back end, on which no bit depends.
+    #[must_use]
+    pub fn on(self, backend: Backend) -> Self {
+        Self { backend, ..self }
     }
 
     /// Run all sets with as many taps as the longest routing needs; `each` gets the numbers of some sets and the sink
@@ -134,19 +144,21 @@ impl Hbv {
         let shares: Vec<f64> = basin.bands.iter().map(|band| band.share).collect();
         let mut order: Vec<usize> = (0..sets.len()).collect();
         order.sort_by(|a, b| sets[*a][TT].total_cmp(&sets[*b][TT]));
-        for some in order.chunks(GROUPS * LANES) {
+        let at_once = if self.backend == Backend::Scalar { 1 } else { GROUPS * LANES };
+        for some in order.chunks(at_once) {
             let group = |members: &[usize]| {
                 let sets: Vec<&[f64]> = members.iter().map(|k| sets[*k].as_slice()).collect();
                 Group::<TAPS>::new(&sets, self.step_h, basin.bands.len(), self.routing)
             };
             let mut groups: Vec<_> = some.chunks(LANES).map(group).collect();
             let mut sink = sink(groups.len());
-            self.width.unwrap_or_else(Width::widest).run(Run::<S, TAPS, SOFT> {
-                days: &days,
-                shares: &shares,
-                groups: &mut groups,
-                sink: &mut sink,
-            });
+            let run =
+                Run::<S, TAPS, SOFT> { days: &days, shares: &shares, groups: &mut groups, sink: &mut sink };
+            if self.backend == Backend::Scalar {
+                lanes::one_by_one(run);
+            } else {
+                self.width.unwrap_or_else(Width::widest).run(run);
+            }
             each(some, &sink);
         }
     }
@@ -217,6 +229,10 @@ impl Runoff for Hbv {
             return Err(format!("`maxbas` is {maxbas:?}, at most {MOST_TAPS} steps are kept"));
         }
         Ok(())
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.backend.ready()
     }
 
     fn flows(&self, basin: &Basin, steps: Range<usize>, sets: &[Vec<f64>]) -> Vec<Vec<f64>> {
@@ -299,6 +315,7 @@ mod tests {
                     assert!(model.flows(&basin, 0..800, &sets[k..=k])[0] == together[k], "{model:?} {k}");
                 }
             }
+            assert!(model.on(Backend::Scalar).flows(&basin, 0..800, &sets) == together, "{model:?}");
         }
     }
 
