@@ -1,4 +1,4 @@
-# ekp: build, try, test, install. `make demo` and `make test` are all a fresh machine with Rust needs.
+# ekp: build, try, test, install, measure. `make demo` and `make test` are all a fresh machine with Rust needs.
 
 CARGO  ?= cargo
 PREFIX ?= $(HOME)/.local
@@ -9,7 +9,7 @@ TOOLS   = $(basename $(notdir $(wildcard src/bin/ekp-*.rs)))
 # starts without relocating itself.
 STATIC := $(wildcard /usr/lib/*/libc.a /usr/lib64/libc.a /usr/lib/libc.a)
 
-.PHONY: demo test packages check bench dist install docs clean
+.PHONY: demo study test packages check bench dist install docs clean
 
 # Builds, runs the sinusoid calibration on this machine, prints prior, result and where the figures are.
 demo:
@@ -22,6 +22,16 @@ demo:
 	@$(TARGET)/ekp-report -q --format svg,png examples/sinusoid/runs/sinusoid
 	@echo "more:  $(TARGET)/ekp-status examples/sinusoid/runs/sinusoid"
 	@echo "your own model:  $(TARGET)/ekp-init --new etki my_study   (docs/your_model.md)"
+
+# The scaling study at the size of this machine, some minutes: tables and figures in examples/scaling/results.
+# Again: what is done is not done twice. `make study ONLY='strong_*'` runs some of its cases.
+STUDY = examples/scaling/runs/laptop
+study:
+	$(CARGO) build --release --locked --bins
+	$(TARGET)/ekp-sweep -q examples/scaling $(STUDY) --platform laptop $(if $(ONLY),--only '$(ONLY)')
+	$(MAKE) -s -j8 -C $(STUDY)
+	$(TARGET)/ekp-collect-timings -q $(STUDY) -o examples/scaling/results
+	$(TARGET)/ekp-report --format svg,png,pdf $(STUDY) -o examples/scaling/results
 
 # All tests. As root on Debian it installs what the tests want (Slurm and munge among it); elsewhere
 # the tests that lack a program skip with a message. In CI (CI=true) they fail in place of skipping.

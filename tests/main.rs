@@ -39,6 +39,7 @@ mod statistics;
 mod status;
 mod storm;
 mod streams;
+mod study;
 mod support;
 mod sweep;
 mod timings;

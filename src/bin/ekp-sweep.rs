@@ -64,14 +64,14 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         for one in &sweeps {
             let swept = sweep::check(one, &folder)?;
             swept.lines.iter().for_each(|line| cli::out(&format!("{line}\n")));
-            args.voice.warn(&swept.warnings);
+            args.voice.warn(&swept.warnings());
             members += swept.members;
         }
         args.voice.say(&format!("{} in all, at most {members} members", count(cases(&sweeps), "case")));
         return Ok(Exit::Done);
     }
     let swept = sweep::make(&sweeps, &folder, &setup::made_by())?;
-    args.voice.warn(&swept.warnings);
+    args.voice.warn(&swept.warnings());
     cli::out(&format!("{}\n", folder.display()));
     let shown = setup::shown(&folder);
     args.voice.say(&format!(

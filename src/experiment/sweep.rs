@@ -5,9 +5,11 @@
 //!   name = "strong"                             experiment = "experiment.toml"       site = "site.toml" (optional)
 //!   names = "strong_processpool_np{workers}"    repeats = 3                          part = 1
 //!   schedule = "sequential" | "parallel" | "hybrid"      at_once = 4                 exclusive = true
+//!   first_seed = 42   repeats have the seeds 42, 43, ... (without it all have that of the experiment)
 //!   [set]             settings of all cases: `algorithm.members`, `site.slurm.time`, `launch.on`, `launch.workers`
 //!   [[axis]]          name, values (or range, or options: settings for each label), sets = "launch.workers"
-//!   [[case]]          name, set: a case of its own; platforms = ["hpc"] where it belongs to some only; cost = 2.5
+//!   [[case]]          name, set: a case of its own; platforms = ["hpc"] where it belongs to some only; cost = 2.5;
+//!                     on.hpc = settings that it has on this platform alone
 //!   [platform.hpc]    axis.workers = [1, 2, 4, 8] in place of an axis's values; set = settings
 //! ```
 //!
@@ -120,6 +122,7 @@ impl Sweep {
         let number =
             |key, most| Ok::<_, Marked>(top.integer(key, 1..=most)?.map(|n| u32::try_from(n).unwrap_or(1)));
         let repeats = number("repeats", 1000)?.unwrap_or(1);
+        let first_seed = number("first_seed", i64::from(u32::MAX))?;
         let part = number("part", 1000)?.unwrap_or(0);
         let at_once = number("at_once", 100_000)?;
         let order = match (top.choice("schedule", &["sequential", "parallel", "hybrid"])?, at_once) {
@@ -152,13 +155,15 @@ impl Sweep {
         } else if pattern.is_some() {
             return Err(top.wrong("names", "`names` is for the cases of axes", "there is no `[[axis]]`"));
         }
-        for section in &top.sections("case")? {
+        let listed = top.sections("case")?;
+        for section in &listed {
             if let Some(case) = single(section, &common, &experiment, folder, platform)? {
                 cases.push(case);
             }
         }
         top.finish()?;
-        if cases.is_empty() {
+        // Where all belong to other platforms there are none here, and that is no fault.
+        if cases.is_empty() && listed.is_empty() {
             return Err(top.wrong("", "the sweep has no cases", "add an `[[axis]]`, or a `[[case]]`"));
         }
         if cases.len().saturating_mul(repeats as usize) > MOST {
@@ -174,10 +179,14 @@ impl Sweep {
             cases.sort_by(|a, b| b.cost.total_cmp(&a.cost));
         }
         let repeated = |case: Case| -> Vec<Case> {
-            if repeats == 1 {
-                return vec![case];
-            }
-            (1..=repeats).map(|repeat| Case { repeat, ..case.clone() }).collect()
+            let with = |repeat: u32| {
+                let mut one = Case { repeat, ..case.clone() };
+                if let Some(first) = first_seed {
+                    one.settings.push(format!("seed={}", u64::from(first) + u64::from(repeat.max(1)) - 1));
+                }
+                one
+            };
+            if repeats == 1 { vec![with(0)] } else { (1..=repeats).map(with).collect() }
         };
         let cases = cases.into_iter().flat_map(repeated).collect();
         Ok(Self { name, part, order, exclusive, site, cases })
@@ -397,6 +406,15 @@ fn single(
     let cost = section.number("cost", "a number above 0", |x| x > 0.0)?.unwrap_or(1.0);
     let mut all = common.to_vec();
     all.extend(settings(section.section("set")?)?);
+    if let Some(on) = section.section("on")? {
+        for name in on.keys().map(str::to_owned).collect::<Vec<_>>() {
+            let own = settings(on.section(&name)?)?;
+            if platform == Some(name.as_str()) {
+                all.extend(own);
+            }
+        }
+        on.finish()?;
+    }
     section.finish()?;
     let made = case(section, name, group, all, experiment, folder)?;
     let here = platforms.is_none_or(|p| platform.is_some_and(|wanted| p.iter().any(|p| p == wanted)));

@@ -43,8 +43,19 @@ pub struct Swept {
     pub new: usize,
     /// Members of all cases together, at most
     pub members: u64,
-    /// What a person should know
-    pub warnings: Vec<String>,
+    /// What a person should know, and of which cases
+    warned: BTreeMap<String, Vec<String>>,
+}
+
+impl Swept {
+    /// What a person should know: the same of many cases is said once.
+    pub fn warnings(&self) -> Vec<String> {
+        let told = |(warning, of): (&String, &Vec<String>)| match of.len() {
+            1 => format!("{}: {warning}", of[0]),
+            n => format!("{} and {} more: {warning}", of[0], n - 1),
+        };
+        self.warned.iter().map(told).collect()
+    }
 }
 
 /// Check every case of a sweep; write nothing.
@@ -79,17 +90,13 @@ pub fn make(sweeps: &[Sweep], folder: &Path, made_by: &str) -> Result<Swept, Lau
     let mut ended: Vec<String> = Vec::new();
     for sweep in sweeps {
         let mut lanes: BTreeMap<usize, String> = BTreeMap::new();
-        for (k, case) in sweep.cases.iter().enumerate() {
+        let places = lanes_of(sweep);
+        for (case, lane) in sweep.cases.iter().zip(places) {
             let ready = ready(sweep, case, folder)?;
             let (prepared, made) = named(case, setup::make_for(&ready.request, ready.site, made_by))?;
             swept.new += usize::from(made == Made::New);
             count(&mut swept, case, &prepared);
             list.push_str(&line(sweep, case));
-            let lane = match sweep.order {
-                Order::Sequential => 0,
-                Order::Parallel => k,
-                Order::Hybrid(at_once) => k % at_once as usize,
-            };
             let before = lanes.insert(lane, case.folder()).map_or_else(|| ended.clone(), |case| vec![case]);
             rows.push(row(case, before, sweep.exclusive));
         }
@@ -101,6 +108,22 @@ pub fn make(sweeps: &[Sweep], folder: &Path, made_by: &str) -> Result<Swept, Lau
         publish(&folder.join(name), text.as_bytes())?;
     }
     Ok(swept)
+}
+
+/// The lane of each case: those of a lane follow each other. Where so many run at once, each case goes to the lane
+/// that is free first as far as costs tell: with the longest first as Graham (1969) has it, doi:10.1137/0117039.
+fn lanes_of(sweep: &Sweep) -> Vec<usize> {
+    let mut load = match sweep.order {
+        Order::Sequential => vec![0.0],
+        Order::Parallel => return (0..sweep.cases.len()).collect(),
+        Order::Hybrid(at_once) => vec![0.0_f64; at_once as usize],
+    };
+    let free = |case: &Case| {
+        let (lane, _) = load.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).expect("there is a lane");
+        load[lane] += case.cost;
+        lane
+    };
+    sweep.cases.iter().map(free).collect()
 }
 
 /// A row of the scripts.
@@ -168,10 +191,7 @@ fn count(swept: &mut Swept, case: &Case, prepared: &Prepared) {
         case.launch.workers
     ));
     for warning in &prepared.warnings {
-        let warning = format!("{}: {warning}", case.folder());
-        if !swept.warnings.contains(&warning) {
-            swept.warnings.push(warning);
-        }
+        swept.warned.entry(warning.clone()).or_default().push(case.folder());
     }
 }
 

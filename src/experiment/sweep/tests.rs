@@ -45,6 +45,18 @@ fn a_platform_has_values_and_cases_of_its_own() {
 }
 
 #[test]
+fn a_case_changes_with_the_platform_and_repeats_have_seeds_of_their_own() {
+    let text = "repeats = 2\nfirst_seed = 42\n[[case]]\nname = \"pool\"\nset = { \"launch.workers\" = 4 }\n\
+                on.hpc = { \"launch.workers\" = 16 }\n[platform.hpc]\n[platform.laptop]\n";
+    let workers = |platform| read(text, platform).unwrap().cases[0].launch.workers;
+    assert_eq!((workers(None), workers(Some("laptop")), workers(Some("hpc"))), (4, 4, 16));
+    let cases = read(text, None).unwrap().cases;
+    assert_eq!((cases[0].settings[0].as_str(), cases[1].settings[0].as_str()), ("seed=42", "seed=43"));
+    let away = "[[case]]\nname = \"large\"\nplatforms = [\"hpc\"]\n[platform.hpc]\n";
+    assert!(read(away, None).unwrap().cases.is_empty(), "none here is no fault");
+}
+
+#[test]
 fn what_makes_no_sweep_is_refused() {
     for (text, why) in [
         ("", "no cases"),
