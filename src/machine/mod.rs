@@ -6,6 +6,7 @@
 pub mod cores;
 pub mod disk;
 pub mod folder;
+pub mod gpu;
 pub mod host;
 pub mod limits;
 pub mod locks;

@@ -9,6 +9,7 @@ use std::sync::PoisonError;
 
 use crate::explain::Marked;
 use crate::files::human::Section;
+use crate::machine::gpu::{self, Device, Kind};
 use crate::models::{CheckError, Forward, ModelError, Output, Place, ThetaRef, Want};
 use crate::numerics::Mat;
 use crate::numerics::lanes::LANES;
@@ -86,18 +87,18 @@ impl Backend {
         Ok(())
     }
 
-    /// Can it work here?
+    /// The device of this back end, where it has one.
     ///
     /// # Errors
     /// What is missing, in words.
-    pub fn ready(self) -> Result<(), String> {
-        match self {
-            Self::Scalar | Self::Simd | Self::Threads => Ok(()),
-            Self::Cuda | Self::Wgpu => Err(format!(
-                "`backend = \"{0}\"` is not in these programs: they were built without the feature `{0}`",
-                self.word()
-            )),
-        }
+    pub fn device(self) -> Result<Option<(&'static dyn Device, Kind)>, String> {
+        let kind = match self {
+            Self::Scalar | Self::Simd | Self::Threads => return Ok(None),
+            Self::Cuda => Kind::Cuda,
+            Self::Wgpu => Kind::Wgpu,
+        };
+        let words = |what: String| format!("`backend = \"{}\"` cannot work here: {what}", self.word());
+        gpu::device(kind).map(|device| Some((device, kind))).map_err(words)
     }
 
     /// A model by this back end, as far as it does not do that itself.

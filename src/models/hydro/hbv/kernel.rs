@@ -103,12 +103,27 @@ impl<const TAPS: usize> Group<TAPS> {
         group
     }
 
+    /// Its rows of parameters, as the loop wants them.
+    pub(super) fn parameters(&self) -> &[Row] {
+        &self.parameters
+    }
+
+    /// Weights of the routing, from the step itself backwards.
+    pub(super) fn weights(&self) -> &[Row] {
+        &self.weights
+    }
+
+    /// How many of them are above 0 in some lane.
+    pub(super) fn taps(&self) -> usize {
+        self.taps.min(TAPS)
+    }
+
     /// Flow of step i: Σ wⱼ runoff(i − j).
     #[inline(always)]
     fn routed<V: Lanes>(&self, step: usize) -> V {
         let mut flow = V::splat(0.0);
         // A short routing is unrolled whole: weights of 0 change no bit.
-        let taps = if TAPS == 8 { TAPS } else { self.taps.min(TAPS) };
+        let taps = if TAPS == 8 { TAPS } else { self.taps() };
         for (j, weight) in self.weights[..taps].iter().enumerate() {
             flow = V::load(weight).fma(V::load(&self.runoff[step.wrapping_sub(j) % TAPS]), flow);
         }

@@ -7,6 +7,7 @@
 //! doi:10.1016/S0022-1694(97)00041-3. Order of the steps, start values and the nodal routing are those of the HBV of
 //! SYMFLUENCE 0.7.10; the routing of the paper is the default.
 
+mod device;
 mod kernel;
 #[cfg(test)]
 mod plain;
@@ -25,6 +26,7 @@ use crate::models::hydro::sink::{Keep, Reduce, Sink};
 use crate::models::hydro::{Parameter, Runoff, Sums, Target, domain};
 use crate::numerics::lanes::{self, LANES, Width};
 
+use device::Batch;
 use kernel::{Day, GROUPS, Group, MOST_TAPS, Run};
 use routing::Routing;
 
@@ -126,6 +128,18 @@ impl Hbv {
         }
     }
 
+    /// What each band gets step by step, and the shares of the bands.
+    fn forcing(&self, basin: &Basin, steps: &Range<usize>) -> (Vec<Day>, Vec<f64>) {
+        let weather: Vec<_> = basin.bands.iter().map(|band| basin.weather(band)).collect();
+        let mut days = Vec::with_capacity(steps.len() * weather.len());
+        for i in steps.clone() {
+            for (t, p) in weather.iter().map(|of| of(i)) {
+                days.push(Day { t, p, pet: basin.pet[i] });
+            }
+        }
+        (days, basin.bands.iter().map(|band| band.share).collect())
+    }
+
     fn passes<S: Sink, const TAPS: usize, const SOFT: bool>(
         &self,
         basin: &Basin,
@@ -134,14 +148,7 @@ impl Hbv {
         sink: impl Fn(usize) -> S,
         mut each: impl FnMut(&[usize], &S),
     ) {
-        let weather: Vec<_> = basin.bands.iter().map(|band| basin.weather(band)).collect();
-        let mut days = Vec::with_capacity(steps.len() * weather.len());
-        for i in steps.clone() {
-            for (t, p) in weather.iter().map(|of| of(i)) {
-                days.push(Day { t, p, pet: basin.pet[i] });
-            }
-        }
-        let shares: Vec<f64> = basin.bands.iter().map(|band| band.share).collect();
+        let (days, shares) = self.forcing(basin, steps);
         let mut order: Vec<usize> = (0..sets.len()).collect();
         order.sort_by(|a, b| sets[*a][TT].total_cmp(&sets[*b][TT]));
         let at_once = if self.backend == Backend::Scalar { 1 } else { GROUPS * LANES };
@@ -232,7 +239,34 @@ impl Runoff for Hbv {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.backend.ready()
+        self.backend.device().map(drop)
+    }
+
+    fn flows_on(
+        &self,
+        _: usize,
+        basin: &Basin,
+        steps: Range<usize>,
+        sets: &[Vec<f64>],
+    ) -> Result<Vec<Vec<f64>>, String> {
+        match self.backend.device()? {
+            Some(device) => Batch { model: self, basin, steps }.flows(device, sets),
+            None => Ok(self.flows(basin, steps, sets)),
+        }
+    }
+
+    fn sums_on(
+        &self,
+        _: usize,
+        basin: &Basin,
+        steps: Range<usize>,
+        sets: &[Vec<f64>],
+        target: &Target,
+    ) -> Result<Vec<Sums>, String> {
+        match self.backend.device()? {
+            Some(device) => Batch { model: self, basin, steps }.sums(device, sets, target),
+            None => Ok(self.sums(basin, steps, sets, target)),
+        }
     }
 
     fn flows(&self, basin: &Basin, steps: Range<usize>, sets: &[Vec<f64>]) -> Vec<Vec<f64>> {
