@@ -6,9 +6,11 @@
 //! doi:10.1175/1520-0493(2004)132<1590:WIBAAE>2.0.CO;2; as an inversion with steps Δt:
 //! Huang, Huang, Reich & Stuart (2022), Inverse Problems 38, 125006, doi:10.1088/1361-6420/ac99fa.
 
-use super::evidence::{Evidence, Spectrum};
+use super::evidence::Evidence;
+use super::spectrum::{Spectrum, Values};
 use crate::numerics::columns;
 use crate::numerics::linalg;
+use crate::numerics::tridiagonal::Tridiagonal;
 use crate::numerics::{LinalgError, Mat};
 
 /// One step of ensemble transform Kalman inversion.
@@ -29,28 +31,77 @@ use crate::numerics::{LinalgError, Mat};
 /// # Source
 /// See the head of the file. The complement of V is left as it is, so that p < J costs p² J.
 pub fn update(u: &Mat, evidence: &Evidence, dt: f64) -> Result<Mat, LinalgError> {
-    Ok(moved(u, &spectrum(evidence, dt)?))
+    Ok(moved(u, &decompose(evidence, dt)?))
 }
 
-/// The eigenvalues that a step of length Δt is made of: `Δt/(J−1) YᵀY = V Λ Vᵀ`.
+/// `Δt/(J−1) YᵀY` in a form that a step of length Δt is made from.
+#[derive(Debug)]
+pub enum Decomposed {
+    /// `YᵀY` as Q T Qᵀ
+    Form {
+        /// Q and T
+        form: Tridiagonal,
+        /// Δt/(J−1)
+        scale: f64,
+        /// `Δt/(J−1) Yᵀr`, J numbers
+        pull: Vec<f64>,
+    },
+    /// V Λ Vᵀ: for evidence that is not in products, and for ensembles too large for the other form
+    Eigen(Spectrum),
+}
+
+impl Decomposed {
+    /// Λ, and `Δt/(J−1) Vᵀ Yᵀr`.
+    ///
+    /// # Errors
+    /// `NoConvergence`.
+    pub fn values(&self) -> Result<Values, LinalgError> {
+        match self {
+            Self::Form { form, scale, pull } => Values::of_form(form, *scale, pull),
+            Self::Eigen(Spectrum { lambda, pull, .. }) => {
+                Ok(Values { lambda: lambda.clone(), pull: pull.clone() })
+            }
+        }
+    }
+}
+
+/// What a step of length Δt is made of.
 ///
 /// # Errors
 /// As [`update`].
-pub fn spectrum(evidence: &Evidence, dt: f64) -> Result<Spectrum, LinalgError> {
-    evidence.spectrum(dt / (evidence.members() as f64 - 1.0))
+pub fn decompose(evidence: &Evidence, dt: f64) -> Result<Decomposed, LinalgError> {
+    let scale = dt / (evidence.members() as f64 - 1.0);
+    if let Evidence::Gram { s, b } = evidence
+        && let Some(form) = Tridiagonal::new(s)?
+    {
+        return Ok(Decomposed::Form { form, scale, pull: b.iter().map(|b| scale * b).collect() });
+    }
+    evidence.spectrum(scale).map(Decomposed::Eigen)
 }
 
-/// The step with these eigenvalues.
-pub fn moved(u: &Mat, spectrum: &Spectrum) -> Mat {
+/// The step.
+pub fn moved(u: &Mat, decomposed: &Decomposed) -> Mat {
     let members = u.ncols();
+    let spectrum = match decomposed {
+        Decomposed::Form { form, scale, pull } => {
+            let (root, w) = (form.inverse_root(*scale), form.inverse_times(*scale, pull));
+            return linalg::reweighted(u, &transform(root, &w));
+        }
+        Decomposed::Eigen(spectrum) => spectrum,
+    };
     assert_eq!(spectrum.v.nrows(), members, "evidence speaks of these members");
     let rank = spectrum.lambda.len();
+    let w: Vec<f64> = spectrum.pull.iter().zip(&spectrum.lambda).map(|(pull, l)| pull / (1.0 + l)).collect();
     if rank == members {
-        return linalg::reweighted(u, &transform(spectrum));
+        let mut scaled = spectrum.v.clone();
+        for (j, l) in spectrum.lambda.iter().enumerate() {
+            scaled.col_mut(j).iter_mut().for_each(|x| *x /= (1.0 + l).sqrt());
+        }
+        let root = linalg::matmul_nt(&scaled, &spectrum.v);
+        return linalg::reweighted(u, &transform(root, &linalg::matvec(&spectrum.v, &w)));
     }
     let (x, mean) = linalg::centred(u); // d × J
     let xv = linalg::matmul(&x, &spectrum.v); // d × r
-    let w: Vec<f64> = spectrum.pull.iter().zip(&spectrum.lambda).map(|(pull, l)| pull / (1.0 + l)).collect();
     let shift = linalg::matvec(&xv, &w); // d
     // X (I+Λ)^(−½) as a change of X within the span of V
     let mut scaled = xv;
@@ -70,18 +121,11 @@ pub fn moved(u: &Mat, spectrum: &Spectrum) -> Mat {
     moved
 }
 
-/// The step as weights of old members in new ones, J × J: `11ᵀ/J + (I − 11ᵀ/J) (w 1ᵀ + (I+Λ)^(−½))`.
-fn transform(spectrum: &Spectrum) -> Mat {
-    let mut scaled = spectrum.v.clone();
-    for (j, l) in spectrum.lambda.iter().enumerate() {
-        scaled.col_mut(j).iter_mut().for_each(|x| *x /= (1.0 + l).sqrt());
-    }
-    let mut t = linalg::matmul_nt(&scaled, &spectrum.v);
-    let w: Vec<f64> = spectrum.pull.iter().zip(&spectrum.lambda).map(|(pull, l)| pull / (1.0 + l)).collect();
-    let w = linalg::matvec(&spectrum.v, &w);
-    (0..t.ncols()).for_each(|j| columns::add_scaled(t.col_mut(j), 1.0, &w));
-    linalg::with_column_sums(&mut t, 1.0);
-    t
+/// The step as weights of old members in new ones, J × J: `11ᵀ/J + (I − 11ᵀ/J) (w 1ᵀ + root)`.
+fn transform(mut root: Mat, w: &[f64]) -> Mat {
+    (0..root.ncols()).for_each(|j| columns::add_scaled(root.col_mut(j), 1.0, w));
+    linalg::with_column_sums(&mut root, 1.0);
+    root
 }
 
 #[cfg(test)]

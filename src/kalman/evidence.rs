@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::numerics::columns;
-use crate::numerics::linalg::{self, Svd};
-use crate::numerics::{CentredProducts, LinalgError, Mat, Products};
+use crate::numerics::linalg;
+use crate::numerics::{CentredProducts, Mat, Products};
 use crate::problem::observation::Noise;
 
 /// Rows of a panel: 768 × 100 doubles are 600 KiB, within a second-level cache.
@@ -86,17 +86,6 @@ impl Misfits {
         self.plain_mean += products.mean.plain;
         self.mean += products.mean.weighted;
     }
-}
-
-/// `scale · YᵀY = V diag(λ) Vᵀ`.
-#[derive(Debug, Clone)]
-pub struct Spectrum {
-    /// V, J × r
-    pub v: Mat,
-    /// λ ≥ 0, r numbers
-    pub lambda: Vec<f64>,
-    /// `scale · Vᵀ Yᵀ r`, r numbers
-    pub pull: Vec<f64>,
 }
 
 /// Which products [`gather`] keeps.
@@ -373,27 +362,6 @@ impl Evidence {
         match self {
             Self::Gram { s, b } => scale * (0..b.len()).map(|j| s[(j, j)]).sum::<f64>() > STIFF,
             Self::Whitened { .. } => false,
-        }
-    }
-
-    /// Eigenvalues of `scale · YᵀY`, those that rounding made negative cut at 0.
-    ///
-    /// # Errors
-    /// `NotFinite`, `NoConvergence`.
-    pub fn spectrum(&self, scale: f64) -> Result<Spectrum, LinalgError> {
-        match self {
-            Self::Gram { s, b } => {
-                let eigen = linalg::symmetric_eigen(s)?;
-                let lambda = eigen.values.iter().map(|l| scale * l.max(0.0)).collect();
-                let pull = linalg::matvec_t(&eigen.vectors, b).iter().map(|x| scale * x).collect();
-                Ok(Spectrum { v: eigen.vectors, lambda, pull })
-            }
-            Self::Whitened { y, r } => {
-                let Svd { u, s, v } = linalg::thin_svd(y)?;
-                let lambda = s.iter().map(|s| scale * s * s).collect();
-                let pull = linalg::matvec_t(&u, r).iter().zip(&s).map(|(x, s)| scale * s * x).collect();
-                Ok(Spectrum { v, lambda, pull })
-            }
         }
     }
 }

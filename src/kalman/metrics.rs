@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use super::evidence::{Evidence, Keep, Misfits, PANEL, Rows, Spectrum, distances, gather};
+use super::evidence::{Evidence, Keep, Misfits, PANEL, Rows, distances, gather};
+use super::spectrum::Values;
 use super::survivors::Seen;
 use crate::numerics::columns;
 use crate::numerics::linalg::Cholesky;
@@ -99,39 +100,39 @@ pub fn bayes_loss(misfits: &Misfits, u_mean: &[f64], m: &[f64], c0: &Mat) -> Res
 pub fn crps(rows: &Rows<'_>) -> Result<Option<f64>, LinalgError> {
     let n = rows.members.len();
     let scale = 1.0 / (n as f64 - 1.0);
-    let spectrum = plain_spectrum_of(rows, scale, |evidence| evidence)?;
-    Ok(spectrum.and_then(|spectrum| crps_of(&spectrum, scale, n)))
+    let values = plain_values_of(rows, scale, |evidence| evidence)?;
+    Ok(values.and_then(|values| crps_of(&values, scale, n)))
 }
 
-/// The spectrum of the outputs themselves, each row in its own unit; `about` may take them about another mean.
+/// The eigenvalues of the outputs themselves, each row in its own unit; `about` may take them about another mean.
 /// None above a million outputs.
 ///
 /// # Errors
 /// `NotFinite`, `NoConvergence`.
-pub fn plain_spectrum(
+pub fn plain_values(
     rows: &Rows<'_>,
     about: impl Fn(Evidence) -> Evidence,
-) -> Result<Option<Spectrum>, LinalgError> {
-    plain_spectrum_of(rows, 1.0, about)
+) -> Result<Option<Values>, LinalgError> {
+    plain_values_of(rows, 1.0, about)
 }
 
-fn plain_spectrum_of(
+fn plain_values_of(
     rows: &Rows<'_>,
     scale: f64,
     about: impl Fn(Evidence) -> Evidence,
-) -> Result<Option<Spectrum>, LinalgError> {
+) -> Result<Option<Values>, LinalgError> {
     let (p, n) = (rows.rows.len(), rows.members.len());
     if p * n > CRPS_LIMIT {
         return Ok(None);
     }
     let plain = Noise::identity(p);
     let keep = if p < n { Keep::Whitened } else { Keep::Gram };
-    about(gather(&Rows { noise: &plain, ..*rows }, keep).0).spectrum(scale).map(Some)
+    about(gather(&Rows { noise: &plain, ..*rows }, keep).0).values(scale).map(Some)
 }
 
-/// [`crps`] from a spectrum of `n` outputs that was scaled by `scale`; none where it is all zero.
-pub fn crps_of(spectrum: &Spectrum, scale: f64, n: usize) -> Option<f64> {
-    let Spectrum { lambda, pull, .. } = spectrum;
+/// [`crps`] from the eigenvalues of `n` outputs that was scaled by `scale`; none where it is all zero.
+pub fn crps_of(values: &Values, scale: f64, n: usize) -> Option<f64> {
+    let Values { lambda, pull } = values;
     let cut = 4.0 * n as f64 * f64::EPSILON * lambda.iter().copied().fold(0.0, f64::max);
     let (mut sum, mut count) = (0.0, 0);
     for (lambda, pull) in lambda.iter().zip(pull).filter(|(lambda, _)| **lambda > cut) {
@@ -158,10 +159,10 @@ fn crps_seen(rows: &Rows<'_>, seen: &Seen) -> Option<Option<f64>> {
     }
     // W = w I: λ is Δt w² σ², and so is the pull.
     let factor = 1.0 / (seen.dt * one?.powi(2));
-    let mut spectrum = seen.spectrum.clone();
-    spectrum.lambda.iter_mut().chain(&mut spectrum.pull).for_each(|x| *x *= factor);
+    let mut values = seen.step.values().ok()?;
+    values.lambda.iter_mut().chain(&mut values.pull).for_each(|x| *x *= factor);
     let n = rows.members.len();
-    Some(crps_of(&spectrum, 1.0 / (n as f64 - 1.0), n))
+    Some(crps_of(&values, 1.0 / (n as f64 - 1.0), n))
 }
 
 /// Measures by name: `unweighted_loss`, `unweighted_avg_rmse`, and `crps` where there is one. `seen` saves an
@@ -263,8 +264,8 @@ mod tests {
                 let noise = noise(&[(covariance, p)]);
                 let rows = Rows { g: &g, rows: &all, members: &members, y: &y, noise: &noise };
                 let keep = if p < n { Keep::Whitened } else { Keep::Gram };
-                let spectrum = etki::spectrum(&gather(&rows, keep).0, 0.3).unwrap();
-                (crps_seen(&rows, &Seen { spectrum, dt: 0.3 }), crps(&rows).unwrap().unwrap())
+                let step = etki::decompose(&gather(&rows, keep).0, 0.3).unwrap();
+                (crps_seen(&rows, &Seen { step, dt: 0.3 }), crps(&rows).unwrap().unwrap())
             };
             let (seen, own) = score(Covariance::Scalar(0.04));
             assert!((seen.unwrap().unwrap() - own).abs() < 1e-12 * own.abs(), "{seen:?} {own}");

@@ -23,6 +23,7 @@ pub mod repair;
 pub mod sampler;
 pub mod schedule;
 pub mod sparse;
+pub mod spectrum;
 pub mod spread;
 pub mod streamed;
 mod survivors;

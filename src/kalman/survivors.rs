@@ -3,7 +3,7 @@
 //! Belongs here: what all processes without localisation share around their formula.
 //! Not here: the formulas, who survived, how long the step is.
 
-use super::evidence::{Evidence, Keep, Misfits, Rows, Spectrum, gather, gather_on};
+use super::evidence::{Evidence, Keep, Misfits, Rows, gather, gather_on};
 use super::localise::{self, Plan};
 use super::names;
 use super::sampler::{self, Gaussian};
@@ -34,10 +34,10 @@ pub(super) struct Survivors<'a> {
     pub(super) limited: Vec<usize>,
 }
 
-/// Eigenvalues of the data in units of the noise, times Δt: what a deterministic step is made of.
+/// The products of the data in units of the noise, times Δt: what a deterministic step is made of.
 #[derive(Debug)]
 pub(super) struct Seen {
-    pub(super) spectrum: Spectrum,
+    pub(super) step: etki::Decomposed,
     pub(super) dt: f64,
 }
 
@@ -224,9 +224,9 @@ impl<'a> Survivors<'a> {
             }
         };
         let moved = match self.process {
-            Process::Etki => etki::spectrum(&evidence, dt).map(|spectrum| {
-                let moved = etki::moved(self.u, &spectrum);
-                *seen = self.imposed.is_none().then_some(Seen { spectrum, dt });
+            Process::Etki => etki::decompose(&evidence, dt).map(|step| {
+                let moved = etki::moved(self.u, &step);
+                *seen = self.imposed.is_none().then_some(Seen { step, dt });
                 moved
             }),
             // The samplers went another way above.

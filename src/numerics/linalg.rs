@@ -12,7 +12,7 @@ use faer::linalg::triangular_solve as faer_solve;
 use faer::{Accum, MatMut, MatRef, Par, Side};
 
 use crate::numerics::columns::{add_scaled, dot, is_finite};
-use crate::numerics::{Mat, factor, gram, pages};
+use crate::numerics::{Mat, factor, gram, reweight};
 
 /// Why a factorisation cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,32 +56,17 @@ pub fn matmul(a: &Mat, b: &Mat) -> Mat {
 
 /// A T for a square T whose columns each sum to 1: every column of the result is a mean of A's columns with weights.
 ///
-/// Offsets from the first column are multiplied, a few hundred rows at a time that stay in the cache: no digits are
-/// lost where columns differ by little, and memory is read once and written once.
+/// Offsets from the first column are multiplied: no digits are lost where columns differ by little.
 pub fn reweighted(a: &Mat, t: &Mat) -> Mat {
-    const ROWS: usize = 512;
     let (rows, n) = (a.nrows(), a.ncols());
     assert!(t.nrows() == n && t.ncols() == n, "a weight of each column for each column");
-    let mut out = Mat::zeros(rows, n);
-    pages::ask_large(out.data_mut());
-    let mut offsets = vec![0.0; ROWS.min(rows) * n];
-    let mut product = offsets.clone();
-    for start in (0..rows).step_by(ROWS) {
-        let size = ROWS.min(rows - start);
-        let first = &a.col(0)[start..start + size];
-        for (j, offset) in offsets.chunks_exact_mut(size).take(n).enumerate() {
-            let column = &a.col(j)[start..start + size];
-            offset.iter_mut().zip(column.iter().zip(first)).for_each(|(o, (x, f))| *o = x - f);
-        }
-        let from = MatRef::from_column_major_slice(&offsets[..size * n], size, n);
-        let to = MatMut::from_column_major_slice_mut(&mut product[..size * n], size, n);
-        faer_matmul(to, Accum::Replace, from, view(t), 1.0, Par::Seq);
-        for (j, product) in product.chunks_exact(size).take(n).enumerate() {
-            let column = &mut out.col_mut(j)[start..start + size];
-            column.iter_mut().zip(product.iter().zip(first)).for_each(|(x, (p, f))| *x = p + f);
-        }
-    }
-    out
+    reweight::reweighted(a, t).unwrap_or_else(|| {
+        let first = a.col(0);
+        let offsets = Mat::from_fn(rows, n, |i, j| a[(i, j)] - first[i]);
+        let mut out = matmul(&offsets, t);
+        (0..n).for_each(|j| add_scaled(out.col_mut(j), 1.0, first));
+        out
+    })
 }
 
 /// K minus the mean of each of its columns, plus `total / n`: columns then sum to `total`.

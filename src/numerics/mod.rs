@@ -23,8 +23,10 @@ pub mod pages;
 pub mod panels;
 mod products;
 pub mod quantiles;
+mod reweight;
 pub mod special;
 mod streams;
+pub mod tridiagonal;
 
 pub use linalg::LinalgError;
 pub use mat::Mat;

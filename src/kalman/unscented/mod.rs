@@ -460,12 +460,12 @@ impl Unscented {
             .map_err(AlgorithmError::of("the observation"))?;
         let mut measures = metrics::plain(&misfits);
         if layout.len() == 1 {
-            let spectrum = metrics::plain_spectrum(rows, |evidence| {
+            let values = metrics::plain_values(rows, |evidence| {
                 transform::about(&evidence, &transform::basis(&weights), &weights.mean)
             })
             .map_err(AlgorithmError::of("the points' outputs"))?;
             let n = sorted.survivors.len();
-            if let Some(crps) = spectrum.and_then(|spectrum| metrics::crps_of(&spectrum, 1.0, n)) {
+            if let Some(crps) = values.and_then(|values| metrics::crps_of(&values, 1.0, n)) {
                 measures.insert("crps".into(), crps);
             }
         }

@@ -1,0 +1,77 @@
+//! Weighted means of tall columns, at the speed of fused multiply-adds.
+//!
+//! Offsets from the first column are multiplied, some rows at a time that stay in the cache: no digits are lost where
+//! columns differ by little, and memory is read once and written once, from the registers. The tiles are those of
+//! [`super::gram`].
+//! Belongs here: the product A T of a tall A. Not here: the weights, other products.
+
+use super::gram::{GROUP, Kernel, Row};
+use super::pages;
+use crate::numerics::Mat;
+
+/// Rows that are packed at once: with a group of weights they stay in the second-level cache.
+const ROWS: usize = 96;
+
+/// A T for weights whose columns each sum to 1; none where this processor has no kernel for so many columns.
+pub(super) fn reweighted(a: &Mat, t: &Mat) -> Option<Mat> {
+    let (rows, n) = (a.nrows(), a.ncols());
+    let kernel = Kernel::for_columns(n)?;
+    let mut out = Mat::zeros(rows, n);
+    pages::ask_large(out.data_mut());
+    // Group q of eight columns, weight after weight
+    let mut weights = vec![Row([0.0; GROUP]); n.div_ceil(GROUP) * n];
+    for j in 0..n {
+        let group = &mut weights[j / GROUP * n..][..n];
+        group.iter_mut().zip(t.col(j)).for_each(|(row, t)| row.0[j % GROUP] = *t);
+    }
+    // Group g of eight rows, column after column; the last may be half empty
+    let mut packed = vec![Row([0.0; GROUP]); ROWS.min(rows.next_multiple_of(2 * GROUP)) / GROUP * n];
+    for start in (0..rows).step_by(ROWS) {
+        let size = ROWS.min(rows - start);
+        let first = &a.col(0)[start..start + size];
+        for k in 0..n {
+            let column = a.col(k)[start..start + size].chunks(GROUP);
+            for ((g, column), first) in column.enumerate().zip(first.chunks(GROUP)) {
+                let to = &mut packed[g * n + k].0;
+                to.iter_mut().zip(column.iter().zip(first)).for_each(|(to, (x, f))| *to = x - f);
+            }
+        }
+        let pairs = packed.chunks_exact(2 * n).zip(first.chunks(2 * GROUP));
+        for ((pair, first), place) in pairs.zip((start..).step_by(2 * GROUP)) {
+            let (upper, lower) = pair.split_at(n);
+            for (q, weights) in weights.chunks_exact(n).enumerate() {
+                let tile = kernel.two(upper, lower, weights);
+                for (j, tile) in (q * GROUP..n).zip(&tile) {
+                    let to = &mut out.col_mut(j)[place..place + first.len()];
+                    to.iter_mut().zip(tile.iter().zip(first)).for_each(|(to, (x, f))| *to = x + f);
+                }
+            }
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numerics::linalg::{matmul, with_column_sums};
+
+    #[test]
+    fn it_is_the_product_whatever_the_shape() {
+        for (rows, n) in [(1, 1), (5, 20), (15, 3), (16, 8), (96, 9), (97, 24), (111, 2), (500, 33)] {
+            let mut x = 0.37_f64;
+            let mut rough = |_, _| {
+                x = 3.99 * x * (1.0 - x);
+                x - 0.5
+            };
+            let a = Mat::from_fn(rows, n, &mut rough);
+            let mut t = Mat::from_fn(n, n, rough);
+            with_column_sums(&mut t, 1.0);
+            let Some(got) = reweighted(&a, &t) else { return };
+            for (got, want) in got.data().iter().zip(matmul(&a, &t).data()) {
+                // n products below 1, rounded, and the column sums' own rounding
+                assert!((got - want).abs() < 1e-15 * n as f64, "{rows} × {n}: {got} {want}");
+            }
+        }
+    }
+}
