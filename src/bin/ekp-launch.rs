@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use ekp::cli::{self, Progress, Voice, short};
@@ -20,10 +22,12 @@ use ekp::launch::threads::Threads;
 use ekp::launch::{LaunchError, Launcher, Means, Watch, dry_run, once, setup, workers};
 use ekp::machine::{limits, signals};
 use ekp::plan::Due;
+use ekp::report::table::{count, span};
 use ekp::steps::grid::merge::Merged;
 use ekp::steps::grid::{self as grid_steps, GridRun};
 use ekp::steps::init::Request;
 use ekp::steps::member::Outcome;
+use ekp::steps::reopen::Reopened;
 use ekp::steps::{Run, Stopped, Update, due, reopen};
 
 /// Carry a run out, or on, to its end
@@ -127,7 +131,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         return Ok(Exit::Done);
     }
     let means = means(args, &site)?;
-    let watch = Screen { progress: Progress::new(args.voice), voice: args.voice };
+    let watch = Screen::new(args.voice);
     if args.once {
         let exit = if args.on == On::Slurm {
             Scheduler::new(&run, &note)?.next(Start::Again)?;
@@ -204,8 +208,8 @@ fn carry_grid(args: &Args, run: &GridRun) -> Result<Exit, LaunchError> {
         return Ok(Exit::Done);
     }
     let means = means(args, &setup::site_of_dir(&run.dir)?)?;
-    let watch = Screen { progress: Progress::new(args.voice), voice: args.voice };
-    if args.on == On::Slurm {
+    let watch = Screen::new(args.voice);
+    if args.on == On::Slurm || args.next {
         let wait = !(args.next || args.once);
         let result = grid::slurm::launch(&means, run, &watch, wait);
         watch.progress.end();
@@ -218,7 +222,8 @@ fn carry_grid(args: &Args, run: &GridRun) -> Result<Exit, LaunchError> {
     if args.once {
         run.not_cancelled()?; // cron must not undo a person's decision
     }
-    let reopened = grid_steps::reopen::reopen(run)?;
+    // A call that comes every few minutes gives no other try: what failed waits for a person.
+    let reopened = if args.once { Reopened::default() } else { grid_steps::reopen::reopen(run)? };
     if reopened.lifted {
         args.voice.say("`cancel.toml` is lifted");
     }
@@ -268,6 +273,23 @@ fn folder(args: &Args) -> Result<PathBuf, LaunchError> {
 struct Screen {
     progress: Progress,
     voice: Voice,
+    /// Of a grid
+    stages: Mutex<Vec<Stage>>,
+}
+
+/// How far a stage is.
+struct Stage {
+    /// To run
+    cells: usize,
+    ended: usize,
+    failed: usize,
+    since: Instant,
+}
+
+impl Screen {
+    fn new(voice: Voice) -> Self {
+        Self { progress: Progress::new(voice), voice, stages: Mutex::new(Vec::new()) }
+    }
 }
 
 impl Watch for Screen {
@@ -312,8 +334,24 @@ impl Watch for Screen {
 }
 
 impl WatchCells for Screen {
-    fn left(&self, cells: usize) {
-        self.progress.begin("cells", cells as u64);
+    fn left(&self, run: &GridRun, open: &[usize]) {
+        self.progress.begin("cells", open.iter().sum::<usize>() as u64);
+        let mut stages = self.stages.lock().expect("no one panics under this lock");
+        stages.clear();
+        for (stage, &cells) in run.grid.stages.iter().zip(open) {
+            stages.push(Stage { cells, ended: 0, failed: 0, since: Instant::now() });
+            if cells > 0 {
+                self.progress.line(&format!("stage {}: {} to run", stage.name, count(cells, "cell")));
+            }
+        }
+    }
+    fn standing(&self, run: &GridRun, open: &[usize]) {
+        let of = |(stage, &left): (&ekp::experiment::grid::Stage, &usize)| {
+            let all = stage.cells.len();
+            format!("{} {} of {all}", stage.name, all - left)
+        };
+        let all: Vec<String> = run.grid.stages.iter().zip(open).map(of).collect();
+        self.progress.line(&format!("ended: {}", all.join(", ")));
     }
     fn cell(&self, run: &GridRun, stage: Iteration, cell: Member, outcome: &Outcome) {
         self.progress.step(matches!(outcome, Outcome::Failed { .. } | Outcome::AlreadyFailed));
@@ -329,9 +367,18 @@ impl WatchCells for Screen {
             }
             _ => {}
         }
+        let mut stages = self.stages.lock().expect("no one panics under this lock");
+        let Some(s) = stages.get_mut(stage as usize - 1) else { return };
+        s.ended += 1;
+        s.failed += usize::from(matches!(outcome, Outcome::Failed { .. } | Outcome::AlreadyFailed));
+        if s.ended == s.cells {
+            let failed = if s.failed > 0 { format!(", {} failed", s.failed) } else { String::new() };
+            let took = span(s.since.elapsed().as_secs_f64());
+            self.progress.line(&format!("stage {name}: {} of {} ended{failed}, {took}", s.ended, s.cells));
+        }
     }
-    fn complete(&self, merged: &Merged) {
-        self.progress.line(&format!("over: all {} cells are ok", merged.ok));
+    fn complete(&self, run: &GridRun, merged: &Merged) {
+        self.progress.line(&format!("over: {}", merged.sentence(run)));
         for table in &merged.tables {
             cli::out(&format!("{}\n", setup::shown(table)));
         }

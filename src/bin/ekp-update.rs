@@ -92,7 +92,7 @@ fn merged(args: &Args, run: &GridRun) -> Result<Exit, StepError> {
         merge::Outcome::Over => args.voice.say("the run is over (`stop.toml`): nothing to do"),
         merge::Outcome::Complete(merged) => {
             merged.tables.iter().for_each(|path| cli::out(&format!("{}\n", path.display())));
-            args.voice.say(&format!("all {} cells are ok", merged.ok));
+            args.voice.say(&merged.sentence(run));
         }
     }
     Ok(Exit::Done)

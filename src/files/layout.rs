@@ -455,10 +455,10 @@ impl RunDir {
         self.stage(number, name).join("cells.toml")
     }
 
-    /// What a cell prints, and what it complains about: `logs/build/ID.log`, `logs/build/ID.err`.
-    pub fn cell_logs(&self, stage: &str, id: &str) -> (PathBuf, PathBuf) {
+    /// What a cell prints, and what it complains about: `logs/build/NAME.log`, `logs/build/NAME.err`.
+    pub fn cell_logs(&self, stage: &str, name: &str) -> (PathBuf, PathBuf) {
         let folder = self.root.join("logs").join(stage);
-        (folder.join(format!("{id}.log")), folder.join(format!("{id}.err")))
+        (folder.join(format!("{name}.log")), folder.join(format!("{name}.err")))
     }
 
     /// Tables of results.

@@ -324,7 +324,7 @@ fn directives(context: &ScriptContext, request: &Request, job: Job<'_>, what: &s
         }),
     );
     if member && context.workers {
-        // What runs may finish; nothing else begins.
+        // What runs may finish, or keeps its state; nothing else begins.
         let lead = request.time.and_then(|time| time.0).map_or(120, |seconds| (seconds / 5).clamp(5, 120));
         set("signal", Some(format!("B:USR1@{lead}")));
     }

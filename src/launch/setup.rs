@@ -18,7 +18,7 @@ use crate::steps::{Run, trial};
 /// Elements of an array when the site does not say: more is a burden for the scheduler, not a help.
 const ELEMENTS: u32 = 40;
 /// A controller that does not answer in this time is not waited for.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 /// From this many members on an element runs several of them.
 const MANY: u32 = 1000;
 

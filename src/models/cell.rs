@@ -147,6 +147,11 @@ pub trait Cell: Send + Sync {
     /// Why it gave nothing: a result, not an error of the toolkit. `Cause::Lost` when it was told to stop.
     fn run(&self, place: &CellPlace) -> Result<Row, ModelError>;
 
+    /// Name of its logs without their endings; `upstream` are the ids of the cells it stands on.
+    fn log_name(&self, id: &str, _upstream: &[String]) -> String {
+        id.to_owned()
+    }
+
     /// The table that has a row for each cell of this kind, where there is one.
     fn table(&self) -> Option<&'static TableShape> {
         None

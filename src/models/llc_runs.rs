@@ -75,4 +75,5 @@ const COLUMNS: &[(&str, Kind)] = &[
     ("run_dir", Text),
     ("params_toml", Text),
     ("error", Text),
+    ("mark", Text),
 ];

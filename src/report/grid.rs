@@ -13,6 +13,7 @@ use crate::report::status::Job;
 use crate::report::table::{count, table};
 use crate::steps::grid::GridRun;
 use crate::steps::grid::due::{CellState, states};
+use crate::steps::grid::merge;
 
 /// Failed cells shown without `-v`.
 const SHOWN: usize = 8;
@@ -59,6 +60,19 @@ pub struct FailedCell {
     pub behind: usize,
 }
 
+/// A cell that has data and says why not to believe them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MarkedCell {
+    /// Its id
+    pub id: String,
+    /// Name of the stage
+    pub stage: String,
+    /// `target=a, sampler=hmc`
+    pub labels: String,
+    /// Why
+    pub mark: String,
+}
+
 /// Where a grid stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GridStatus {
@@ -80,6 +94,8 @@ pub struct GridStatus {
     pub stages: Vec<StageRow>,
     /// Cells that failed by themselves
     pub failures: Vec<FailedCell>,
+    /// Cells whose data are not to be believed as they are
+    pub marked: Vec<MarkedCell>,
     /// Tables of results
     pub tables: Vec<String>,
     /// Jobs of the run; absent when the scheduler was not asked
@@ -122,7 +138,7 @@ pub fn look(run: &GridRun, named: &str, jobs: Option<Vec<Job>>) -> Result<GridSt
                         continue;
                     }
                     row.failed += 1;
-                    let (_, err) = run.dir.cell_logs(&stage.name, run.id(number, cell));
+                    let (_, err) = run.logs(number, cell);
                     let err = err.strip_prefix(run.dir.root()).unwrap_or(&err).display().to_string();
                     failures.push(FailedCell {
                         id: run.id(number, cell).to_owned(),
@@ -143,13 +159,24 @@ pub fn look(run: &GridRun, named: &str, jobs: Option<Vec<Job>>) -> Result<GridSt
         }
         stages.push(row);
     }
+    let marked = merge::marked(&merge::all(run)?);
+    let marked = marked.into_iter().map(|(number, cell, mark)| MarkedCell {
+        id: run.id(number, cell).to_owned(),
+        stage: run.grid.stages[number as usize - 1].name.clone(),
+        labels: run.shown(number, cell),
+        mark,
+    });
     let table = run.dir.results().join(format!("{}_runs.csv", run.grid.name));
     let tables = if table.is_file() {
         vec![typed(named, &format!("results/{}_runs.csv", run.grid.name))]
     } else {
         Vec::new()
     };
-    let (state, sentence) = said(run, &stages);
+    let marked: Vec<MarkedCell> = marked.collect();
+    let (state, mut sentence) = said(run, &stages);
+    if !marked.is_empty() {
+        sentence.push_str(&format!("; {} marked", count(marked.len(), "cell")));
+    }
     Ok(GridStatus {
         run: named.to_owned(),
         name: run.grid.name.clone(),
@@ -160,6 +187,7 @@ pub fn look(run: &GridRun, named: &str, jobs: Option<Vec<Job>>) -> Result<GridSt
         due: crate::steps::grid::due::lines(run),
         stages,
         failures,
+        marked,
         tables,
         jobs,
     })
@@ -245,6 +273,16 @@ pub fn text(s: &GridStatus, all: bool) -> String {
     }
     if s.failures.len() > shown {
         let _ = writeln!(t, "  and {} more (`-v` shows them)", s.failures.len() - shown);
+    }
+    if !s.marked.is_empty() {
+        t.push_str("\nmarked: with data, and a reason not to believe them\n");
+    }
+    let shown = if all { s.marked.len() } else { SHOWN };
+    for m in s.marked.iter().take(shown) {
+        let _ = writeln!(t, "  {} {}: {}", m.stage, m.labels, m.mark);
+    }
+    if s.marked.len() > shown {
+        let _ = writeln!(t, "  and {} more (`-v` shows them)", s.marked.len() - shown);
     }
     if let Some(jobs) = &s.jobs {
         let _ = write!(t, "{}", crate::report::status::text::jobs(jobs, all, &s.run));

@@ -256,11 +256,11 @@ impl Stopped {
     }
 
     /// The text of the file for a grid whose cells are all ok.
-    pub fn text_of_grid(&self, cells: usize) -> String {
+    pub fn text_of_grid(&self, cells: usize, marked: &[String]) -> String {
         let comments =
             format!("ekp stop: the run is over. All {cells} cells are ok, `results/` has a row for each.");
         let mut text = TomlText::record::<Self>(&comments);
-        text.text("reason", &self.reason).number("final", self.last).finish()
+        text.text("reason", &self.reason).number("final", self.last).texts("marked", marked).finish()
     }
 
     /// The text of the file for a batch of forward models, which has statistics and no estimate.

@@ -11,7 +11,7 @@ use crate::launch::crew::Lane;
 use crate::launch::grid::WatchCells;
 use crate::launch::{LaunchError, Means};
 use crate::steps::StepError;
-use crate::steps::grid::due::{CellState, state};
+use crate::steps::grid::due::{self, CellState, state};
 use crate::steps::grid::{GridRun, merge};
 use crate::steps::reopen::RERUNS;
 
@@ -39,7 +39,7 @@ pub fn carry(
         let board = Board::new(run);
         let open = board.open();
         if open > 0 {
-            watch.left(open);
+            watch.left(run, &due::open(run).iter().map(Vec::len).collect::<Vec<_>>());
             let wanted = means.workers.min(open).max(1);
             while lanes.len() < wanted {
                 match lane(lanes.len() + 1) {
@@ -55,7 +55,7 @@ pub fn carry(
         }
         match merge::run(run, false) {
             Ok(merge::Outcome::Complete(merged)) => {
-                watch.complete(&merged);
+                watch.complete(run, &merged);
                 return Ok(());
             }
             Ok(merge::Outcome::Over) => return Ok(()),

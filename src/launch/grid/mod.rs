@@ -22,12 +22,14 @@ use crate::steps::member::{Options, Outcome};
 
 /// Who wants to know how a grid goes.
 pub trait WatchCells: Watch {
-    /// So many cells are left to run.
-    fn left(&self, cells: usize);
+    /// So many cells of each stage are left to run.
+    fn left(&self, run: &GridRun, open: &[usize]);
+    /// The same, seen from outside while jobs are at work.
+    fn standing(&self, run: &GridRun, open: &[usize]);
     /// A cell ended.
     fn cell(&self, run: &GridRun, stage: Iteration, cell: Member, outcome: &Outcome);
     /// All outcomes are judged, and all are ok.
-    fn complete(&self, merged: &merge::Merged);
+    fn complete(&self, run: &GridRun, merged: &merge::Merged);
 }
 
 /// Cells of one array element of a stage.
@@ -103,7 +105,7 @@ fn conclude(run: &GridRun, watch: &dyn WatchCells, means: &Means) -> Result<(), 
         return Err(crate::steps::StepError::Interrupted.into());
     }
     if let merge::Outcome::Complete(merged) = merge::run(run, false)? {
-        watch.complete(&merged);
+        watch.complete(run, &merged);
     }
     Ok(())
 }

@@ -41,7 +41,9 @@ pub fn render(
     files.push(("ekp_calibration.sbatch".to_owned(), fill(&environment, "ekp_grid.sbatch", chain)?));
     for (number, stage) in (1..).zip(&grid.stages) {
         let ranks = stage.program().map(|p| p.ranks()).filter(|&r| r > 1).and_then(|r| u32::try_from(r).ok());
-        let own = ScriptContext { member_ranks: ranks, ..context.clone() };
+        // A model of the toolkit keeps its state when its time ends; what a program does with USR1 is its own affair.
+        let keeps_state = stage.builtin().is_some();
+        let own = ScriptContext { member_ranks: ranks, workers: keeps_state, ..context.clone() };
         let per = per_element(site, &stage.name);
         let blocks: Vec<Value> = (1..)
             .zip(&stage.blocks)
@@ -51,7 +53,7 @@ pub fn render(
             })
             .collect();
         let base = values(&own, slurm, Job::Stage(&stage.name), "members")?;
-        let values = context! { stage => stage.name.as_str(), number, per_element => per, blocks, script => script_of(&stage.name), ..base };
+        let values = context! { stage => stage.name.as_str(), number, per_element => per, blocks, script => script_of(&stage.name), keeps_state, ..base };
         files.push((script_of(&stage.name), fill(&environment, "ekp_stage.sbatch", values)?));
     }
     let base = values(context, slurm, Job::Update, "update")?;

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use crate::experiment::grid::Grid;
+use crate::experiment::grid::{Grid, Stage};
 use crate::files::{Identity, RunDir};
 use crate::launch::grid::{per_element, scripts, shown};
+use crate::launch::queue::{Patience, Queue};
 use crate::launch::scripts::{ScriptContext, arrays};
-use crate::launch::setup::{made_by, read_site, site, site_of_dir};
-use crate::launch::site::Site;
+use crate::launch::setup::{ANSWER, made_by, read_site, site, site_of_dir};
+use crate::launch::site::{Chain, Site};
 use crate::launch::test_only::{Shown, ask_all};
 use crate::launch::{LaunchError, tools};
 use crate::steps::grid::GridRun;
@@ -61,6 +62,8 @@ pub fn make(
         _ => site(given, &request.experiment)?,
     };
     prepared.warnings.extend(strange(&prepared.grid, &site));
+    let (site, notes) = if there.is_none() { suited(&prepared.grid, &site) } else { (site, Vec::new()) };
+    prepared.warnings.extend(notes);
     let files = machine(&prepared.grid, &prepared.identity, &site, made_by)?;
     let (made, brought) = init::make(&prepared, &files)?;
     Ok((prepared, made, brought))
@@ -86,11 +89,45 @@ pub fn test_only(prepared: &Prepared, site: &Site) -> Result<Vec<String>, Launch
     ask_all(&shown.collect::<Vec<_>>())
 }
 
-/// Stages that only the site knows.
+/// What the site says that is nothing to a grid: stages that only the site knows, a rolling chain.
 pub fn strange(grid: &Grid, site: &Site) -> Vec<String> {
     let known = |name: &str| grid.stages.iter().any(|stage| stage.name == name);
     let names = site.slurm.stage.keys().filter(|name| !known(name));
-    names.map(|name| format!("site.toml: `[slurm.stage.{name}]`, but the grid has no such stage")).collect()
+    let mut all: Vec<String> = names
+        .map(|name| format!("site.toml: `[slurm.stage.{name}]`, but the grid has no such stage"))
+        .collect();
+    if site.slurm.chain == Chain::Rolling {
+        all.push(
+            "site.toml: `chain = \"rolling\"`, but a grid is submitted as a whole; where so many jobs are not allowed, \
+             set `members_per_task`"
+                .into(),
+        );
+    }
+    all
+}
+
+/// The site as the cluster's limits allow it, where Slurm is on this machine and answers; what was changed, and
+/// what a person should change.
+fn suited(grid: &Grid, site: &Site) -> (Site, Vec<String>) {
+    let (mut site, mut notes) = (site.clone(), Vec::new());
+    let queue = Queue { patience: Patience { call: ANSWER, pauses: Vec::new() }, clients: None };
+    let Ok(limits) = queue.limits() else { return (site, notes) };
+    if let Some(size) = limits.max_array_size.filter(|&size| size >= 2 && size < site.slurm.max_array_size) {
+        notes.push(format!("`max_array_size = {size}` in site.toml: the largest this cluster allows"));
+        site.slurm.max_array_size = size;
+    }
+    let elements = |stage: &Stage| -> usize {
+        let per = per_element(&site, &stage.name) as usize;
+        stage.blocks.iter().map(|block| block.cells.div_ceil(per)).sum()
+    };
+    let jobs: usize = grid.stages.iter().map(elements).sum();
+    if !limits.fits(jobs as u64) {
+        notes.push(format!(
+            "{jobs} jobs at once are too many for this cluster's queue: set `members_per_task` of a stage in \
+             site.toml, so that each runs several cells"
+        ));
+    }
+    (site, notes)
 }
 
 /// Write the scripts of a run folder anew, from its own copies.

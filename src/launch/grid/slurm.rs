@@ -9,8 +9,7 @@ use crate::launch::grid::WatchCells;
 use crate::launch::slurm::GridScheduler;
 use crate::launch::{LaunchError, Means};
 use crate::steps::StepError;
-use crate::steps::grid::due::{CellState, states};
-use crate::steps::grid::{GridRun, merge};
+use crate::steps::grid::{GridRun, due, merge};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -42,9 +41,9 @@ pub fn launch(means: &Means, run: &GridRun, watch: &dyn WatchCells, wait: bool) 
 
 /// Watch the files until the grid has its end.
 fn follow(means: &Means, run: &GridRun, watch: &dyn WatchCells) -> Result<Exit, LaunchError> {
-    let open = |states: &[Vec<CellState>]| states.iter().flatten().filter(|s| **s == CellState::Open).count();
-    let mut left = open(&states(run));
-    watch.left(left);
+    let open = || -> Vec<usize> { due::open(run).iter().map(Vec::len).collect() };
+    let mut left = open();
+    watch.left(run, &left);
     let mut moved = Instant::now();
     loop {
         if run.is_over() {
@@ -55,12 +54,12 @@ fn follow(means: &Means, run: &GridRun, watch: &dyn WatchCells) -> Result<Exit, 
             watch.note("no longer watched; the jobs go on (`ekp-status`, `ekp-cancel`)");
             return Err(StepError::Interrupted.into());
         }
-        let now = open(&states(run));
+        let now = open();
         if now != left {
-            watch.note(&format!("{now} cells have no outcome yet"));
+            watch.standing(run, &now);
             (left, moved) = (now, Instant::now());
         }
-        let asks = moved.elapsed() > ASK || now == 0;
+        let asks = moved.elapsed() > ASK || left.iter().all(|&open| open == 0);
         if asks
             && GridScheduler::new(run, &|text: &str| watch.note(text))?
                 .desk
@@ -70,7 +69,7 @@ fn follow(means: &Means, run: &GridRun, watch: &dyn WatchCells) -> Result<Exit, 
         {
             // No job of ours is left: the files have the last word.
             if let merge::Outcome::Complete(merged) = merge::run(run, false)? {
-                watch.complete(&merged);
+                watch.complete(run, &merged);
             }
             return Ok(Exit::Done);
         }

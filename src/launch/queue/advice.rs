@@ -35,7 +35,8 @@ pub(super) fn of_refusal(said: &str) -> Option<&'static str> {
         ("array specification", "`max_array_size` in site.toml: `scontrol show config | grep MaxArraySize`"),
         (
             "violates",
-            "a limit of your account is reached: `chain = \"rolling\"` in site.toml submits one iteration at a time",
+            "a limit of your account is reached: `chain = \"rolling\"` in site.toml submits one iteration at a time; of a grid \
+             raise `members_per_task`",
         ),
         ("dependency", "a job it waits for is gone: submit again, it goes on where the files say"),
         ("isabled", "`submit_from_jobs = false` in site.toml where jobs may not submit jobs"),
@@ -86,7 +87,8 @@ pub fn advice(reason: &str) -> Option<&'static str> {
             "one job asks for more than your account or service allows: mend site.toml, then cancel and submit again"
         }
         _ if is_limit(word) && word.contains("Submit") => {
-            "more jobs than you may have in the queue: `chain = \"rolling\"` in site.toml submits one iteration at a time"
+            "more jobs than you may have in the queue: `chain = \"rolling\"` in site.toml submits one iteration at a time; of a grid \
+             raise `members_per_task`"
         }
         _ if is_limit(word)
             && (word.contains("GrpCPUMinutes")

@@ -202,8 +202,9 @@ impl<'a> GridScheduler<'a> {
             let script = script_of(&stage.name);
             let path = self.desk.dir.top(&script);
             let text = std::fs::read_to_string(&path).map_err(FileError::io("read", &path))?;
-            let wanted = format!("--per-element {}\n", per_element(&self.desk.site, &stage.name));
-            if text.contains("--per-element ") && !text.contains(&wanted) {
+            let wanted = per_element(&self.desk.site, &stage.name).to_string();
+            let found = text.split("--per-element ").nth(1).and_then(|rest| rest.split_whitespace().next());
+            if found.is_some_and(|found| found != wanted) {
                 let (script, what) = ("ekp_stage_*.sbatch", "cells of one array element".into());
                 return Err(SlurmError::Stale { script, what }.into());
             }

@@ -133,8 +133,9 @@ pub fn analyse(chains: &Chains, n_beta: f64, l0: f64, kind: Trace) -> Analysis {
         max_fge: chains.draws.iter().map(|c| c.iter().map(|d| d.fge).sum()).fold(0.0, f64::max),
         fge_warmup: chains.warmup[0],
         loss_evals: chains.warmup[1] + draws().map(|d| d.losses).sum::<f64>(),
-        wnv: llc_mcse * llc_mcse * total_fge,
-        efficiency_work: ess / total_fge,
+        // Draws that cost no gradient (VI) have no such numbers: the work was done before.
+        wnv: if total_fge > 0.0 { llc_mcse * llc_mcse * total_fge } else { f64::NAN },
+        efficiency_work: if total_fge > 0.0 { ess / total_fge } else { f64::NAN },
     }
 }
 

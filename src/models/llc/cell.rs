@@ -9,6 +9,7 @@ use crate::files::human::Section;
 use crate::models::cell::{Cell, CellPlace, Row, TableShape};
 use crate::models::llc::columns::{sample_row, target_row};
 use crate::models::llc::driver::Carry;
+use crate::models::llc::log::Log;
 use crate::models::llc::options::TargetOptions;
 use crate::models::llc::sample::{SampleOptions, sample};
 use crate::models::llc::target::Target;
@@ -54,7 +55,16 @@ impl Cell for TargetCell {
     }
 
     fn run(&self, place: &CellPlace) -> Result<Row, ModelError> {
-        run_target(&self.options, &place.place.folder).map(|target| target_row(&target))
+        let log = Log::to(&place.log);
+        log.line(&format!("{}: {} of seed {}", place.id, self.options.kind_word(), self.options.seed));
+        let target = run_target(&self.options, &place.place.folder)?;
+        let f = &target.facts;
+        log.line(&format!("{} parameters, {} examples, {}", f.p, f.n, f.precision));
+        if f.train_steps > 0 {
+            log.line(&format!("trained in {} steps, ended by {}", f.train_steps, f.stop_reason));
+        }
+        log.line(&format!("L(w*) = {:e}, largest slope {:.1e}", f.l0, f.grad_norm_inf));
+        Ok(target_row(&target))
     }
 }
 
@@ -86,24 +96,49 @@ impl Cell for SampleCell {
             return Err(ModelError::new(Cause::Exit, message));
         };
         let target = Target::load(folder).map_err(lost)?;
+        let log = Log::to(&place.log);
+        log.line(&format!(
+            "{}: {} on {}, {} parameters, {} examples, {}",
+            place.id,
+            self.options.word(),
+            target.facts.target_id,
+            target.facts.p,
+            target.facts.n,
+            target.facts.precision
+        ));
         let carry = Carry {
             checkpoint: Some(&place.checkpoint),
             id: &self.options.id(&target.facts.target_id),
             threads: place.place.threads,
             stop: place.place.stop.as_deref(),
             every: self.every,
+            log,
         };
         let Some(outcome) = sample(&self.options, &target, carry)? else {
             return Err(ModelError::new(Cause::Lost, "told to stop; its state is kept"));
         };
         outcome.write(&place.place.folder, &self.options, &target).map_err(lost)?;
-        if !outcome.analysis.llc_mean.is_finite() {
+        let a = &outcome.analysis;
+        let r_hat = if a.r_hat.is_nan() { "-".to_owned() } else { format!("{:.4}", a.r_hat) };
+        log.line(&format!(
+            "sampled in {:.3} s: llc_mean {:.6} +- {:.2e}, R-hat {r_hat}, ess {:.0}, {:.0} full gradients, {:.0} before them",
+            outcome.chains.seconds[1], a.llc_mean, a.llc_mcse, a.ess, a.total_fge, a.fge_warmup
+        ));
+        if let Some(mark) = a.mark() {
+            log.line(&format!("marked: {mark}"));
+        }
+        if !a.llc_mean.is_finite() {
             let step = outcome.chains.step_size;
             let message =
                 format!("the chains diverged: the loss is not finite at step size {step:?}; make it smaller");
             return Err(ModelError::new(Cause::Output, message));
         }
         Ok(sample_row(&outcome, &self.options, &target))
+    }
+
+    /// `TARGET_SAMPLER_RUN`, as such workflows name them.
+    fn log_name(&self, id: &str, upstream: &[String]) -> String {
+        format!("{}_{}_{id}", upstream.join("_"), self.options.word())
     }
 
     fn table(&self) -> Option<&'static TableShape> {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{FileError, load_state, publish, save_state};
 use crate::models::llc::density::{Density, Setting};
+use crate::models::llc::log::Log;
 use crate::models::llc::method::{At, Draw, Method};
 use crate::models::llc::objective::Objective;
 use crate::numerics::panels::Real;
@@ -38,6 +39,8 @@ pub struct Carry<'a> {
     pub stop: Option<&'a AtomicBool>,
     /// Between two states
     pub every: Duration,
+    /// Hears how far it is
+    pub log: Log<'a>,
 }
 
 /// All draws of a run.
@@ -94,8 +97,12 @@ pub fn run<T: Real, M: Method<T>>(
     let mut densities: Vec<Density<T>> =
         (0..setting.chains).map(|_| Density::new(objective.twin(), setting)).collect();
     let begun = Instant::now();
+    let total = warmup + kept;
     let mut saved = match load::<T, M>(&carry) {
-        Some(saved) => saved,
+        Some(saved) => {
+            carry.log.line(&format!("goes on behind draw {} of {total}", saved.done));
+            saved
+        }
         None => {
             let chains = densities.iter_mut().zip(0..);
             let states: Vec<M::State> = chains.map(|(d, c)| method.start(setting, d, c)).collect();
@@ -115,20 +122,22 @@ pub fn run<T: Real, M: Method<T>>(
         }
     };
     let (mut published, mut length) = (Instant::now(), 1_u64);
-    while saved.done < warmup + kept {
+    while saved.done < total {
         let stop = carry.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
         if let Some(folder) = carry.checkpoint
             && (stop || published.elapsed() >= carry.every)
         {
             publish(&folder.join(NAME), &save_state(KIND, VERSION, &saved)?)?;
             published = Instant::now();
+            carry.log.line(&format!("draw {} of {total}: state kept", saved.done));
         }
         if stop {
+            carry.log.line("told to stop");
             return Ok(Ended::Stopped);
         }
         let round = Instant::now();
         let warming = saved.done < warmup;
-        let count = if warming { 1 } else { length.min(warmup + kept - saved.done) };
+        let count = if warming { 1 } else { length.min(total - saved.done) };
         let draws = together(
             method,
             setting,
@@ -164,6 +173,10 @@ pub fn run<T: Real, M: Method<T>>(
         }
         saved.done += count;
         saved.seconds[usize::from(!warming)] += round.elapsed().as_secs_f64();
+        if warming && saved.done == warmup {
+            let (s, step) = (saved.seconds[0], method.step_size(&saved.tuning));
+            carry.log.line(&format!("warmed up in {s:.3} s, step size {step:.3e}"));
+        }
     }
     Ok(Ended::Done(Chains {
         step_size: method.step_size(&saved.tuning),

@@ -10,7 +10,7 @@
 //! | `options`, `target`, `data`, `network`, `train` | a target, from its options to its files |
 //! | `loss`, `gradient`, `objective`, `density` | L_n, its gradient by hand, the posterior |
 //! | `hmc` and `warmup`, `mclmc`, `sgld`, `vi` | samplers, each a `method` |
-//! | `driver`, `sample` | chains with threads, stops and resumes; a whole run |
+//! | `driver`, `sample`, `log` | chains with threads, stops and resumes; a whole run; what it says |
 //! | `analysis`, `columns` | diagnostics; the row of a cell |
 //! | `known` | coefficients in closed form |
 //!
@@ -29,6 +29,7 @@ pub mod gradient;
 pub mod hmc;
 pub mod ids;
 pub mod known;
+pub mod log;
 pub mod loss;
 pub mod mclmc;
 pub mod method;

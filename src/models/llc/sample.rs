@@ -16,6 +16,7 @@ use crate::models::llc::driver::{self, Carry, Chains, Ended};
 use crate::models::llc::hmc::{Hmc, Metric};
 use crate::models::llc::ids::{Value, id};
 use crate::models::llc::known::beta_star;
+use crate::models::llc::log::Log;
 use crate::models::llc::mclmc::Mclmc;
 use crate::models::llc::method::Method;
 use crate::models::llc::sgld::{Precondition, Sgld};
@@ -374,7 +375,14 @@ impl SampleOutcome {
 
 /// A carry without checkpoint, for tests and benchmarks.
 pub fn plain_carry(threads: usize) -> Carry<'static> {
-    Carry { checkpoint: None, id: "", threads, stop: None, every: Duration::from_secs(600) }
+    Carry {
+        checkpoint: None,
+        id: "",
+        threads,
+        stop: None,
+        every: Duration::from_secs(600),
+        log: Log::default(),
+    }
 }
 
 /// Draws kept, draws of warming up and steps between draws, for the table.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::models::llc::driver::Carry;
 use crate::models::llc::known;
+use crate::models::llc::log::Log;
 use crate::models::llc::options::tests::read as target_options;
 use crate::models::llc::sample::{SampleOptions, SampleOutcome, plain_carry, sample};
 use crate::models::llc::target::Target;
@@ -179,6 +180,7 @@ fn threads_stops_and_resumes_do_not_change_a_byte() {
                     threads: 1 + tries % 3,
                     stop: Some(&stop),
                     every: Duration::ZERO,
+                    log: Log::default(),
                 };
                 done = std::thread::scope(|scope| {
                     scope.spawn(|| {

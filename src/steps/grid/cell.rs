@@ -5,6 +5,7 @@
 //! `timing.toml`, then the outcome, whose presence vouches for the rest.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -242,7 +243,7 @@ fn call(
 ) -> Result<Result<Row, ModelError>, StepError> {
     let (folder, id) = (run.folder(stage, cell), run.id(stage, cell));
     let name = run.stage(stage)?.name.clone();
-    let (log, err) = run.dir.cell_logs(&name, id);
+    let (log, err) = run.logs(stage, cell);
     let logs = log.parent().unwrap_or(run.dir.root());
     fs::create_dir_all(logs).map_err(FileError::io("make", logs))?;
     let checkpoint = folder.join(CHECKPOINT);
@@ -271,7 +272,16 @@ fn call(
         log,
         err,
     };
-    Ok(work.run(&place))
+    let result = work.run(&place);
+    if let (true, Err(error)) = (work.in_process(), &result)
+        && error.cause != Cause::Lost
+    {
+        // What a program would have written there by itself.
+        let said = format!("{}\n", error.message);
+        let file = fs::OpenOptions::new().create(true).append(true).open(&place.err);
+        let _ = file.and_then(|mut file| file.write_all(said.as_bytes()));
+    }
+    Ok(result)
 }
 
 fn failed(run: &GridRun, stage: Iteration, cell: Member, error: ModelError, tries: u32) -> Failed {

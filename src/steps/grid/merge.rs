@@ -10,6 +10,7 @@ use crate::experiment::Lost;
 use crate::files::{Iteration, Member, publish_durable};
 use crate::machine;
 use crate::models::Cause;
+use crate::models::cell::Scalar;
 use crate::steps::grid::{GridRun, Left, cell, table};
 use crate::steps::{StepError, Stopped, reopen};
 
@@ -23,8 +24,41 @@ pub struct Merged {
     pub ok: usize,
     /// Cells that failed: stage, number, cause, message
     pub failed: Vec<(Iteration, Member, String, String)>,
+    /// Cells with data that say why not to believe them
+    pub marked: Vec<(Iteration, Member, String)>,
     /// The tables
     pub tables: Vec<PathBuf>,
+}
+
+/// Cells with data that tell of a `mark`: stage, number, why not to believe them. Any program may tell one.
+pub fn marked(left: &[Vec<Left>]) -> Vec<(Iteration, Member, String)> {
+    let mark = |left: &Left| match left {
+        Left::Data(row) => row.get("mark").map(Scalar::csv).filter(|mark| !mark.is_empty()),
+        _ => None,
+    };
+    (1..)
+        .zip(left)
+        .flat_map(|(stage, cells)| (1..).zip(cells).map(move |(cell, left)| (stage, cell, left)))
+        .filter_map(|(stage, cell, left)| Some((stage, cell, mark(left)?)))
+        .collect()
+}
+
+impl Merged {
+    /// For people: all are ok, and which of them are marked.
+    pub fn sentence(&self, run: &GridRun) -> String {
+        let mut text = format!("all {} cells are ok", self.ok);
+        if !self.marked.is_empty() {
+            text.push_str(&format!(", {} of them marked", self.marked.len()));
+        }
+        for (stage, cell, mark) in self.marked.iter().take(6) {
+            let name = &run.grid.stages[*stage as usize - 1].name;
+            text.push_str(&format!("\n  {name} {}: {mark}", run.shown(*stage, *cell)));
+        }
+        if self.marked.len() > 6 {
+            text.push_str(&format!("\n  and {} more: `ekp-status -v`", self.marked.len() - 6));
+        }
+        text
+    }
 }
 
 /// How it ended.
@@ -77,7 +111,7 @@ pub fn run(run: &GridRun, close: bool) -> Result<Outcome, StepError> {
             .collect();
         return Err(StepError::CellsOpen { stage: first, missing, total });
     }
-    let mut merged = Merged { tables, ..Merged::default() };
+    let mut merged = Merged { tables, marked: marked(&left), ..Merged::default() };
     for (stage, cells) in (1..).zip(&left) {
         for (cell, left) in (1..).zip(cells) {
             match left {
@@ -90,7 +124,10 @@ pub fn run(run: &GridRun, close: bool) -> Result<Outcome, StepError> {
         return Err(failed(run, &merged));
     }
     let stop = Stopped { reason: "cells".into(), last: run.last_stage(), ..Stopped::default() };
-    publish_durable(&run.dir.stop(), stop.text_of_grid(merged.ok).as_bytes())?;
+    let line =
+        |(stage, cell, mark): &(Iteration, Member, String)| format!("{}: {mark}", run.id(*stage, *cell));
+    let marks: Vec<String> = merged.marked.iter().map(line).collect();
+    publish_durable(&run.dir.stop(), stop.text_of_grid(merged.ok, &marks).as_bytes())?;
     Ok(Outcome::Complete(merged))
 }
 
@@ -100,7 +137,7 @@ fn failed(run: &GridRun, merged: &Merged) -> StepError {
         merged.failed.iter().filter(|(_, _, cause, _)| cause != Cause::Upstream.word()).collect();
     let line = |(stage, cell, cause, message): &&(Iteration, Member, String, String)| {
         let name = &run.grid.stages[*stage as usize - 1].name;
-        let (_, err) = run.dir.cell_logs(name, run.id(*stage, *cell));
+        let (_, err) = run.logs(*stage, *cell);
         let err = err.strip_prefix(run.dir.root()).unwrap_or(&err).display();
         format!("`{name}` of {}: {cause}: {message}; log: {err}", run.shown(*stage, *cell))
     };

@@ -10,7 +10,7 @@ pub mod index;
 pub mod init;
 pub mod merge;
 mod outcome;
-mod own;
+pub mod own;
 mod parameters;
 pub mod reopen;
 mod reuse;
@@ -101,6 +101,25 @@ impl GridRun {
     /// A cell's labels for people.
     pub fn shown(&self, stage: Iteration, cell: Member) -> String {
         self.grid.stages[stage as usize - 1].shown(&self.grid.axes, cell as usize - 1)
+    }
+
+    /// Folder of what a cell left, in its own.
+    pub fn output(&self, stage: Iteration, cell: Member) -> PathBuf {
+        self.folder(stage, cell).join(outcome::OUTPUT)
+    }
+
+    /// What a cell prints, and what it complains about.
+    pub fn logs(&self, stage: Iteration, cell: Member) -> (PathBuf, PathBuf) {
+        let (k, id) = (stage as usize - 1, self.id(stage, cell));
+        let found = &self.grid.stages[k];
+        // A program's logs have its cell's id; our own models may name theirs by more.
+        let work = found.builtin().and_then(|_| self.grid.cell(k, cell as usize - 1).ok());
+        let name = work.map(|work| {
+            let before = self.upstream(stage, cell);
+            let ids = before.iter().flat_map(|(s, cells)| cells.iter().map(|&c| self.id(*s, c).to_owned()));
+            work.log_name(id, &ids.collect::<Vec<_>>())
+        });
+        self.dir.cell_logs(&found.name, name.as_deref().unwrap_or(id))
     }
 
     /// Stage and number of a cell by its id.

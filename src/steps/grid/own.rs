@@ -3,16 +3,20 @@
 //! A column is filled from what the cell told under its name, else from the cell it stands on, else from what
 //! every cell has: where it is, how it ended, what it cost.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
 
 use crate::experiment::ExperimentError;
 use crate::files::parquet::{self, Values};
-use crate::files::{Iteration, Member, publish};
+use crate::files::{Iteration, Member, Record, RunDir, load_record, publish};
 use crate::models::cell::{Kind, Row, Scalar, TableShape};
 use crate::steps::StepError;
 use crate::steps::grid::outcome::{OUTPUT, SECONDS};
 use crate::steps::grid::table::{self, Table};
 use crate::steps::grid::{GridRun, Left, parameters};
+use crate::steps::timing::Timing;
 
 /// Write the own table of a stage, where its model has one; the paths.
 ///
@@ -24,52 +28,137 @@ pub(super) fn write(run: &GridRun, left: &[Vec<Left>], stage: Iteration) -> Resu
     }
     let first = run.grid.cell(stage as usize - 1, 0).map_err(ExperimentError::from)?;
     let Some(shape) = first.table() else { return Ok(Vec::new()) };
-    let rows = rows(run, left, stage, shape);
+    let table = Table { columns: names(shape), rows: rows(run, left, stage, shape)? };
     let path = |ending: &str| run.dir.results().join(format!("{}.{ending}", shape.name));
-    let columns: Vec<String> = shape.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
-    let values =
-        shape.columns.iter().enumerate().map(|(k, (name, kind))| {
-            ((*name).to_owned(), typed(*kind, rows.iter().map(|row| row[k].as_ref())))
-        });
-    let notes = [("ekp.table", shape.name), ("ekp.run", run.dir.identity.id.as_str())];
-    let bytes = parquet::table(&values.collect::<Vec<_>>(), &notes);
-    publish(&path("csv"), &Table { columns, rows }.csv())?;
-    publish(&path("parquet"), &bytes)?;
+    publish(&path("csv"), &table.csv())?;
+    publish(&path("parquet"), &parquet(run, shape, &table))?;
     Ok(vec![path("csv"), path("parquet")])
 }
 
-fn rows(run: &GridRun, left: &[Vec<Left>], stage: Iteration, shape: &TableShape) -> Vec<Vec<Option<Scalar>>> {
+/// Rows of an own table: a value for each of its columns, none where there is none.
+type Rows = Vec<Vec<Option<Scalar>>>;
+
+/// The own table of a stage, where its model has one: also of a grid under way, with whatever is there.
+///
+/// # Errors
+/// Options that cannot be read, the disk.
+pub fn table(run: &GridRun, left: &[Vec<Left>], stage: Iteration) -> Result<Option<Table>, StepError> {
+    if run.stage(stage)?.builtin().is_none() {
+        return Ok(None);
+    }
+    let first = run.grid.cell(stage as usize - 1, 0).map_err(ExperimentError::from)?;
+    let Some(shape) = first.table() else { return Ok(None) };
+    Ok(Some(Table { columns: names(shape), rows: rows(run, left, stage, shape)? }))
+}
+
+/// Every own table of a grid by its name, as CSV and as Parquet.
+///
+/// # Errors
+/// As [`table`].
+pub fn tables(run: &GridRun, left: &[Vec<Left>]) -> Result<Vec<(&'static str, Table, Vec<u8>)>, StepError> {
+    let mut all = Vec::new();
+    for stage in run.grid.leaves() {
+        let number = u32::try_from(stage + 1).unwrap_or(u32::MAX);
+        let Some(table) = table(run, left, number)? else { continue };
+        let first = run.grid.cell(stage, 0).map_err(ExperimentError::from)?;
+        if let Some(shape) = first.table() {
+            let bytes = parquet(run, shape, &table);
+            all.push((shape.name, table, bytes));
+        }
+    }
+    Ok(all)
+}
+
+fn names(shape: &TableShape) -> Vec<String> {
+    shape.columns.iter().map(|(name, _)| (*name).to_owned()).collect()
+}
+
+fn parquet(run: &GridRun, shape: &TableShape, table: &Table) -> Vec<u8> {
+    let values = shape.columns.iter().enumerate().map(|(k, (name, kind))| {
+        ((*name).to_owned(), typed(*kind, table.rows.iter().map(|row| row[k].as_ref())))
+    });
+    let notes = [("ekp.table", shape.name), ("ekp.run", run.dir.identity.id.as_str())];
+    parquet::table(&values.collect::<Vec<_>>(), &notes)
+}
+
+fn rows(run: &GridRun, left: &[Vec<Left>], stage: Iteration, shape: &TableShape) -> Result<Rows, StepError> {
     let facts = |stage: Iteration, cell: Member| match &left[stage as usize - 1][cell as usize - 1] {
         Left::Data(row) => row.clone(),
         _ => Row::default(),
     };
-    (1..=run.cells(stage))
-        .map(|cell| {
-            let found = &left[stage as usize - 1][cell as usize - 1];
-            let own = facts(stage, cell);
-            let before: Vec<Row> = run
-                .upstream(stage, cell)
-                .into_iter()
-                .filter_map(
-                    |(s, cells)| if let [only] = cells.as_slice() { Some(facts(s, *only)) } else { None },
-                )
-                .collect();
-            let known = known(run, stage, cell, found);
-            let seconds = seconds(run, stage, cell, &own);
-            let value = |(name, kind): &(&str, Kind)| {
-                // The label is what the person called it, whatever its options say.
-                let first = known.iter().find(|(n, v)| n == name && *n == "label" && !v.csv().is_empty());
-                if let Some((_, label)) = first {
-                    return fitted(label.clone(), *kind);
-                }
-                let told = own.get(name).or_else(|| seconds.get(name));
-                let told = told.or_else(|| before.iter().find_map(|row| row.get(name))).cloned();
-                let value = told.or_else(|| known.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()));
-                value.and_then(|value| fitted(value, *kind))
-            };
-            shape.columns.iter().map(value).collect()
-        })
-        .collect()
+    let submitted = submitted(&run.dir)?;
+    let rows = (1..=run.cells(stage)).map(|cell| {
+        let found = &left[stage as usize - 1][cell as usize - 1];
+        let own = facts(stage, cell);
+        let before: Vec<Row> = run
+            .upstream(stage, cell)
+            .into_iter()
+            .filter_map(|(s, cells)| if let [only] = cells.as_slice() { Some(facts(s, *only)) } else { None })
+            .collect();
+        let mut known = known(run, stage, cell, found);
+        known.extend(queued(run, stage, cell, &submitted).map(|s| ("queue_sec", Scalar::Float(s))));
+        let seconds = seconds(run, stage, cell, &own);
+        let value = |(name, kind): &(&str, Kind)| {
+            // The label is what the person called it, whatever its options say.
+            let first = known.iter().find(|(n, v)| n == name && *n == "label" && !v.csv().is_empty());
+            if let Some((_, label)) = first {
+                return fitted(label.clone(), *kind);
+            }
+            let told = own.get(name).or_else(|| seconds.get(name));
+            let told = told.or_else(|| before.iter().find_map(|row| row.get(name))).cloned();
+            let value = told.or_else(|| known.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()));
+            value.and_then(|value| fitted(value, *kind))
+        };
+        shape.columns.iter().map(value).collect()
+    });
+    Ok(rows.collect())
+}
+
+/// The part of a submission's record that tells when its jobs were submitted.
+#[derive(Debug, serde::Deserialize)]
+struct Submission {
+    time: DateTime<Utc>,
+    #[serde(default)]
+    jobs: BTreeMap<String, Vec<u64>>,
+}
+
+impl Record for Submission {
+    const SCHEMA: &'static str = "ekp.job";
+    const VERSION: u32 = 1;
+}
+
+/// When each of the run's jobs was submitted.
+fn submitted(dir: &RunDir) -> Result<HashMap<u64, DateTime<Utc>>, StepError> {
+    let mut all = HashMap::new();
+    for number in 1.. {
+        match load_record::<Submission>(&dir.job(number)) {
+            Ok(s) => all.extend(s.jobs.into_values().flatten().map(|id| (id, s.time))),
+            Err(e) if e.is_missing() => break,
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(all)
+}
+
+/// Seconds between the moment a job could have begun (it was submitted, and what its cell stands on had ended)
+/// and its beginning; none without a scheduler.
+fn queued(
+    run: &GridRun,
+    stage: Iteration,
+    cell: Member,
+    submitted: &HashMap<u64, DateTime<Utc>>,
+) -> Option<f64> {
+    let timing = |s: Iteration, c: Member| load_record::<Timing>(&run.folder(s, c).join("timing.toml")).ok();
+    let at = |text: &str| text.parse::<DateTime<Utc>>().ok();
+    let own = timing(stage, cell)?;
+    let mut ready = *submitted.get(&own.job.parse().ok()?)?;
+    for (before, cells) in run.upstream(stage, cell) {
+        for end in cells.into_iter().filter_map(|c| at(&timing(before, c)?.end)) {
+            ready = ready.max(end);
+        }
+    }
+    let waited = at(&own.start)? - ready;
+    Some(waited.as_seconds_f64().max(0.0))
 }
 
 /// Seconds that a model left beside its files, and what follows from them.
@@ -191,7 +280,7 @@ mod tests {
         assert_eq!((failed, own), (3, 1));
         // Then the table has its columns and four rows: facts of the cell, of its target, of the grid
         let left = merge::all(&run).unwrap();
-        let rows = rows(&run, &left, 2, &crate::models::llc_runs::TABLE);
+        let rows = rows(&run, &left, 2, &crate::models::llc_runs::TABLE).unwrap();
         let at =
             |name: &str| crate::models::llc_runs::TABLE.columns.iter().position(|(n, _)| *n == name).unwrap();
         let shown =

@@ -101,6 +101,11 @@ fn typed<'a>(values: impl Iterator<Item = Option<&'a Scalar>> + Clone) -> Values
     Values::Text(values.map(|v| v.map(Scalar::csv)).collect())
 }
 
+/// The table of all cells as Parquet.
+pub fn parquet_of(run: &GridRun, table: &Table) -> Vec<u8> {
+    table.parquet(&[("ekp.schema", "ekp.cells 1"), ("ekp.run", &run.dir.identity.id)])
+}
+
 /// Write the tables; their paths, the first one the table of all cells.
 ///
 /// # Errors
@@ -112,7 +117,7 @@ pub fn write(run: &GridRun, left: &[Vec<Left>]) -> Result<Vec<PathBuf>, StepErro
     let csv = folder.join(format!("{}_runs.csv", run.grid.name));
     publish(&csv, &table.csv())?;
     let parquet = folder.join(format!("{}_runs.parquet", run.grid.name));
-    publish(&parquet, &table.parquet(&[("ekp.schema", "ekp.cells 1"), ("ekp.run", &run.dir.identity.id)]))?;
+    publish(&parquet, &parquet_of(run, &table))?;
     let mut paths = vec![csv, parquet];
     for stage in run.grid.leaves() {
         paths.extend(own::write(run, left, u32::try_from(stage + 1).unwrap_or(u32::MAX))?);
@@ -161,7 +166,7 @@ fn column(name: &str, axes: &[&str]) -> String {
 pub(super) fn about(run: &GridRun, stage: Iteration, cell: Member, left: &Left) -> BTreeMap<String, Scalar> {
     let found = &run.grid.stages[stage as usize - 1];
     let folder = run.folder(stage, cell);
-    let (_, err) = run.dir.cell_logs(&found.name, run.id(stage, cell));
+    let (_, err) = run.logs(stage, cell);
     let here = |path: &std::path::Path| {
         Scalar::Text(path.strip_prefix(run.dir.root()).unwrap_or(path).display().to_string())
     };
