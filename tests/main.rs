@@ -22,6 +22,7 @@ mod kills;
 mod launchers;
 mod leases;
 mod limits;
+mod llc;
 mod localised;
 mod lorenz_forcing;
 mod malformed;

@@ -11,8 +11,9 @@ use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
 use ekp::files::publish;
 use ekp::report::table::count;
-use ekp::report::{ReportError, batch, climacalibrate, export};
+use ekp::report::{ReportError, batch, cells, climacalibrate, export};
 use ekp::steps::Run;
+use ekp::steps::grid::GridRun;
 
 /// One table of a run: every member of every iteration with its parameters and outputs
 #[derive(Debug, Parser)]
@@ -23,6 +24,7 @@ use ekp::steps::Run;
   ekp-export RUN > table.csv
   ekp-export RUN -o table.csv
   ekp-export RUN -o table.npy      table.parameters.npy, table.outputs.npy, table.index.npy, table.toml
+  ekp-export GRID -o cells.parquet           of a grid a row for each cell; `--table llc_runs`: that of its samplers
   ekp-export RUN --climacalibrate -o DIR     folders of members, G_ensemble as csv and npy, for Julia
 
 Columns: iteration, member, state (ok, failed:CAUSE, missing; result in the last ensemble, which nobody runs),
@@ -36,12 +38,15 @@ pub(crate) struct Args {
     /// File to write [default: CSV on stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// csv or npy [default: by the file's name, else csv]
+    /// csv or npy, of a grid csv or parquet [default: by the file's name, else csv]
     #[arg(long)]
     format: Option<String>,
     /// The whole run in the layout of ClimaCalibrate, into the folder named with `-o`
     #[arg(long, conflicts_with = "format", requires = "output")]
     climacalibrate: bool,
+    /// Of a grid: which table, such as `llc_runs` [default: that of all cells]
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
     #[command(flatten)]
     voice: Voice,
 }
@@ -51,7 +56,48 @@ fn main() -> ExitCode {
     cli::finish("ekp-export", run(&Args::parse()))
 }
 
+/// A grid: a row for each cell, whatever became of it.
+fn of_grid(args: &Args, run: &GridRun) -> Result<Exit, ReportError> {
+    let refused = |what: &str, hint: &str| ReportError::Refused { what: what.into(), hint: hint.into() };
+    if args.climacalibrate {
+        return Err(refused(
+            "a grid has no ensembles, which the layout of ClimaCalibrate is made of",
+            "`ekp-export GRID -o table.csv` writes its cells",
+        ));
+    }
+    let extension =
+        args.output.as_deref().and_then(Path::extension).map(|e| e.to_string_lossy().into_owned());
+    let format = args.format.clone().or(extension).unwrap_or_else(|| "csv".into()).to_lowercase();
+    if !["csv", "parquet"].contains(&format.as_str()) {
+        return Err(refused(
+            &format!("cells of a grid have words, which `{format}` cannot hold"),
+            "allowed of a grid: csv, parquet",
+        ));
+    }
+    let table = cells::table(run, args.table.as_deref())?;
+    let bytes = if format == "csv" { &table.csv } else { &table.parquet };
+    match &args.output {
+        Some(path) => {
+            publish(path, bytes)?;
+            cli::out(&format!("{}\n", path.display()));
+        }
+        None if format == "csv" => cli::out(&String::from_utf8_lossy(bytes)),
+        None => return Err(refused("parquet is no text for stdout", "name it: `-o table.parquet`")),
+    }
+    args.voice.say(&format!("{}: {}", table.name, count(table.rows, "row")));
+    Ok(Exit::Done)
+}
+
 fn run(args: &Args) -> Result<Exit, ReportError> {
+    if let Some(run) = GridRun::open_if(&args.run)? {
+        return of_grid(args, &run);
+    }
+    if args.table.is_some() {
+        return Err(ReportError::Refused {
+            what: "`--table` is for grids, and this is no run of one".into(),
+            hint: "leave it out: this run has one table".into(),
+        });
+    }
     if let (true, Some(folder)) = (args.climacalibrate, &args.output) {
         let (table, written) = climacalibrate::write(&Run::open(&args.run)?, folder)?;
         args.voice.warn(&table.warnings);

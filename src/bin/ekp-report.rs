@@ -3,13 +3,14 @@
 //! Reads   the run folder, also while it runs
 //! Writes  `report/` in it, or the folder named with `-o`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
 use ekp::launch::setup;
+use ekp::report::gallery::Choice;
 use ekp::report::status::View;
 use ekp::report::table::count;
 use ekp::report::write::{self, FORMATS, Written};
@@ -26,6 +27,7 @@ use ekp::steps::grid::GridRun;
   ekp-report RUN                         RUN/report/report.html, figures as SVG, their numbers as CSV
   ekp-report RUN --format svg,png,pdf    PNG of 300 dots per inch, PDF with text as text
   ekp-report 'runs/*' -o reports         a folder for each run
+  ekp-report GRID --label hmc --best     of a grid of samplers: estimates, and a gallery of the runs chosen
   ekp-report SWEEP                       cases, speed-up, efficiency of a sweep made by ekp-sweep
 
 The page needs no network and no other file. The same run gives the same bytes."
@@ -40,6 +42,15 @@ pub(crate) struct Args {
     /// Formats of the figures
     #[arg(long, value_delimiter = ',', default_value = "svg", value_parser = FORMATS.to_vec())]
     format: Vec<String>,
+    /// Of a grid of samplers: show runs on this target, an id or a label
+    #[arg(long, value_name = "TARGET")]
+    target: Vec<String>,
+    /// Of a grid of samplers: show runs of this label
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+    /// Of a grid of samplers: show the best run on each target, the least wnv with an R-hat below 1.05
+    #[arg(long)]
+    best: bool,
     #[command(flatten)]
     voice: Voice,
 }
@@ -51,19 +62,29 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<Exit, ReportError> {
     let roots = runs::runs(&args.run)?;
+    let choice = Choice { targets: args.target.clone(), labels: args.label.clone(), best: args.best };
     for root in &roots {
         if scaling::is_sweep(root) {
             let folder = args.output.clone().unwrap_or_else(|| root.join("report"));
             tell(args, &write::sweep(root, &folder, &args.format)?);
             continue;
         }
-        if GridRun::open_if(root)?.is_some() {
-            return Err(ReportError::Refused {
-                what: format!("`{}` is a grid: figures of grids are not there yet", root.display()),
-                hint: "its table is in `results/`; `ekp-status` shows its stages".into(),
-            });
+        if let Some(run) = GridRun::open_if(root)? {
+            let folder = folder(args, &roots, root);
+            let named = root.display().to_string();
+            tell(args, &write::grid(&run, &named, &choice, &folder, &args.format)?);
+            continue;
         }
         let run = Run::open(root)?;
+        if choice != Choice::default() {
+            return Err(ReportError::Refused {
+                what: format!(
+                    "`{}` is no grid: there are no runs of samplers to choose from",
+                    root.display()
+                ),
+                hint: "leave out `--target`, `--label` and `--best`".into(),
+            });
+        }
         if run.experiment.forwards().is_some() {
             return Err(ReportError::Refused {
                 what: format!(
@@ -73,11 +94,7 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
                 hint: "its statistics stand in `results/quantiles.csv`, `ekp-export` writes all of it".into(),
             });
         }
-        let folder = match &args.output {
-            Some(output) if roots.len() > 1 => output.join(root.file_name().unwrap_or(root.as_os_str())),
-            Some(output) => output.clone(),
-            None => run.dir.top("report"),
-        };
+        let folder = folder(args, &roots, root);
         let site = setup::site_of(&run).unwrap_or_default();
         let id = &run.dir.identity;
         let per_element = setup::per_element(id.members, id.pack, &site);
@@ -86,6 +103,15 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         tell(args, &written);
     }
     Ok(Exit::Done)
+}
+
+/// Where the report on one of several runs goes.
+fn folder(args: &Args, roots: &[PathBuf], root: &Path) -> PathBuf {
+    match &args.output {
+        Some(output) if roots.len() > 1 => output.join(root.file_name().unwrap_or(root.as_os_str())),
+        Some(output) => output.clone(),
+        None => root.join("report"),
+    }
 }
 
 fn tell(args: &Args, written: &Written) {

@@ -2,6 +2,8 @@
 //!
 //! Belongs here: the page's order and looks. Not here: facts (`status`, `story`), pictures (`figures`).
 
+pub mod grid;
+
 use std::fmt::Write as _;
 
 use crate::files::Identity;
@@ -19,12 +21,13 @@ const STYLE: &str = "
 * { box-sizing: border-box }
 body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 60rem; font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
 h1 { font-size: 1.6rem; margin: 0 0 .2rem } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid var(--line) }
+h3 { font-size: 1rem; margin: 1.6rem 0 .4rem } small { color: var(--soft); font-weight: normal }
 p.lead { color: var(--soft); margin: 0 0 1rem } figure { margin: 1.2rem 0 2rem } figcaption { color: var(--soft); font-size: .9rem; max-width: 46rem }
 svg { height: auto; display: block } svg .ink { fill: var(--ink) } svg .paper { fill: var(--paper) }
 svg .rule { stroke: var(--ink) } svg .grid { stroke: var(--grid) }
 .wide { overflow-x: auto } .tall { max-height: 36rem; overflow-y: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem }
 th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap } th:first-child, td:first-child { text-align: left }
-td.text { text-align: left; white-space: normal } code, pre { font: .85rem/1.45 ui-monospace, monospace } pre { overflow-x: auto; padding: .6rem .8rem; border: 1px solid var(--line) }
+td.text { text-align: left; white-space: normal; min-width: 12rem } code, pre { font: .85rem/1.45 ui-monospace, monospace } pre { overflow-x: auto; padding: .6rem .8rem; border: 1px solid var(--line) }
 .bad { color: #d55e00 } nav a { color: var(--accent); margin-right: 1rem } a { color: var(--accent) }
 @media print { body { max-width: none; font-size: 11pt } figure, table { break-inside: avoid } nav { display: none } .tall { max-height: none } .wide { overflow: visible } }
 ";
@@ -272,7 +275,11 @@ fn origin(t: &mut String, page: &Page<'_>) {
             writeln!(t, "<tr><td>{what}</td><td class=\"text\"><code>{}</code></td></tr>", escaped(&value));
     }
     t.push_str("</table></div>\n");
-    for (host, text) in page.platforms {
+    platforms(t, page.platforms);
+}
+
+fn platforms(t: &mut String, hosts: &[(String, String)]) {
+    for (host, text) in hosts {
         let _ = writeln!(t, "<h3>{}</h3>\n<pre>{}</pre>", escaped(host), escaped(text.trim_end()));
     }
 }

@@ -6,11 +6,13 @@
 pub mod advise;
 pub mod batch;
 pub mod cat;
+pub mod cells;
 pub mod climacalibrate;
 pub mod draw;
 mod error;
 pub mod export;
 pub mod figures;
+pub mod gallery;
 pub mod grid;
 pub mod html;
 pub mod metrics;

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{FileError, publish};
 use crate::report::figures::{self, Figure};
+use crate::report::gallery::{self, Choice, Sampled};
+use crate::report::html::grid::GridPage;
 use crate::report::html::{self, Page};
 use crate::report::status::{self, View};
 use crate::report::story::Story;
 use crate::report::{ReportError, scaling, timings};
 use crate::steps::Run;
+use crate::steps::grid::{GridRun, merge, table};
 
 /// Formats that figures are written in.
 pub const FORMATS: &[&str] = &["svg", "png", "pdf"];
@@ -40,14 +43,75 @@ pub fn report(run: &Run, view: &View, folder: &Path, formats: &[String]) -> Resu
         Some(story) => figures::of_calibration(story, &rows),
         None => figures::of_times(&rows),
     };
-    draw(&figures, folder, formats)?;
-    let platforms = platforms(run);
+    draw(&figures.iter().collect::<Vec<_>>(), folder, formats)?;
+    let platforms = platforms(run.dir.root());
     let id = &run.dir.identity;
     let page =
         Page { status: &status, identity: id, figures: &figures, platforms: &platforms, warnings: &warnings };
     let path = folder.join("report.html");
     publish(&path, html::page(&page).as_bytes())?;
     Ok(Written { page: path, figures: figures.len(), warnings })
+}
+
+/// Report on a grid, whatever has become of its cells: of samplers the estimates side by side and a gallery of the
+/// runs chosen, of any grid its stages, failures, cells and times.
+///
+/// # Errors
+/// A choice that names what the grid does not have; as [`report`]. A run without data is no error: it is shown so.
+pub fn grid(
+    run: &GridRun,
+    named: &str,
+    choice: &Choice,
+    folder: &Path,
+    formats: &[String],
+) -> Result<Written, ReportError> {
+    let left = merge::all(run)?;
+    let runs = gallery::runs(run, &left, named)?;
+    let chose = *choice != Choice::default();
+    if chose && runs.is_empty() {
+        return Err(ReportError::Refused {
+            what: format!("`{named}` has no runs of samplers to choose from"),
+            hint: "`--target`, `--label` and `--best` are for grids of `llc-sample`".into(),
+        });
+    }
+    let (chosen, mut warnings) = gallery::choose(&runs, choice)?;
+    let (rows, unread) = timings::rows(run.dir.root(), 1)?;
+    warnings.extend(unread);
+    let mut tiles: Vec<(&Sampled, Figure)> = Vec::new();
+    for sampled in chosen {
+        let mut name = gallery::file_name(run, sampled);
+        if tiles.iter().any(|(_, figure)| figure.name == name) {
+            name = format!("{name}_{}", sampled.id);
+        }
+        let figure = match sampled.is_ok() {
+            true => gallery::trace(run, sampled),
+            false => Err(gallery::why(run, sampled)),
+        };
+        tiles.push((
+            sampled,
+            match figure {
+                Ok(trace) => figures::chains::figure(name, sampled, &trace),
+                Err(why) => figures::chains::missing(name, sampled, &why),
+            },
+        ));
+    }
+    let times = figures::of_times(&rows);
+    let all: Vec<&Figure> = tiles.iter().map(|(_, figure)| figure).chain(&times).collect();
+    draw(&all, folder, formats)?;
+    let status = crate::report::grid::look(run, named, None)?;
+    let page = GridPage {
+        status: &status,
+        identity: &run.dir.identity,
+        runs: &runs,
+        tiles: &tiles,
+        times: &times,
+        cells: &table::all(run, &left),
+        hosts: &platforms(run.dir.root()),
+        warnings: &warnings,
+    };
+    let path = folder.join("report.html");
+    publish(&path, html::grid::page(&page).as_bytes())?;
+    Ok(Written { page: path, figures: all.len(), warnings })
 }
 
 /// Report on a sweep: its table, a figure of each of its parts that has one, a page with both.
@@ -67,14 +131,14 @@ pub fn sweep(sweep: &Path, folder: &Path, formats: &[String]) -> Result<Written,
             false => figure,
         }));
     }
-    draw(&figures, folder, formats)?;
+    draw(&figures.iter().collect::<Vec<_>>(), folder, formats)?;
     let path = folder.join("report.html");
     publish(&path, html::of_sweep(&sweeps.join(", "), &cases, &figures, &warnings).as_bytes())?;
     Ok(Written { page: path, figures: figures.len(), warnings })
 }
 
 /// Figures in their formats, and the numbers of their panels.
-fn draw(figures: &[Figure], folder: &Path, formats: &[String]) -> Result<(), ReportError> {
+fn draw(figures: &[&Figure], folder: &Path, formats: &[String]) -> Result<(), ReportError> {
     let data = folder.join("data");
     fs::create_dir_all(&data).map_err(FileError::io("make", &data))?;
     for figure in figures {
@@ -104,8 +168,8 @@ fn bytes(figure: &Figure, format: &str) -> Result<Vec<u8>, ReportError> {
 }
 
 /// `platform/*.toml`, by host.
-fn platforms(run: &Run) -> Vec<(String, String)> {
-    let folder = run.dir.root().join("platform");
+fn platforms(root: &Path) -> Vec<(String, String)> {
+    let folder = root.join("platform");
     let mut all: Vec<(String, String)> = walkdir::WalkDir::new(folder)
         .min_depth(1)
         .max_depth(1)

@@ -10,6 +10,7 @@ mod elsewhere;
 mod failures;
 mod grids;
 mod limits;
+mod llc;
 mod lost;
 mod pools;
 mod sweeps;

@@ -129,6 +129,41 @@ impl Picture {
         );
     }
 
+    /// A frame filled with slanting lines: here something is missing.
+    pub fn hatched(&mut self, frame: Frame) {
+        let Frame { left, top, width, height } = frame;
+        let mut path = String::new();
+        // Lines x + y = s, from the lower left end of each to its upper right one.
+        let mut s = 8.0;
+        while s < width + height {
+            let (x0, x1) = ((s - height).max(0.0), s.min(width));
+            let [a, b, c, d] = [left + x0, top + s - x0, left + x1, top + s - x1].map(number);
+            let _ = write!(path, "M{a} {b}L{c} {d}");
+            s += 8.0;
+        }
+        let [x, y, w, h] = [left, top, width, height].map(number);
+        self.put(&format!(
+            "<path class=\"grid\" d=\"{path}\" stroke=\"#e4e4e4\" stroke-width=\"1.2\" fill=\"none\"/>"
+        ));
+        self.put(&format!(
+            "<rect class=\"rule\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" stroke=\"#222222\" stroke-width=\"0.6\" fill=\"none\"/>"
+        ));
+    }
+
+    /// Lines of text on paper of their own, over what is below; `at` is the middle of the first.
+    pub fn label(&mut self, at: (f64, f64), size: f64, lines: &[String]) {
+        let widest = lines.iter().map(|line| width_of(line, size)).fold(0.0, f64::max);
+        let tall = 1.5 * size * lines.len() as f64;
+        let [x, y, w, h] =
+            [at.0 - widest / 2.0 - 4.0, at.1 - size - 3.0, widest + 8.0, tall + 4.0].map(number);
+        self.put(&format!(
+            "<rect class=\"paper\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" fill=\"#ffffff\"/>"
+        ));
+        for (k, line) in lines.iter().enumerate() {
+            self.text((at.0, at.1 + 1.5 * size * k as f64), size, Anchor::Middle, line);
+        }
+    }
+
     /// A raw element.
     fn put(&mut self, element: &str) {
         self.body.push_str(element);

@@ -2,6 +2,7 @@
 //!
 //! Belongs here: what is shown and how it is laid out. Not here: lines and axes (`draw`), reading a run (`story`).
 
+pub mod chains;
 mod convergence;
 mod fit;
 mod paths;
