@@ -31,7 +31,7 @@ pub struct Analysis {
     pub ess_bulk: f64,
     /// For the tails
     pub ess_tail: f64,
-    /// Mean
+    /// Mean, where it is known
     pub acceptance: f64,
     /// Kept draws that were lost
     pub divergences: u64,
@@ -117,7 +117,7 @@ pub fn analyse(chains: &Chains, n_beta: f64, l0: f64, kind: Trace) -> Analysis {
         ess,
         ess_bulk: bulk,
         ess_tail: tail,
-        acceptance: mean(draws().map(|d| d.accept)),
+        acceptance: mean(draws().map(|d| d.accept).filter(|accept| !accept.is_nan())),
         divergences: draws().filter(|d| d.divergent).count() as u64,
         frac_below_l0: draws().filter(|d| d.loss < l0).count() as f64 / n,
         max_distance: draws().fold(0.0, |most, d| d.distance.max(most)),

@@ -135,7 +135,7 @@ impl<T: Real> Density<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::models::llc::gradient::tests::{fixture, numbers};
     use crate::models::llc::objective::Polynomial;

@@ -30,6 +30,8 @@ pub struct Hmc {
     pub draws: u64,
     /// Draws before them
     pub warmup: u64,
+    /// Trajectories of a kept draw: those between are not recorded
+    pub thin: u64,
     /// Steps of a trajectory
     pub leapfrog: usize,
     /// ε at first
@@ -96,6 +98,43 @@ pub fn kinetic<T: Real>(p: &[T], inv_mass: &[T]) -> f64 {
 }
 
 impl Hmc {
+    /// One trajectory: momenta, steps, acceptance.
+    fn trajectory<T: Real>(
+        &self,
+        setting: &Setting<T>,
+        tuned: &Tuned<T>,
+        density: &mut Density<T>,
+        state: &mut State<T>,
+        at: At,
+    ) -> Draw {
+        let mut stream = setting.stream(Part::Draw, at.number, at.chain);
+        let mut p: Vec<T> = tuned.inv_mass.iter().map(|m| normal::<T>(&mut stream) / m.root()).collect();
+        let jitter = if self.jitter > 0.0 { stream.random_range(-self.jitter..self.jitter) } else { 0.0 };
+        let before = kinetic(&p, &tuned.inv_mass) - state.log;
+        let (mut q, mut g) = (state.q.clone(), state.g.clone());
+        let fge = density.fge;
+        let step = tuned.step * (1.0 + jitter);
+        let log = leapfrog([&mut q, &mut p, &mut g], &tuned.inv_mass, step, self.leapfrog, |q, g| {
+            density.log(q, g)
+        });
+        let after = kinetic(&p, &tuned.inv_mass) - log;
+        let divergent = !after.is_finite() || after - before > 1000.0;
+        let accept = if divergent { 0.0 } else { (before - after).exp().min(1.0) };
+        if stream.random::<f64>() < accept {
+            *state = State { q, g, log, loss: density.loss };
+        }
+        Draw {
+            loss: state.loss,
+            accept,
+            energy: before,
+            divergent,
+            fge: density.fge - fge,
+            losses: 0.0,
+            distance: setting.distance(&state.q),
+            batch_loss: f64::NAN,
+        }
+    }
+
     fn of<'a, T>(&self, tuning: &'a [Tuned<T>], chain: u32) -> &'a Tuned<T> {
         &tuning[if self.pooled { 0 } else { chain as usize }]
     }
@@ -166,32 +205,22 @@ impl<T: Real> Method<T> for Hmc {
         at: At,
     ) -> Draw {
         let tuned = self.of(tuning, at.chain);
-        let mut stream = setting.stream(Part::Draw, at.number, at.chain);
-        let mut p: Vec<T> = tuned.inv_mass.iter().map(|m| normal::<T>(&mut stream) / m.root()).collect();
-        let jitter = if self.jitter > 0.0 { stream.random_range(-self.jitter..self.jitter) } else { 0.0 };
-        let before = kinetic(&p, &tuned.inv_mass) - state.log;
-        let (mut q, mut g) = (state.q.clone(), state.g.clone());
-        let fge = density.fge;
-        let step = tuned.step * (1.0 + jitter);
-        let log = leapfrog([&mut q, &mut p, &mut g], &tuned.inv_mass, step, self.leapfrog, |q, g| {
-            density.log(q, g)
-        });
-        let after = kinetic(&p, &tuned.inv_mass) - log;
-        let divergent = !after.is_finite() || after - before > 1000.0;
-        let accept = if divergent { 0.0 } else { (before - after).exp().min(1.0) };
-        if stream.random::<f64>() < accept {
-            *state = State { q, g, log, loss: density.loss };
+        // Trajectories have numbers of their own, so that thinning makes no others.
+        let (first, thin) = match at.number.checked_sub(self.warmup) {
+            Some(kept) => (self.warmup + kept * self.thin, self.thin),
+            None => (at.number, 1),
+        };
+        let mut draw = Draw::default();
+        for number in first..first + thin {
+            let one = self.trajectory(setting, tuned, density, state, At { number, ..at });
+            draw = Draw {
+                accept: draw.accept + one.accept / thin as f64,
+                divergent: draw.divergent | one.divergent,
+                fge: draw.fge + one.fge,
+                ..one
+            };
         }
-        Draw {
-            loss: state.loss,
-            accept,
-            energy: before,
-            divergent,
-            fge: density.fge - fge,
-            losses: 0.0,
-            distance: setting.distance(&state.q),
-            batch_loss: f64::NAN,
-        }
+        draw
     }
 
     fn adapt(

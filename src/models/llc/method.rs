@@ -11,7 +11,7 @@ use crate::numerics::panels::Real;
 pub struct Draw {
     /// L_n(w)
     pub loss: f64,
-    /// Probability of acceptance; NaN where nothing is rejected
+    /// Probability of acceptance; of SGLD now and then what it would be; NaN where it is not known
     pub accept: f64,
     /// Energy, or change of energy
     pub energy: f64,

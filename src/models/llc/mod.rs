@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `options`, `target`, `data`, `network`, `train` | a target, from its options to its files |
 //! | `loss`, `gradient`, `objective`, `density` | L_n, its gradient by hand, the posterior |
-//! | `hmc` and `warmup`, `mclmc`, `sgld`, `vi` | samplers, each a `method` |
+//! | `hmc` and `warmup`, `mclmc`, `sgld` and `mala`, `vi` | samplers, each a `method` |
 //! | `driver`, `sample`, `log` | chains with threads, stops and resumes; a whole run; what it says |
 //! | `analysis`, `columns` | diagnostics; the row of a cell |
 //! | `known` | coefficients in closed form |
@@ -31,6 +31,7 @@ pub mod ids;
 pub mod known;
 pub mod log;
 pub mod loss;
+mod mala;
 pub mod mclmc;
 pub mod method;
 pub mod network;

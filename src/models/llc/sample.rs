@@ -144,6 +144,7 @@ impl SampleOptions {
             _ => Sampler::Hmc(Hmc {
                 draws: count(section, "draws", 1, 1000)?,
                 warmup: count(section, "warmup", 0, 200)?,
+                thin: count(section, "thin", 1, 1)?,
                 leapfrog: count(section, "leapfrog", 1, 10)? as usize,
                 step_size: above(section, "step_size")?.unwrap_or(0.01),
                 adapt: section.opt("adapt")?.unwrap_or(true),
@@ -172,6 +173,11 @@ impl SampleOptions {
         let count = |n: u64| Value::Integer(n as i64);
         let optional = |x: Option<f64>| x.map_or(Value::Null, Value::Float);
         let sampler = match &self.sampler {
+            // Without thinning the ids are those that runs had before it could be asked for.
+            Sampler::Hmc(o) if o.thin > 1 => {
+                let plain = Self { sampler: Sampler::Hmc(Hmc { thin: 1, ..o.clone() }), ..self.clone() };
+                Value::table([("thin", count(o.thin)), ("of", plain.payload(target_id))])
+            }
             Sampler::Hmc(o) => Value::table([
                 ("draws", count(o.draws)),
                 ("warmup", count(o.warmup)),
@@ -388,7 +394,7 @@ pub fn plain_carry(threads: usize) -> Carry<'static> {
 /// Draws kept, draws of warming up and steps between draws, for the table.
 pub fn lengths(sampler: &Sampler) -> (u64, u64, u64) {
     match sampler {
-        Sampler::Hmc(o) => (o.draws, o.warmup, 1),
+        Sampler::Hmc(o) => (o.draws, o.warmup, o.thin),
         Sampler::Mclmc(o) => (o.draws, o.warmup, o.steps_per_draw),
         Sampler::Sgld(o) => (Method::<f64>::length(o).1, o.warmup, o.eval_every),
         Sampler::Vi(o) => (o.eval_samples, o.steps, 1),

@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::simd;
 use crate::models::llc::density::{Density, Part, Setting, normal};
+use crate::models::llc::mala;
 use crate::models::llc::method::{At, Draw, Method};
 use crate::numerics::panels::Real;
+
+/// Steps between two looks at whether the last one would have been accepted.
+const LOOK: u64 = 1000;
 
 /// What the gradient is scaled by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +134,15 @@ impl Sgld {
         simd::widest(Update { state, center: &setting.center, g, z, step, n_beta, gamma, options: self });
     }
 
+    /// ε G of one parameter, as the last step had it.
+    fn own_step<T: Real>(&self, step: f64, state: &State<T>, i: usize) -> f64 {
+        if self.precondition == Precondition::None {
+            return step;
+        }
+        let correct = if self.bias_correction { 1.0 - self.beta2.powf(state.t as f64) } else { 1.0 };
+        step / ((state.v[i].wide() / correct).sqrt() + self.denominator)
+    }
+
     /// 0.1 of what is stable where the curvature is a. With a preconditioner G is about 1/√(a/nβ), the inverse of the
     /// size that gradients have in equilibrium.
     fn safe_step(&self, curvature: f64, n_beta: f64, gamma: f64) -> f64 {
@@ -206,7 +219,12 @@ impl<T: Real> Method<T> for Sgld {
         let mut rows = vec![0_u32; self.batch];
         let (mut g, mut z) = (vec![T::ZERO; p], vec![T::ZERO; p]);
         let mut losses = 0.0;
-        for _ in 0..self.eval_every {
+        let looks = (state.t + self.eval_every) / LOOK > state.t / LOOK;
+        let mut before = Vec::new();
+        for k in 0..self.eval_every {
+            if looks && k + 1 == self.eval_every {
+                before.clone_from(&state.w);
+            }
             let mut stream = setting.stream(Part::Batch, state.t, at.chain);
             if n > 0 {
                 choose(&mut stream, n, &mut rows);
@@ -215,14 +233,19 @@ impl<T: Real> Method<T> for Sgld {
             z.iter_mut().for_each(|z| *z = normal(&mut stream));
             self.update(setting, tuning.step, state, &g, &z);
         }
+        let accept = if looks {
+            mala::acceptance(density, &before, &state.w, |i| self.own_step(tuning.step, state, i))
+        } else {
+            f64::NAN
+        };
         let share = if n > 0 { self.batch as f64 / n as f64 } else { 1.0 };
         let loss = density.loss_at(&state.w);
         Draw {
             loss,
-            accept: f64::NAN,
+            accept,
             energy: f64::NAN,
             divergent: !loss.is_finite(),
-            fge: share * self.eval_every as f64,
+            fge: share * self.eval_every as f64 + if looks { 2.0 } else { 0.0 },
             losses: 1.0,
             distance: setting.distance(&state.w),
             batch_loss: losses / self.eval_every as f64,

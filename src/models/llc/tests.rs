@@ -105,9 +105,13 @@ fn a_linear_regression_has_the_coefficient_of_its_hessian() {
     near(&run(&regression, HMC), want, 0.0, "hmc");
     near(&run(&regression, "sampler = \"mclmc\"\ndraws = 20000\nwarmup = 3000"), want, 0.03, "mclmc");
     let batch = "sampler = \"sgld\"\nsteps = 100000\nwarmup = 10000\neval_every = 20\nbatch = 128";
-    // Minibatches add their noise to the step: at ε nβ a = 0.1 a part of the 5 %
-    near(&run(&regression, batch), want, 0.08, "sgld");
-    near(&run(&regression, &format!("{batch}\nprecond = \"rmsprop\"")), want, 0.08, "rmsprop");
+    // Steps and minibatches add to the spread: 2.7 % and 3.8 % in a run of 10⁶ steps
+    for (text, what) in [(batch.to_owned(), "sgld"), (format!("{batch}\nprecond = \"rmsprop\""), "rmsprop")] {
+        let outcome = run(&regression, &text);
+        near(&outcome, want, 0.05, what);
+        // Sound steps: Metropolis would accept nearly all of them
+        assert!((0.9..=1.0).contains(&outcome.analysis.acceptance), "{what}: {:?}", outcome.analysis);
+    }
 }
 
 #[test]
@@ -204,6 +208,11 @@ fn a_step_that_is_too_long_is_a_marked_cell_not_a_number() {
     let quadratic = target("kind = \"quadratic\"\neigenvalues = [1.0, 100.0]");
     let outcome = run(&quadratic, "sampler = \"sgld\"\nsteps = 2000\nwarmup = 100\nstep_size = 1.0");
     assert!(outcome.analysis.mark().unwrap().contains("diverged"), "{:?}", outcome.analysis);
+    // One that is long and still stable is told by what Metropolis would say of it
+    let long = "sampler = \"sgld\"\nsteps = 40000\nwarmup = 2000\neval_every = 20\nstep_size = ";
+    let acceptance = |step: &str| run(&quadratic, &format!("{long}{step}")).analysis.acceptance;
+    let (short, far) = (acceptance("6e-6"), acceptance("2e-4")); // nβ a = 14476: ε nβ a is 0.09 and 2.9
+    assert!(short > 0.97 && far < 0.8, "{short} {far}");
     // Chains that start far apart for their speed have not met
     let slow = run(&quadratic, "sampler = \"sgld\"\nsteps = 2000\nwarmup = 0\nstep_size = 1e-9");
     assert!(slow.analysis.mark().unwrap().contains("R-hat"), "{:?}", slow.analysis);
@@ -223,4 +232,17 @@ fn ids_follow_what_changes_numbers_and_work_is_counted() {
     // Warming up, and the gradient at each start
     assert_eq!(a.fge_warmup, 4.0 * 30.0 * 7.0 + 4.0);
     assert!(a.acceptance > 0.9 && a.divergences == 0);
+}
+
+#[test]
+fn thinning_keeps_every_third_draw_of_the_same_chain() {
+    let quadratic = target("kind = \"quadratic\"\neigenvalues = [1.0, 10.0]");
+    let all = run(&quadratic, "draws = 90\nwarmup = 40\nchains = 2");
+    let thin = run(&quadratic, "draws = 30\nwarmup = 40\nchains = 2\nthin = 3");
+    assert_ne!(all.run_id, thin.run_id);
+    assert_eq!(all.analysis.total_fge, thin.analysis.total_fge);
+    for (all, thin) in all.chains.draws.iter().zip(&thin.chains.draws) {
+        let every: Vec<f64> = all.iter().skip(2).step_by(3).map(|draw| draw.loss).collect();
+        assert_eq!(every, thin.iter().map(|draw| draw.loss).collect::<Vec<_>>());
+    }
 }
