@@ -9,6 +9,8 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use ekp::files::human::Document;
 use ekp::models::llc::options::TargetOptions;
@@ -97,7 +99,50 @@ fn gradients<T: Real>(target: &Target, peak: f64) {
     );
 }
 
+/// A whole cell of a grid that has next to nothing to do, as a process of its own: what it costs to begin.
+fn whole_cells() {
+    let work = std::env::temp_dir().join(format!("ekp-bench-llc-{}", std::process::id()));
+    std::fs::create_dir_all(&work).expect("a temporary folder");
+    let text = "schema = \"ekp.experiment\"\nversion = 1\nname = \"short\"\nseed = 1\n[algorithm]\nmethod = \"grid\"\n\
+        [[axis]]\nname = \"target\"\n[axis.options.quadratic]\nkind = \"quadratic\"\neigenvalues = [1.0, 10.0]\n\
+        [[axis]]\nname = \"seed\"\nrange = [1, 40]\n\
+        [[stage]]\nname = \"build\"\nover = [\"target\"]\nmodel = { builtin = \"llc-target\" }\n\
+        [[stage]]\nname = \"sample\"\nover = [\"target\", \"seed\"]\nafter = \"build\"\n[stage.model]\nbuiltin = \"llc-sample\"\n\
+        [stage.model.llc-sample]\ndraws = 20\nwarmup = 0\n";
+    let (experiment, run) = (work.join("experiment.toml"), work.join("run"));
+    std::fs::write(&experiment, text).expect("an experiment");
+    let quiet = |command: &mut Command| {
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("a tool");
+        assert!(status.success(), "{command:?}: {status}");
+    };
+    quiet(Command::new(env!("CARGO_BIN_EXE_ekp-init")).arg("-q").arg(&experiment).arg(&run));
+    let cell = |stage: &str, number: u32| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ekp-run-member"));
+        command.arg(&run).args(["-q", "-i", stage, "-m", &number.to_string()]);
+        quiet(&mut command);
+    };
+    cell("1", 1);
+    let walls = (1..=40).map(|number| {
+        let begun = Instant::now();
+        cell("2", number);
+        begun.elapsed().as_secs_f64()
+    });
+    let least = walls.fold(f64::INFINITY, f64::min);
+    let timings = std::fs::read_dir(run.join("stage_2_sample")).expect("cells").flatten();
+    let timings = timings.filter_map(|cell| std::fs::read_to_string(cell.path().join("timing.toml")).ok());
+    let memory = timings.filter_map(|text| {
+        text.lines().find_map(|line| line.strip_prefix("peak_rss_mb = ")?.parse::<f64>().ok())
+    });
+    let most = memory.fold(0.0, f64::max);
+    println!(
+        "a cell of 20 draws of two parameters, process, files and table row included: {:.1} ms at least, {most:.0} MB at most",
+        1e3 * least
+    );
+    let _ = std::fs::remove_dir_all(&work);
+}
+
 fn main() {
+    whole_cells();
     let peaks = [peak::<f64>(), peak::<f32>()];
     println!("peak of fused multiply-adds: f64 {:.0}, f32 {:.0} GFLOP/s", peaks[0] / 1e9, peaks[1] / 1e9);
     for (depth, params) in [(2, 1000), (3, 10_000)] {

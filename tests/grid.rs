@@ -1,9 +1,8 @@
 //! Grids: stages of cells, on every launcher of this machine, killed, edited, with cells that fail.
 
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::strace;
 use crate::support::{Folder, Study, TestRun, program, same_science, there, tool};
@@ -358,43 +357,6 @@ fn what_would_run_is_told_before_anything_does() {
             .args(["ekp_calibration.sbatch", "ekp_stage_build.sbatch", "ekp_merge.sbatch"])
             .succeeds();
     }
-}
-
-#[test]
-fn five_hundred_cells_cost_the_tools_less_than_a_second() {
-    // Given a grid whose programs do nothing, of 20 targets by 24 seeds
-    let folder = small("grid-many", "", "");
-    let text = fs::read_to_string(folder.path().join("experiment.toml")).unwrap();
-    let text = text
-        .replace("values = [\"a\", \"b\", \"c\"]", "range = [1, 20]")
-        .replace("[axis.options.long]\nsteps = 40\n[axis.options.short]\nsteps = 4\n", "range = [1, 24]\n")
-        .replace("\"./build.sh\", \"{target}\", \"{seed}\"", "\"/bin/true\"")
-        .replace("\"./sample.sh\", \"{upstream}\", \"{sampler.steps}\"", "\"/bin/true\"");
-    folder.write("experiment.toml", &text);
-    let cpu = |args: &[&str], name: &str, at: &Path| {
-        let before = children_cpu_s();
-        tool(name, at).args(args).succeeds();
-        children_cpu_s() - before
-    };
-    let init = cpu(&["-q", "experiment.toml", "run"], "ekp-init", folder.path());
-    let run = folder.path().join("run");
-    let plan = cpu(&["--dry-run", "--on", "slurm"], "ekp-launch", &run);
-    let before = Instant::now();
-    tool("ekp-launch", &run).args(["-q", "--workers", "2"]).succeeds();
-    eprintln!(
-        "500 cells: init {init:.3} s, plan {plan:.3} s, all in {:.3} s wall",
-        before.elapsed().as_secs_f64()
-    );
-    let merge = cpu(&["."], "ekp-status", &run);
-    assert!(init + plan + merge < 1.0, "init {init} s, plan {plan} s, status {merge} s of processor");
-    assert_eq!(fs::read_to_string(run.join("results/small_runs.csv")).unwrap().lines().count(), 501);
-}
-
-/// Processor time of all children that have ended, from `/proc/self/stat`; ticks of 10 ms.
-fn children_cpu_s() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    (fields[13].parse::<f64>().unwrap() + fields[14].parse::<f64>().unwrap()) / 100.0
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod llc;
 mod localised;
 mod lorenz_forcing;
 mod malformed;
+mod many_cells;
 mod metadata;
 mod methods;
 mod packs;
