@@ -4,6 +4,9 @@
 //! columns differ by little, and memory is read once and written once, from the registers. The tiles are those of
 //! [`super::gram`].
 //! Belongs here: the product A T of a tall A. Not here: the weights, other products.
+#![allow(unsafe_code)]
+
+use std::ops::Range;
 
 use super::gram::{GROUP, Kernel, Row};
 use super::pages;
@@ -20,35 +23,86 @@ pub(super) fn reweighted(a: &Mat, t: &Mat) -> Option<Mat> {
     pages::ask_large(out.data_mut());
     // Group q of eight columns, weight after weight
     let mut weights = vec![Row([0.0; GROUP]); n.div_ceil(GROUP) * n];
-    for j in 0..n {
-        let group = &mut weights[j / GROUP * n..][..n];
-        group.iter_mut().zip(t.col(j)).for_each(|(row, t)| row.0[j % GROUP] = *t);
+    for (q, group) in weights.chunks_exact_mut(n).enumerate() {
+        for (c, column) in (q * GROUP..n).take(GROUP).map(|j| t.col(j)).enumerate() {
+            group.iter_mut().zip(column).for_each(|(row, t)| row.0[c] = *t);
+        }
     }
     // Group g of eight rows, column after column; the last may be half empty
     let mut packed = vec![Row([0.0; GROUP]); ROWS.min(rows.next_multiple_of(2 * GROUP)) / GROUP * n];
     for start in (0..rows).step_by(ROWS) {
-        let size = ROWS.min(rows - start);
-        let first = &a.col(0)[start..start + size];
-        for k in 0..n {
-            let column = a.col(k)[start..start + size].chunks(GROUP);
-            for ((g, column), first) in column.enumerate().zip(first.chunks(GROUP)) {
-                let to = &mut packed[g * n + k].0;
-                to.iter_mut().zip(column.iter().zip(first)).for_each(|(to, (x, f))| *to = x - f);
-            }
+        let stripe = start..rows.min(start + ROWS);
+        match kernel {
+            // SAFETY: a kernel is made by asking for the features, the one condition.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => unsafe { x86::stripe_512(a, stripe, &weights, &mut packed, &mut out) },
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => move_stripe(kernel, a, stripe, &weights, &mut packed, &mut out),
         }
-        let pairs = packed.chunks_exact(2 * n).zip(first.chunks(2 * GROUP));
-        for ((pair, first), place) in pairs.zip((start..).step_by(2 * GROUP)) {
-            let (upper, lower) = pair.split_at(n);
-            for (q, weights) in weights.chunks_exact(n).enumerate() {
-                let tile = kernel.two(upper, lower, weights);
-                for (j, tile) in (q * GROUP..n).zip(&tile) {
-                    let to = &mut out.col_mut(j)[place..place + first.len()];
+    }
+    Some(out)
+}
+
+/// Some rows of the result: offsets are packed, multiplied tile by tile, and put beside the first column.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+#[inline(always)]
+fn move_stripe(
+    kernel: Kernel,
+    a: &Mat,
+    stripe: Range<usize>,
+    weights: &[Row],
+    packed: &mut [Row],
+    out: &mut Mat,
+) {
+    let n = a.ncols();
+    let first = &a.col(0)[stripe.clone()];
+    for k in 0..n {
+        let column = &a.col(k)[stripe.clone()];
+        let (whole, rest) = column.as_chunks::<GROUP>();
+        let (whole_first, rest_first) = first.as_chunks::<GROUP>();
+        for (g, (x, f)) in whole.iter().zip(whole_first).enumerate() {
+            packed[g * n + k] = Row(std::array::from_fn(|i| x[i] - f[i]));
+        }
+        if !rest.is_empty() {
+            let to = &mut packed[whole.len() * n + k].0;
+            to.iter_mut().zip(rest.iter().zip(rest_first)).for_each(|(to, (x, f))| *to = x - f);
+        }
+    }
+    let pairs = packed.chunks_exact(2 * n).zip(first.chunks(2 * GROUP));
+    for ((pair, first), place) in pairs.zip((stripe.start..).step_by(2 * GROUP)) {
+        let (upper, lower) = pair.split_at(n);
+        for (q, weights) in weights.chunks_exact(n).enumerate() {
+            let tile = kernel.two(upper, lower, weights);
+            for (j, tile) in (q * GROUP..n).zip(&tile) {
+                let to = &mut out.col_mut(j)[place..place + first.len()];
+                if let (Ok(to), Ok(first)) =
+                    (<&mut [f64; 2 * GROUP]>::try_from(&mut *to), <&[f64; 2 * GROUP]>::try_from(first))
+                {
+                    *to = std::array::from_fn(|i| tile[i] + first[i]);
+                } else {
                     to.iter_mut().zip(tile.iter().zip(first)).for_each(|(to, (x, f))| *to = x + f);
                 }
             }
         }
     }
-    Some(out)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Kernel, Mat, Range, Row, move_stripe};
+
+    /// # Safety
+    /// AVX-512F.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn stripe_512(
+        a: &Mat,
+        stripe: Range<usize>,
+        weights: &[Row],
+        packed: &mut [Row],
+        out: &mut Mat,
+    ) {
+        move_stripe(Kernel::Avx512, a, stripe, weights, packed, out);
+    }
 }
 
 #[cfg(test)]

@@ -134,22 +134,22 @@ fn halved(p: &[f64], v: &[f64], w: &mut [f64]) {
 
 impl Kernel {
     /// A ← A − v wᵀ − w vᵀ and p ← A x in one pass, in the rows and columns `from ..`; p is 0 above.
-    fn pass(self, a: &mut Mat, from: usize, taken: (&[f64], &[f64]), x: &[f64], p: &mut [f64]) {
+    fn pass(self, a: &mut Mat, from: usize, (v, w): (&[f64], &[f64]), x: &[f64], p: &mut [f64]) {
         let a = a.data_mut();
         match self {
             // SAFETY: a kernel is made by asking for the features, the one condition.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { x86::pass_512(a, from, taken, x, p) },
+            Self::Avx512 => unsafe { x86::pass_512(a, from, v, w, x, p) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { x86::pass_256(a, from, taken, x, p) },
+            Self::Avx2 => unsafe { x86::pass_256(a, from, v, w, x, p) },
         }
     }
 }
 
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 #[inline(always)]
-fn pass_by(a: &mut [f64], from: usize, (v, w): (&[f64], &[f64]), x: &[f64], p: &mut [f64]) {
+fn pass_by(a: &mut [f64], from: usize, v: &[f64], w: &[f64], x: &[f64], p: &mut [f64]) {
     p.fill(0.0);
     let n = p.len();
     let (v, w, x, p) = (&v[from..n], &w[from..n], &x[from..n], &mut p[from..n]);
@@ -188,11 +188,12 @@ mod x86 {
             pub(super) unsafe fn $name(
                 a: &mut [f64],
                 from: usize,
-                taken: (&[f64], &[f64]),
+                v: &[f64],
+                w: &[f64],
                 x: &[f64],
                 p: &mut [f64],
             ) {
-                super::pass_by(a, from, taken, x, p);
+                super::pass_by(a, from, v, w, x, p);
             }
         };
     }
