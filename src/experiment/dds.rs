@@ -1,15 +1,18 @@
 //! `[algorithm]` and `[score]` of the searches: DDS by generations, and by workers without a coordinator.
 //!
 //! Belongs here: their keys, which parameters they name, and the search that follows once the prior is known.
-//! Not here: the rule (`dds`), the measures (`models::score`).
+//! Not here: what is scored (`scored`), the rule (`dds`), the measures (`models::score`).
 
 use super::needed;
 use super::task::METHODS;
 use crate::dds::{Axis, Boundary, Kind, Search, Select, Space, Tie};
 use crate::explain::{Marked, Place, nearest, one_of, plain};
 use crate::files::human::{Names, Section};
-use crate::models::{Measure, Period, Scoring, Want};
 use crate::problem::Prior;
+
+mod scored;
+
+pub use scored::{Scored, parts};
 
 /// Methods of this kind.
 pub(super) const SEARCHES: &[&str] = &["dds", "dds-async"];
@@ -47,81 +50,6 @@ pub struct Searching {
     prior: Place,
 }
 
-/// What is to be made large.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scored {
-    /// What a model is asked for
-    pub scoring: Scoring,
-    /// A name for each objective
-    pub names: Vec<String>,
-    /// Small is good (scores of a model's own only)
-    pub minimise: bool,
-    /// Days on which the best is scored once more at the end
-    pub evaluation: Option<Period>,
-}
-
-impl Scored {
-    /// Names and lengths of what an outcome holds: `score`, a number for each objective, and what each consists of.
-    pub fn layout(&self) -> Vec<(String, usize)> {
-        let mut all = vec![("score".to_owned(), self.names.len())];
-        for measure in &self.scoring.measures {
-            all.extend(parts(*measure).iter().map(|part| (self.part(*measure, part), 1)));
-        }
-        all
-    }
-
-    /// `r`, or `kge_prime_r` where there are several measures.
-    pub fn part(&self, measure: Measure, part: &str) -> String {
-        match self.scoring.measures.len() {
-            1 => part.to_owned(),
-            _ => format!("{}_{part}", measure.word().replace('-', "_")),
-        }
-    }
-
-    /// What a model is asked for.
-    pub fn want(&self) -> Want {
-        // A program writes as many numbers as there are objectives.
-        let blocks = if self.scoring.measures.is_empty() { self.layout() } else { Vec::new() };
-        Want { blocks, score: Some(self.scoring.clone()) }
-    }
-
-    /// What the search makes large, from the scores as they are.
-    pub fn goals(&self, scores: &[f64]) -> Vec<f64> {
-        let goal = |(k, x): (usize, &f64)| match self.scoring.measures.get(k) {
-            Some(Measure::Pbias) => -x.abs(),
-            None if self.minimise => -x,
-            _ => *x,
-        };
-        scores.iter().enumerate().map(goal).collect()
-    }
-
-    /// The scores behind goals.
-    pub fn shown(&self, goals: &[f64]) -> Vec<f64> {
-        goals.iter().map(|g| if self.minimise { -g } else { *g }).collect()
-    }
-
-    /// For the heads of files: what is scored, and when.
-    pub fn words(&self) -> String {
-        let mut words = self.names.join(", ");
-        if let Some(period) = self.scoring.period {
-            words.push_str(&format!(" of {period}"));
-        }
-        if let Some(spin_up) = self.scoring.spin_up {
-            words.push_str(&format!(" after {spin_up}"));
-        }
-        words
-    }
-}
-
-/// What a measure consists of, as models name it, and the number of pairs.
-pub fn parts(measure: Measure) -> &'static [&'static str] {
-    match measure {
-        Measure::Kge | Measure::KgePrime => &["r", "variability", "beta", "pairs"],
-        Measure::Nse | Measure::LogNse => &["pairs"],
-        Measure::Pbias => &["mean_observed", "mean_simulated", "pairs"],
-    }
-}
-
 /// Parameters that `[algorithm]` names.
 #[derive(Default)]
 struct Named {
@@ -156,7 +84,7 @@ pub(super) fn read(top: &Section<'_>) -> Result<Read, Marked> {
     }
     let section = needed(top, "algorithm")?;
     let method = section.choice("method", METHODS)?.unwrap_or("dds");
-    let score = score(&needed(top, "score")?)?;
+    let score = scored::read(&needed(top, "score")?)?;
     let many = "how many run at a time, such as 8";
     let members =
         section.integer("members", 1..=1_000_000)?.ok_or_else(|| section.missing("members", many))?;
@@ -287,60 +215,6 @@ fn values(section: &Section<'_>, key: &str) -> Result<Option<Values>, Marked> {
         all.push((name.to_owned(), table.place(name), value));
     }
     Ok(Some(all))
-}
-
-fn score(section: &Section<'_>) -> Result<Scored, Marked> {
-    let from_model = section.opt::<bool>("from_model")?.unwrap_or(false);
-    let names: Option<Vec<String>> = match section.opt::<String>("name") {
-        Ok(one) => one.map(|name| vec![name]),
-        Err(_) => section.opt("name")?,
-    };
-    let minimise = section.choice("direction", &["maximise", "minimise"])?;
-    let spin_up = Period::read(section, "spin_up")?;
-    let period = Period::read(section, "calibration")?;
-    let evaluation = Period::read(section, "evaluation")?;
-    section.finish()?;
-    if names.as_ref().is_some_and(Vec::is_empty) {
-        return Err(section.wrong(
-            "name",
-            "`name` is empty",
-            "allowed: a name, or several for several objectives",
-        ));
-    }
-    if from_model {
-        for key in ["spin_up", "calibration", "evaluation"] {
-            if section.keys().any(|k| k == key) {
-                let label = "a model with a score of its own knows its periods itself";
-                return Err(section.wrong(key, format!("`{key}` has no use here"), label));
-            }
-        }
-        let names = names.unwrap_or_else(|| vec!["score".into()]);
-        let scoring = Scoring { measures: Vec::new(), spin_up: None, period: None };
-        return Ok(Scored { scoring, names, minimise: minimise == Some("minimise"), evaluation: None });
-    }
-    if minimise.is_some() {
-        let label = "every measure has one; it belongs to `from_model = true`";
-        return Err(section.wrong("direction", "`direction` has no use here", label));
-    }
-    let allowed = format!("{}; or `from_model = true`", one_of(Measure::NAMES));
-    let names = names.ok_or_else(|| section.missing("name", &allowed))?;
-    let mut measures = Vec::new();
-    for name in &names {
-        let Some(measure) = Measure::parse(name) else {
-            let label = format!("found `{name}`, allowed: {allowed}");
-            let fault = section.wrong("name", "there is no such measure", label);
-            return Err(match nearest(name, Measure::NAMES) {
-                Some(near) => fault.hint(format!("did you mean `{near}`?")),
-                None => fault,
-            });
-        };
-        if measures.contains(&measure) {
-            let label = format!("`{name}` stands there twice");
-            return Err(section.wrong("name", "an objective is named twice", label));
-        }
-        measures.push(measure);
-    }
-    Ok(Scored { scoring: Scoring { measures, spin_up, period }, names, minimise: false, evaluation })
 }
 
 impl Searching {
