@@ -4,6 +4,8 @@
 //! Not here: what the numbers mean.
 
 pub mod human;
+#[cfg(feature = "netcdf")]
+pub mod netcdf;
 pub mod npy;
 pub mod parquet;
 

@@ -1,8 +1,9 @@
-//! Series from CSV files: dates at equal steps, columns by name, units declared and checked.
+//! Series from CSV and netCDF files: dates at equal steps, columns by name, units declared and checked.
 //!
 //! Belongs here: bytes to numbers in mm/step and °C; every fault points at its line of the file.
 //! Not here: what a model makes of them (`basin`).
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
@@ -12,6 +13,11 @@ use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 
 use crate::explain::{Marked, Place, Source, nearest, one_of, plain, reason};
 use crate::files::human;
+
+#[cfg(feature = "netcdf")]
+mod netcdf;
+#[cfg(test)]
+mod tests;
 
 /// What a column holds; says which units and which numbers are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,19 +125,24 @@ pub struct Table {
     source: Arc<Source>,
     heading: Vec<Range<usize>>,
     rows: Vec<Vec<Range<usize>>>,
+    /// What the file itself says of units, by column
+    units: BTreeMap<String, String>,
     /// Its steps
     pub calendar: Calendar,
 }
 
+/// The text of a table, and the units that it came with.
+type Text = (Arc<Source>, BTreeMap<String, String>);
+
 impl Table {
     /// Read a file named at `named`; `dates` is the name of its column of dates.
     ///
-    /// A name that ends in `.gz` is unpacked. Lines that start with `#` and empty ones are passed over. The separator is that of the heading: `,`, `;` or a tab.
+    /// A netCDF file is told by its first bytes, and becomes such a table. A name that ends in `.gz` is unpacked. Lines that start with `#` and empty ones are passed over. The separator is that of the heading: `,`, `;` or a tab.
     ///
     /// # Errors
     /// The file cannot be read, rows of unequal length, dates that are none or not at equal steps.
     pub fn read(path: &Path, named: &Place, dates: &str) -> Result<Self, Marked> {
-        Self::split(Self::source(path, named)?, dates)
+        Self::split(Self::source(path, named, dates)?, dates)
     }
 
     /// The same without dates: rows of anything.
@@ -139,11 +150,11 @@ impl Table {
     /// # Errors
     /// The file cannot be read, or rows of unequal length.
     pub fn plain(path: &Path, named: &Place) -> Result<Self, Marked> {
-        Self::cut(Self::source(path, named)?)
+        Self::cut(Self::source(path, named, "date")?)
     }
 
     /// The text of a file, unpacked where its name ends in `.gz`.
-    fn source(path: &Path, named: &Place) -> Result<Arc<Source>, Marked> {
+    fn source(path: &Path, named: &Place, dates: &str) -> Result<Text, Marked> {
         let read = || {
             let bytes = std::fs::read(path)?;
             if path.extension().is_none_or(|end| end != "gz") {
@@ -163,16 +174,23 @@ impl Table {
                 _ => fault,
             }
         })?;
-        Ok(Source::new(path, human::text(path, bytes)?))
+        if bytes.starts_with(b"CDF") || bytes.starts_with(b"\x89HDF") {
+            let shown = |words: String| {
+                let label = format!("`{}`: {words}", path.display());
+                named.marked("this netCDF file cannot be used", label)
+            };
+            return of_netcdf(path, bytes, dates).map_err(shown);
+        }
+        Ok((Source::new(path, human::text(path, bytes)?), BTreeMap::new()))
     }
 
-    fn split(source: Arc<Source>, dates: &str) -> Result<Self, Marked> {
-        let mut table = Self::cut(source)?;
+    fn split(text: Text, dates: &str) -> Result<Self, Marked> {
+        let mut table = Self::cut(text)?;
         table.calendar = table.dates(dates)?;
         Ok(table)
     }
 
-    fn cut(source: Arc<Source>) -> Result<Self, Marked> {
+    fn cut((source, units): Text) -> Result<Self, Marked> {
         let text = source.text.trim_start_matches('\u{feff}');
         let mut at = source.text.len() - text.len();
         let mut lines = Vec::new();
@@ -195,7 +213,7 @@ impl Table {
         let heading = cells(&source.text, first.clone(), separator);
         let rows: Vec<_> = rest.iter().map(|line| cells(&source.text, line.clone(), separator)).collect();
         let none = Calendar { start: NaiveDateTime::default(), step_h: 24, steps: rows.len() };
-        let table = Self { source: Arc::clone(&source), heading, rows, calendar: none };
+        let table = Self { source: Arc::clone(&source), heading, rows, units, calendar: none };
         for (row, line) in table.rows.iter().zip(rest) {
             if row.len() != table.heading.len() {
                 let label = format!("{} cells, the heading has {}", row.len(), table.heading.len());
@@ -261,6 +279,19 @@ impl Table {
         })
     }
 
+    /// Is the declared unit the one that the file says?
+    fn agrees(&self, column: usize, declared: &str) -> Result<(), Marked> {
+        let heading = self.heading[column].clone();
+        match self.units.get(&self.source.text[heading.clone()]) {
+            Some(own) if !means(own, declared) => {
+                let label = format!("the file says `{own}`, the experiment `{declared}`");
+                Err(Marked::new(&self.source, heading, "the declared unit is not that of the file", label)
+                    .hint("declare the unit that the numbers have; they are converted"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn dates(&self, name: &str) -> Result<Calendar, Marked> {
         let column = self.column(name).map_err(|missing| {
             let end = self.heading.last().map_or(0, |cell| cell.end);
@@ -317,6 +348,7 @@ impl Table {
         unit_name: &str,
         unit: Unit,
     ) -> Result<Vec<f64>, Marked> {
+        self.agrees(column, unit_name)?;
         let (low, high) = kind.bounds();
         let per_day = if kind == Kind::Temperature { 1.0 } else { f64::from(self.calendar.step_h) / 24.0 };
         let number = |row: usize| {
@@ -349,6 +381,37 @@ impl Table {
         };
         (0..self.rows.len()).map(number).collect()
     }
+}
+
+/// The table of a netCDF file; an error in words.
+#[cfg(feature = "netcdf")]
+fn of_netcdf(path: &Path, bytes: Vec<u8>, dates: &str) -> Result<Text, String> {
+    let table = netcdf::as_table(path, bytes, dates)?;
+    Ok((Source::new(path, table.text), table.units))
+}
+
+#[cfg(not(feature = "netcdf"))]
+fn of_netcdf(_: &Path, _: Vec<u8>, _: &str) -> Result<Text, String> {
+    Err("this program was built without netCDF (`--features netcdf`)".into())
+}
+
+/// Whether a unit of a file (`kg m-2 s-1`) is a declared one (`kg/m2/s`). Words that are no unit at all decide nothing.
+fn means(own: &str, declared: &str) -> bool {
+    let plain: String = own.to_lowercase().chars().filter(|c| !" *^_.".contains(*c)).collect();
+    let spellings: &[&str] = match declared {
+        "mm/d" => &["mm/d", "mm/day", "mmd-1", "mmday-1", "kg/m2/d", "kgm-2d-1", "kgm-2day-1"],
+        "mm/h" => &["mm/h", "mm/hr", "mm/hour", "mmh-1", "mmhr-1", "mmhour-1", "kgm-2h-1"],
+        "mm/step" => &["mm", "mm/step", "kgm-2", "kg/m2"],
+        "m/d" => &["m/d", "m/day", "md-1", "mday-1"],
+        "kg/m2/s" => &["kg/m2/s", "kgm-2s-1", "mm/s", "mms-1"],
+        "degC" => &["degc", "degreesc", "degreec", "celsius", "degcelsius", "degreescelsius", "°c", "c"],
+        "K" => &["k", "kelvin", "degk", "degreesk"],
+        "m3/s" => &["m3/s", "m3s-1", "cms", "cumec", "cumecs"],
+        "l/s" => &["l/s", "ls-1"],
+        "ft3/s" => &["ft3/s", "ft3s-1", "cfs"],
+        _ => &[],
+    };
+    plain.is_empty() || plain == "1" || plain == "-" || spellings.contains(&plain.as_str())
 }
 
 /// A column that is not there.
@@ -397,72 +460,4 @@ fn date(text: &str) -> Option<NaiveDateTime> {
 
 fn span(minutes: i64) -> String {
     if minutes % 60 == 0 { format!("{} h", minutes / 60) } else { format!("{minutes} min") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(text: &str) -> Result<Table, Marked> {
-        Table::split(Source::new("forcing.csv", text), "date")
-    }
-
-    fn numbers(text: &str, kind: Kind, unit: &str) -> Result<Vec<f64>, Marked> {
-        let table = table(text)?;
-        table.numbers(1, kind, unit, Unit::of(unit, table.calendar.step_h, Some(86.4)).unwrap())
-    }
-
-    #[test]
-    fn units_become_mm_per_step_and_degrees_and_missing_flow_is_nan() {
-        let text = |x: &str| format!("# made by hand\ndate, x\n2004-01-01,{x}\n2004-01-02, \"2\"\n\n");
-        for (kind, unit, first, second) in [
-            (Kind::Depth, "mm/d", 1.0, 2.0),
-            (Kind::Depth, "m/d", 1000.0, 2000.0),
-            (Kind::Flow, "m3/s", 1.0, 2.0), // 86.4 km²: 1 m³/s is 1 mm/d
-            (Kind::Flow, "l/s", 1e-3, 2e-3),
-            (Kind::Temperature, "degC", 1.0, 2.0),
-        ] {
-            let found = numbers(&text("1"), kind, unit).unwrap();
-            assert!((found[0] - first).abs() < 1e-15 && (found[1] - second).abs() < 1e-15, "{unit}");
-        }
-        assert_eq!(numbers(&text("274.15"), Kind::Temperature, "K").unwrap_err().line(), 4);
-        for missing in ["", "NA", "nan", "-9999"] {
-            assert!(numbers(&text(missing), Kind::Flow, "m3/s").unwrap()[0].is_nan(), "{missing}");
-        }
-        let hourly = "date;x\n2004-01-01 00:00;1\n2004-01-01 06:00;2\n";
-        assert_eq!(numbers(hourly, Kind::Depth, "mm/d").unwrap(), [0.25, 0.5]);
-    }
-
-    #[test]
-    fn every_fault_has_its_line() {
-        for (rows, line, words) in [
-            ("2004-01-01,1\n2004-01-02,x", 3, "not a number"),
-            ("2004-01-01,1\n2004-01-02,", 3, "missing"),
-            ("2004-01-01,1\n2004-01-02,-1", 3, "not plausible"),
-            ("2004-01-01,1\n2004-01-02,2,3", 3, "another length"),
-            ("2004-01-01,1\n2004-01-02,1\n2004-01-04,1", 4, "one step"),
-            ("2004-01-01,1\n2004-01-03,1", 3, "step of time"),
-            ("2004-01-01,1\n01/02/2004,1", 3, "no date"),
-            ("2004-01-01,1", 1, "too few rows"),
-        ] {
-            let fault = numbers(&format!("date,x\n{rows}\n"), Kind::Depth, "mm/d").unwrap_err();
-            assert!(fault.to_string().contains(words), "{fault}");
-            assert_eq!((fault.line(), fault.path()), (line, Path::new("forcing.csv")), "{fault}");
-        }
-        assert!(table("").unwrap_err().to_string().contains("no rows"));
-        assert!(table("day,x\n1,2\n").unwrap_err().to_string().contains("no column `date`"));
-        let missing = table("date,rain\n2004-01-01,1\n2004-01-02,1\n").unwrap().column("rian").unwrap_err();
-        assert_eq!(missing.near.as_deref(), Some("rain"));
-    }
-
-    #[test]
-    fn days_become_steps() {
-        let start = date("2004-02-27").unwrap();
-        let calendar = Calendar { start, step_h: 6, steps: 20 };
-        let day = |d: u32, m: u32| NaiveDate::from_ymd_opt(2004, m, d).unwrap();
-        assert_eq!(calendar.steps_of(day(28, 2), day(1, 3)), Some(4..16));
-        assert_eq!(calendar.steps_of(day(28, 2), day(3, 3)), None);
-        assert_eq!(calendar.steps_of(day(26, 2), day(1, 3)), None);
-        assert_eq!(calendar.at(5).to_string(), "2004-02-28 06:00:00");
-    }
 }

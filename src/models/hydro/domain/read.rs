@@ -223,6 +223,7 @@ fn by_basin(
     let Some(section) = options.section(key)? else { return Ok(None) };
     let file: String = section.need("file")?;
     let dates: String = section.opt("dates")?.unwrap_or_else(|| "date".into());
+    let variable: Option<String> = section.opt("variable")?;
     let Some(unit) = section.choice("unit", kind.units())? else {
         return Err(section.missing("unit", &kind.units().join(", ")));
     };
@@ -241,7 +242,9 @@ fn by_basin(
     let measure = Measure::of(unit, own.step_h, None).expect("a unit without an area");
     let mut series = vec![Vec::new(); names.0.len()];
     for (name, basin) in &names.0 {
-        let column = table.column(name).map_err(|missing| {
+        let long = variable.as_ref().map(|variable| format!("{variable}:{name}"));
+        let column = long.and_then(|long| table.column(&long).ok()).map_or_else(|| table.column(name), Ok);
+        let column = column.map_err(|missing| {
             section.wrong("file", format!("this file has no column `{name}`"), missing.label)
         })?;
         let all = table.numbers(column, kind, unit, measure)?;
