@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Close iterations too, and go on to the end of the run
     #[arg(long, conflicts_with = "iteration")]
     to_end: bool,
+    /// Leave when all that is open is held by others, in place of waiting for what they leave behind
+    #[arg(long, conflicts_with = "to_end")]
+    leave: bool,
     /// Which worker this is, from 1 [default: from the environment of srun or mpirun]
     #[arg(long, value_parser = cli::from_one)]
     rank: Option<u32>,
@@ -49,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, env = "SLURM_CPUS_PER_TASK", default_value_t = 1, value_parser = cli::threads)]
     threads: usize,
     /// A lease not renewed for so many seconds is taken over
-    #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = cli::seconds)]
+    #[arg(long, env = "EKP_LEASE", default_value_t = 60.0, value_name = "SECONDS", value_parser = cli::seconds)]
     lease: f64,
     /// Begin no trial that would hardly end by then: seconds since 1970 (method `dds-async`)
     #[arg(long, env = "SLURM_JOB_END_TIME", value_name = "SECONDS", value_parser = cli::seconds)]
@@ -93,7 +96,7 @@ fn run(args: &Args) -> Result<Exit, StepError> {
         lease_s: args.lease.max(0.1),
         to_end: args.to_end,
         iteration: args.iteration,
-        wait: true,
+        wait: !args.leave,
         until: until(args, drain),
     };
     if let Some(run) = grid {

@@ -80,6 +80,14 @@ pub enum SlurmError {
         /// As given
         found: String,
     },
+    /// Workers came and went, and finished no trial
+    #[error("{arrays} arrays of workers, one behind the other, finished no trial: {open} are still open")]
+    NoProgress {
+        /// Trials without an outcome
+        open: u32,
+        /// How often nothing happened
+        arrays: usize,
+    },
     /// Jobs that would not go
     #[error("{left} jobs are still in the queue after {seconds} s")]
     Stubborn {
@@ -97,6 +105,9 @@ impl Explain for SlurmError {
             Self::Word { .. } => {
                 "`ekp_calibration.sbatch` calls this; by hand use `ekp-launch --on slurm`".into()
             }
+            Self::NoProgress { .. } => {
+                "`logs/iteration_…/N.out` say how they ended; is `time` of members in site.toml longer than a trial? To go on: bash ekp_calibration.sbatch".into()
+            }
             Self::Stubborn { .. } => {
                 "`squeue --me` shows them; the stop mark is set, they end by themselves".into()
             }
@@ -105,7 +116,7 @@ impl Explain for SlurmError {
     fn exit(&self) -> Exit {
         match self {
             Self::Stale { .. } | Self::Word { .. } => Exit::Usage,
-            Self::Stubborn { .. } => Exit::Failed,
+            Self::Stubborn { .. } | Self::NoProgress { .. } => Exit::Failed,
         }
     }
 }

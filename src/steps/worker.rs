@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::experiment::Keep;
 use crate::files::{Claim, FileError, Iteration, Lease, Members, claim};
@@ -271,23 +271,66 @@ pub(super) fn renewed<T>(
     lease: Lease,
     work: impl FnOnce() -> Result<T, StepError>,
 ) -> Result<T, StepError> {
-    let over = Arc::new((Mutex::new(false), Condvar::new()));
-    let watch = Arc::clone(&over);
-    let every = Duration::from_secs_f64((lease_s / 4.0).max(0.05));
-    let thread = std::thread::spawn(move || {
-        let (over, wake) = &*watch;
-        let mut ended = over.lock().expect("no one panics under this lock");
-        while !*ended {
-            let (guard, timeout) = wake.wait_timeout(ended, every).expect("no one panics under this lock");
-            ended = guard;
-            if timeout.timed_out() && !*ended {
+    let held = Held::new(lease, Duration::from_secs_f64((lease_s / 4.0).max(0.05)));
+    let result = work();
+    drop(held);
+    result
+}
+
+/// A lease that is being renewed, until this goes.
+struct Held(u64);
+
+/// Leases of this process. One thread renews them all: one for each trial would cost as much as the trial's files.
+struct Keeper {
+    leases: Vec<(u64, Instant, Duration, Lease)>,
+    next: u64,
+    /// When the thread looks again by itself; none: it waits to be called, or is not there yet
+    wakes: Option<Instant>,
+    runs: bool,
+}
+
+static KEEPER: (Mutex<Keeper>, Condvar) =
+    (Mutex::new(Keeper { leases: Vec::new(), next: 0, wakes: None, runs: false }), Condvar::new());
+
+impl Held {
+    fn new(lease: Lease, every: Duration) -> Self {
+        let mut keeper = KEEPER.0.lock().expect("no one panics under this lock");
+        let (id, due) = (keeper.next, Instant::now() + every);
+        keeper.next += 1;
+        keeper.leases.push((id, due, every, lease));
+        if !std::mem::replace(&mut keeper.runs, true) {
+            std::thread::spawn(keep);
+        } else if keeper.wakes.is_none_or(|wakes| wakes > due) {
+            KEEPER.1.notify_one();
+        }
+        Self(id)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The lock: none is renewed after its work has ended.
+        KEEPER.0.lock().expect("no one panics under this lock").leases.retain(|(id, ..)| *id != self.0);
+    }
+}
+
+fn keep() {
+    let mut keeper = KEEPER.0.lock().expect("no one panics under this lock");
+    loop {
+        let now = Instant::now();
+        for (_, due, every, lease) in &mut keeper.leases {
+            if *due <= now {
                 lease.renew();
+                *due = Instant::now() + *every;
             }
         }
-    });
-    let result = work();
-    *over.0.lock().expect("no one panics under this lock") = true;
-    over.1.notify_all();
-    let _ = thread.join();
-    result
+        keeper.wakes = keeper.leases.iter().map(|(_, due, ..)| *due).min();
+        keeper = match keeper.wakes {
+            Some(wakes) => {
+                let pause = wakes.saturating_duration_since(Instant::now());
+                KEEPER.1.wait_timeout(keeper, pause).expect("no one panics under this lock").0
+            }
+            None => KEEPER.1.wait(keeper).expect("no one panics under this lock"),
+        };
+    }
 }

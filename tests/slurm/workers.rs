@@ -1,5 +1,7 @@
 //! A search without a coordinator as an array of workers: elements that end early, are lost, or run again.
 
+use std::collections::BTreeSet;
+
 use super::bed::Bed;
 use super::{records, site, starts};
 use crate::dds::{best_is_the_best, land, scores};
@@ -53,4 +55,73 @@ fn a_worker_that_is_lost_and_one_that_is_requeued_cost_no_trial() {
     bed.program(&run, "scontrol").args(["requeue", &format!("{job}_2")]).run();
     bed.finished(&run);
     complete(bed, &run, 120);
+}
+
+/// A search whose runs take a second until `quick` is there.
+fn slow(name: &str, budget: i64) -> Study {
+    let study = Study::started(name, "dds-async").members(4).set("algorithm.budget", budget);
+    let text = std::fs::read_to_string(study.folder.path().join("model.sh")).unwrap();
+    let wait = "#!/bin/sh\n[ -z \"$SLURM_JOB_ID\" ] || [ -f \"$EKP_RUN.quick\" ] || sleep 1\n";
+    study.model(&text.replacen("#!/bin/sh\n", wait, 1))
+}
+
+/// Trials of an earlier look are what they were.
+fn kept(before: &[(String, f64)], after: &[(String, f64)]) {
+    let name = |(name, score): &(String, f64)| (name.clone(), score.to_bits());
+    let after: BTreeSet<_> = after.iter().map(name).collect();
+    assert!(before.iter().map(name).all(|trial| after.contains(&trial)), "an outcome changed");
+}
+
+#[test]
+fn workers_stop_before_their_wall_time_ends_and_the_next_chain_goes_on() {
+    let Some(bed) = Bed::shared() else { return };
+    // Given a minute for each worker, and more trials than fit into it
+    let study = slow("workers-wall", 240);
+    site(&study, "[slurm]\ntime = \"1:00\"\n");
+    let run = study.init("run");
+    bed.submit(&run);
+    // When Slurm says that it will be over (a minute or less before, as it sees fit)
+    bed.wait(&run, "a second chain", 150, || records(&run).len() > 1);
+    let before = scores(&run);
+    std::fs::write(run.path.with_extension("quick"), "").unwrap();
+    bed.finished(&run);
+    // Then nobody was cut off: each finished what it ran, and left; what was found by then still counts
+    for element in 1..=4 {
+        let log = run.read(&format!("logs/iteration_000/{element}.out"));
+        assert!(!log.contains("DUE TO TIME LIMIT"), "{}", bed.story(&run));
+        assert!(log.contains("the job ends soon"), "{}", bed.story(&run));
+    }
+    assert!((8..240).contains(&before.len()), "{}", before.len());
+    let second = &records(&run)[1];
+    assert_eq!(second["open"].as_integer(), Some(240 - before.len() as i64), "{second}");
+    kept(&before, &scores(&run));
+    complete(bed, &run, 240);
+    run.tool("ekp-run-member").args([".", "--best"]).succeeds().says("bit for bit");
+}
+
+#[test]
+fn a_node_lost_under_workers_costs_their_leases_and_no_trial() {
+    let Some(bed) = Bed::own("workers-node", &["--nodes", "3", "--cpus", "2"]) else { return };
+    // Given six workers on three nodes, whose leases run out soon
+    let study = slow("workers-node", 60).members(6);
+    let member = "extra = [\"#SBATCH --no-requeue\"]\nprologue = [\"export EKP_LEASE=4\"]";
+    site(&study, &format!("[slurm.member]\n{member}\n"));
+    let run = study.init("run");
+    bed.submit(&run);
+    bed.seen(&run, &["it000.members", "RUNNING", " n2 "]);
+    bed.wait(&run, "some trials", 90, || scores(&run).len() > 10);
+    let before = scores(&run);
+    // When the plug of one node is pulled
+    bed.verb(&["node-kill", "n2", "--now"]);
+    let tries = || {
+        let trials = std::fs::read_dir(run.path.join("trials_000")).unwrap().flatten();
+        trials.filter(|trial| trial.path().join("try_2/claim.toml").exists()).count()
+    };
+    // Then others take over what its workers held
+    bed.wait(&run, "trials taken over", 120, || tries() > 0);
+    std::fs::write(run.path.with_extension("quick"), "").unwrap();
+    bed.finished(&run);
+    kept(&before, &scores(&run));
+    complete(&bed, &run, 60);
+    run.tool("ekp-run-member").args([".", "--best"]).succeeds().says("bit for bit");
 }

@@ -13,7 +13,9 @@ use crate::launch::queue::{JobId, Listed, State};
 use crate::launch::scripts::{self, ArrayPart};
 use crate::launch::slurm::ours::{Chain, chain, ids, is_by_hand, is_collect, of_run};
 use crate::launch::slurm::submitter::{Submitter, own_job};
-use crate::launch::slurm::{Desk, Scheduler, Submission, not_cancelled, publish_new, submissions};
+use crate::launch::slurm::{
+    Desk, Scheduler, SlurmError, Submission, not_cancelled, publish_new, submissions,
+};
 use crate::plan::Due;
 use crate::steps::{due, outcomes, reopen};
 
@@ -21,6 +23,9 @@ use crate::steps::{due, outcomes, reopen};
 /// between two jobs of a healthy chain the scheduler needs a moment.
 const LOOKS: usize = 6;
 const BETWEEN: Duration = Duration::from_secs(2);
+
+/// Arrays of workers, one behind the other, that finish no trial, before a chain stops.
+const IDLE: usize = 2;
 
 /// Why a submission begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct Begun {
     pub step: &'static str,
     /// Iteration of that step
     pub iteration: Iteration,
+    /// Trials of a search by workers that have no outcome; 0 of other runs
+    pub open: u32,
     /// Arrays of the elements without an outcome
     pub arrays: Vec<ArrayPart>,
     /// Comment of every job
@@ -92,6 +99,9 @@ impl Scheduler<'_> {
             }
             self.lift(start)?;
             let Some(begun) = self.due(rolling)? else { return Ok(None) };
+            if start == Start::Again {
+                gets_on(&records, begun.open)?;
+            }
             // Whoever comes second looks at everything anew.
             if let Some(begun) = self.claim(begun, &records, start, rolling)? {
                 return Ok(Some(begun));
@@ -106,6 +116,7 @@ impl Scheduler<'_> {
             record: 0,
             step,
             iteration,
+            open: 0,
             arrays: Vec::new(),
             token: String::new(),
             options: Vec::new(),
@@ -137,7 +148,10 @@ impl Scheduler<'_> {
                 return Ok(None);
             }
             Due::Ensemble => {
-                begun.arrays = scripts::arrays(1..=self.elements_at(begun.iteration), &self.site.slurm)
+                begun.arrays = scripts::arrays(1..=self.elements_at(begun.iteration), &self.site.slurm);
+                if self.dir().leaderless() {
+                    begun.open = self.dir().budget();
+                }
             }
             Due::Update(iteration) if self.dir().update(iteration).exists() => {
                 (begun.step, begun.iteration) = ("update", iteration);
@@ -149,6 +163,9 @@ impl Scheduler<'_> {
                 begun.step = if open.is_empty() { "update" } else { "members" };
                 begun.arrays = scripts::arrays(self.elements_of(&open), &self.site.slurm);
                 begun.options = self.options(iteration, &open)?;
+                if self.dir().leaderless() {
+                    begun.open = u32::try_from(open.len()).unwrap_or(u32::MAX);
+                }
             }
         }
         let what = if rolling { "one iteration" } else { "a chain" };
@@ -180,6 +197,7 @@ impl Desk<'_> {
             step: begun.step.into(),
             iteration: begun.iteration,
             elements: scripts::word_of(&begun.arrays, begun.many),
+            open: begun.open,
             rerun: start == Start::Again
                 && begun.step == "members"
                 && (!rolling || had(records, begun.iteration)),
@@ -257,6 +275,20 @@ impl Desk<'_> {
     }
 }
 
+/// Workers that end without a finished trial would follow each other for ever: after two arrays of them, one behind the
+/// other, a chain does not go on by itself.
+fn gets_on(records: &[(u32, Submission)], open: u32) -> Result<(), SlurmError> {
+    let mut idle = 0;
+    for (_, record) in records.iter().rev().filter(|(_, record)| record.step != "collect") {
+        idle += usize::from(open > 0 && record.open == open);
+        // What a person began counts from there.
+        if record.open != open || !record.rerun || idle == IDLE {
+            break;
+        }
+    }
+    if idle < IDLE { Ok(()) } else { Err(SlurmError::NoProgress { open, arrays: IDLE }) }
+}
+
 /// Whether a submission began with members of this iteration. In a rolling chain each iteration has one.
 fn had(records: &[(u32, Submission)], iteration: Iteration) -> bool {
     let begins = |record: &Submission| matches!(record.step.as_str(), "init" | "members");
@@ -286,4 +318,45 @@ fn reasons(jobs: &[&Listed]) -> String {
     why.dedup();
     let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
     format!("{running} jobs run, {waiting} wait{why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(open: u32, rerun: bool) -> (u32, Submission) {
+        let by = Submitter { host: "n1".into(), pid: 1, pid_start: 1, job: 1 };
+        let record = Submission {
+            token: String::new(),
+            step: "members".into(),
+            iteration: 0,
+            elements: "1-4".into(),
+            open,
+            rerun,
+            rolling: false,
+            options: Vec::new(),
+            time: String::new(),
+            by,
+            complete: true,
+            jobs: BTreeMap::new(),
+        };
+        (1, record)
+    }
+
+    #[test]
+    fn a_chain_of_workers_that_finish_nothing_ends_and_a_person_may_begin_another() {
+        let goes_on = |records: &[(u32, bool)], open: u32| {
+            let records: Vec<_> = records.iter().map(|&(open, rerun)| record(open, rerun)).collect();
+            gets_on(&records, open).is_ok()
+        };
+        assert!(goes_on(&[(90, false)], 80) && goes_on(&[(90, false)], 90), "once may be bad luck");
+        assert!(!goes_on(&[(90, false), (90, true)], 90));
+        assert!(!goes_on(&[(90, false), (80, true), (80, true)], 80));
+        assert!(goes_on(&[(90, false), (80, true), (80, true)], 79));
+        // Begun anew by a person
+        assert!(goes_on(&[(90, false), (90, true), (90, false)], 90));
+        assert!(!goes_on(&[(90, false), (90, true), (90, false), (90, true)], 90));
+        // Members of generations are counted elsewhere
+        assert!(goes_on(&[(0, false), (0, true), (0, true)], 0));
+    }
 }

@@ -91,6 +91,7 @@ impl<'a> GridScheduler<'a> {
                 record: 0,
                 step: "members",
                 iteration: 0,
+                open: 0,
                 arrays: Vec::new(),
                 token: String::new(),
                 options: Vec::new(),

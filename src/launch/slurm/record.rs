@@ -19,6 +19,9 @@ pub struct Submission {
     pub iteration: u32,
     /// Array elements it begins with, as the scripts write them
     pub elements: String,
+    /// Trials without an outcome before it, of a search by workers
+    #[serde(default)]
+    pub open: u32,
     /// Members that were lost run again: counted, for it has an end
     pub rerun: bool,
     /// One iteration only
@@ -51,6 +54,7 @@ impl Submission {
             .text("step", &self.step)
             .number("iteration", self.iteration)
             .text("elements", &self.elements)
+            .number("open", self.open)
             .boolean("rerun", self.rerun)
             .boolean("rolling", self.rolling)
             .texts("options", &self.options)
@@ -110,6 +114,7 @@ mod tests {
             step: "members".into(),
             iteration: 3,
             elements: "3,7".into(),
+            open: 12,
             rerun: true,
             rolling: false,
             options: vec!["--exclude=n2".into()],

@@ -104,7 +104,9 @@ pub(super) fn work(
         {
             return Ok(work);
         }
-        begin(run, searching)?;
+        if view.results() == 0 {
+            begin(run, searching)?;
+        }
         if worker.until.as_ref().is_some_and(|until| clock.too_late(until)) {
             work.left_early = true;
             return Ok(work);

@@ -158,6 +158,11 @@ impl View {
         self.results.contains_key(&number)
     }
 
+    /// How many leases have results.
+    pub(super) fn results(&self) -> usize {
+        self.results.len()
+    }
+
     /// Leases that nobody has taken.
     pub(super) fn untouched(&self, bench: &Bench<'_>) -> Vec<u32> {
         (1..=bench.leases()).filter(|number| !self.touched.contains(number)).take(64).collect()
