@@ -253,6 +253,20 @@ fn the_gallery_shows_what_is_chosen_and_never_fails_for_what_is_missing() {
 }
 
 #[test]
+fn what_a_grid_of_samplers_will_cost_is_told_before_anything_runs() {
+    let samplers =
+        "[axis.options.hmc]\ndraws = 1000\nwarmup = 500\n[axis.options.long]\ndraws = 20000\nwarmup = 500";
+    let folder = study("llc-forecast", SMALL, samplers);
+    let run = made(&folder, "run");
+    let told = run.tool("ekp-launch").args([".", "--dry-run", "--on", "slurm"]).succeeds().out();
+    // 4 chains of (1500 + 20500) × 10 gradients of 6 · 100 · 45 flops at 20 GFLOP/s; 64 bytes a draw
+    assert!(told.contains("`run_sampler`: 2 cells, by their options 1.2 core-seconds, "), "{told}");
+    assert!(told.contains("about 5.4 MB disk") && told.contains("`build_target`: 1 cells, by"), "{told}");
+    let memory = told.split("core-seconds, ").nth(2).unwrap().split(' ').next().unwrap();
+    assert!((20.0..30.0).contains(&memory.parse::<f64>().unwrap()), "{told}");
+}
+
+#[test]
 fn the_tables_of_a_grid_are_exported_and_what_does_not_fit_is_refused() {
     let folder = study("llc-export", QUADRATIC, "[axis.options.hmc]\ndraws = 100\nwarmup = 50");
     let run = made(&folder, "run");

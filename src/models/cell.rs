@@ -132,6 +132,28 @@ pub struct TableShape {
     pub columns: &'static [(&'static str, Kind)],
 }
 
+/// What a cell will cost, as far as its options tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Forecast {
+    /// On one core
+    pub seconds: f64,
+    /// Largest resident set, 10⁶ bytes
+    pub memory_mb: f64,
+    /// What it leaves, 10⁶ bytes
+    pub disk_mb: f64,
+}
+
+/// How large a cell's result is to those that stand on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Examples; 1 where there are none
+    pub rows: usize,
+    /// p
+    pub parameters: usize,
+    /// Numbers that a run on it holds beside its parameters
+    pub numbers: usize,
+}
+
 /// One cell, ready to run.
 pub trait Cell: Send + Sync {
     /// Its id, from what changes its numbers and nothing else: the same work has the same id in every run.
@@ -146,6 +168,16 @@ pub trait Cell: Send + Sync {
     /// # Errors
     /// Why it gave nothing: a result, not an error of the toolkit. `Cause::Lost` when it was told to stop.
     fn run(&self, place: &CellPlace) -> Result<Row, ModelError>;
+
+    /// How large its result is, where others need to know before it is there.
+    fn size(&self) -> Option<Size> {
+        None
+    }
+
+    /// What it will cost, standing on results of these sizes.
+    fn forecast(&self, _upstream: &[Size]) -> Option<Forecast> {
+        None
+    }
 
     /// Name of its logs without their endings; `upstream` are the ids of the cells it stands on.
     fn log_name(&self, id: &str, _upstream: &[String]) -> String {

@@ -5,6 +5,7 @@ use walkdir::WalkDir;
 use crate::files::{Member, Members, load_record};
 use crate::launch::LaunchError;
 use crate::launch::dry_run::core_time;
+use crate::models::cell::Forecast;
 use crate::plan::grid::{Wait, arrays};
 use crate::steps::grid::{GridRun, due};
 use crate::steps::timing::Timing;
@@ -70,6 +71,19 @@ pub fn cost(run: &GridRun, open: &[Vec<Member>]) -> String {
             }
         }
         let cells = open.len();
+        let forecast: Option<Vec<_>> = open.iter().map(|&cell| run.forecast(stage, cell)).collect();
+        if let (0, Some(all)) = (count, &forecast) {
+            let sum = |of: fn(&Forecast) -> f64| all.iter().map(of).sum::<f64>();
+            text.push_str(&format!(
+                "`{name}`: {cells} cells, by their options {}, {:.0} MB memory at most, about {:.1} MB disk; \
+                 `ekp-run-member . -i {stage} -m {}` measures one\n",
+                core_time(sum(|f| f.seconds)),
+                all.iter().map(|f| f.memory_mb).fold(0.0, f64::max),
+                sum(|f| f.disk_mb),
+                open[0]
+            ));
+            continue;
+        }
         if count == 0 {
             text.push_str(&format!(
                 "`{name}`: {cells} cells, about {} files; none has run yet: `ekp-run-member . -i {stage} -m {}` measures one\n",

@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::explain::Marked;
 use crate::files::FileError;
 use crate::files::human::Section;
-use crate::models::cell::{Cell, CellPlace, Row, TableShape};
+use crate::models::cell::{Cell, CellPlace, Forecast, Row, Size, TableShape};
 use crate::models::llc::columns::{sample_row, target_row};
 use crate::models::llc::driver::Carry;
+use crate::models::llc::forecast;
 use crate::models::llc::log::Log;
 use crate::models::llc::options::TargetOptions;
 use crate::models::llc::sample::{SampleOptions, sample};
@@ -65,6 +66,14 @@ impl Cell for TargetCell {
         }
         log.line(&format!("L(w*) = {:e}, largest slope {:.1e}", f.l0, f.grad_norm_inf));
         Ok(target_row(&target))
+    }
+
+    fn size(&self) -> Option<Size> {
+        Some(forecast::size(&self.options))
+    }
+
+    fn forecast(&self, _upstream: &[Size]) -> Option<Forecast> {
+        Some(forecast::target(&self.options))
     }
 }
 
@@ -134,6 +143,10 @@ impl Cell for SampleCell {
             return Err(ModelError::new(Cause::Output, message));
         }
         Ok(sample_row(&outcome, &self.options, &target))
+    }
+
+    fn forecast(&self, upstream: &[Size]) -> Option<Forecast> {
+        upstream.first().map(|target| forecast::run(&self.options, target))
     }
 
     /// `TARGET_SAMPLER_RUN`, as such workflows name them.

@@ -12,6 +12,7 @@
 //! | `hmc` and `warmup`, `mclmc`, `sgld` and `mala`, `vi` | samplers, each a `method` |
 //! | `driver`, `sample`, `log` | chains with threads, stops and resumes; a whole run; what it says |
 //! | `analysis`, `columns` | diagnostics; the row of a cell |
+//! | `forecast` | what a cell will cost |
 //! | `known` | coefficients in closed form |
 //!
 //! # Source
@@ -25,6 +26,7 @@ pub mod columns;
 pub mod data;
 pub mod density;
 pub mod driver;
+mod forecast;
 pub mod gradient;
 pub mod hmc;
 pub mod ids;

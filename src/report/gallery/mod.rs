@@ -166,10 +166,11 @@ pub fn choose<'a>(
     });
     let chosen: Vec<&Sampled> = chosen.collect();
     let free = choice.targets.is_empty() && choice.labels.is_empty() && !choice.best;
-    if !choice.best && !(free && chosen.len() > SHOWN) {
+    let too_many = free && chosen.len() > SHOWN;
+    if !(choice.best || too_many) {
         return Ok((chosen, notes));
     }
-    if free {
+    if too_many {
         notes.push(format!(
             "{} runs are too many for a page: shown is the best of each target; `--target` and `--label` choose others",
             chosen.len()

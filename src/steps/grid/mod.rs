@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use crate::experiment::grid::{Grid, METHOD, Stage};
 use crate::experiment::{ExperimentError, load};
 use crate::files::{Iteration, Member, Members, RunDir};
+use crate::models::cell::Forecast;
 use crate::steps::StepError;
 
 pub use outcome::{Left, look};
@@ -101,6 +102,17 @@ impl GridRun {
     /// A cell's labels for people.
     pub fn shown(&self, stage: Iteration, cell: Member) -> String {
         self.grid.stages[stage as usize - 1].shown(&self.grid.axes, cell as usize - 1)
+    }
+
+    /// What a cell will cost, where its model can tell from its options.
+    pub fn forecast(&self, stage: Iteration, cell: Member) -> Option<Forecast> {
+        let work = |s: Iteration, c: Member| {
+            self.grid.stages[s as usize - 1].builtin()?;
+            self.grid.cell(s as usize - 1, c as usize - 1).ok()
+        };
+        let before = self.upstream(stage, cell);
+        let before = before.iter().flat_map(|(s, cells)| cells.iter().map(|&c| work(*s, c)?.size()));
+        work(stage, cell)?.forecast(&before.collect::<Option<Vec<_>>>()?)
     }
 
     /// Folder of what a cell left, in its own.

@@ -51,11 +51,14 @@ pub fn table(run: &GridRun, left: &[Vec<Left>], stage: Iteration) -> Result<Opti
     Ok(Some(Table { columns: names(shape), rows: rows(run, left, stage, shape)? }))
 }
 
-/// Every own table of a grid by its name, as CSV and as Parquet.
+/// An own table: its name, its rows, the same as Parquet.
+pub type Named = (&'static str, Table, Vec<u8>);
+
+/// Every own table of a grid.
 ///
 /// # Errors
 /// As [`table`].
-pub fn tables(run: &GridRun, left: &[Vec<Left>]) -> Result<Vec<(&'static str, Table, Vec<u8>)>, StepError> {
+pub fn tables(run: &GridRun, left: &[Vec<Left>]) -> Result<Vec<Named>, StepError> {
     let mut all = Vec::new();
     for stage in run.grid.leaves() {
         let number = u32::try_from(stage + 1).unwrap_or(u32::MAX);
