@@ -10,6 +10,7 @@ mod cat;
 mod damage;
 mod dds;
 mod docs;
+mod domains;
 mod examples;
 mod export;
 mod failures;
