@@ -374,6 +374,12 @@ fn the_example_in_shell_finds_the_order_of_each_rule() {
     tool("ekp-launch", study.folder.path()).args(["experiment.toml", "-q"]).succeeds();
     let text =
         fs::read_to_string(study.folder.path().join("runs/integrals/results/integrals_runs.csv")).unwrap();
+    // Its page tells every cell, and that there are no samplers to choose from
+    let report = |args: &[&str]| tool("ekp-report", study.folder.path()).args(["runs/integrals"]).args(args);
+    report(&[]).succeeds().prints("runs/integrals/report/report.html");
+    let page = fs::read_to_string(study.folder.path().join("runs/integrals/report/report.html")).unwrap();
+    assert!(page.contains("grid of 33 cells in 3 stages") && page.contains("<td>monte_carlo</td>"));
+    report(&["--best"]).fails(2).says("no runs of samplers to choose from");
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let head = lines.next().unwrap();
     let at = |name: &str| head.iter().position(|h| *h == name).unwrap();
