@@ -7,6 +7,7 @@
 
 use super::gram::{GROUP, Kernel, Row, Tile};
 use super::linalg::{Cholesky, LinalgError, solve_below};
+use super::pages;
 use crate::numerics::Mat;
 
 /// Columns of a block: a multiple of [`GROUP`].
@@ -26,7 +27,9 @@ pub(super) fn in_place(a: &mut Mat) -> Result<bool, LinalgError> {
     let Some(kernel) = Kernel::of_this_processor().filter(|_| n >= LEAST) else { return Ok(false) };
     let groups = n.div_ceil(GROUP);
     // Group g of eight rows, column after column
-    let mut packed = vec![Row([0.0; GROUP]); groups * n];
+    let mut packed = Vec::with_capacity(groups * n);
+    pages::ask_large(packed.spare_capacity_mut());
+    packed.resize(groups * n, Row([0.0; GROUP]));
     for k in (0..n).step_by(BLOCK) {
         let width = BLOCK.min(n - k);
         let (first, end) = (k / GROUP, (k + width).div_ceil(GROUP));

@@ -189,7 +189,8 @@ impl Cholesky {
     pub fn new(a: &Mat) -> Result<Self, LinalgError> {
         finite(a)?;
         if a.nrows() >= factor::LEAST {
-            let mut l = a.clone();
+            let mut l = Mat::zeros(a.nrows(), a.ncols());
+            l.data_mut().copy_from_slice(a.data());
             if factor::in_place(&mut l)? {
                 return Ok(Self { l });
             }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pages;
+
 /// A dense matrix in column-major order. An ensemble holds one member per column.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
@@ -30,9 +32,11 @@ impl TryFrom<Unchecked> for Mat {
 }
 
 impl Mat {
-    /// All zeros.
+    /// All zeros; of a large matrix, in large pages where the system has them.
     pub fn zeros(rows: usize, cols: usize) -> Self {
-        Self { rows, cols, data: vec![0.0; rows * cols] }
+        let mut data = vec![0.0; rows * cols];
+        pages::ask_large(&mut data);
+        Self { rows, cols, data }
     }
 
     /// The identity.

@@ -19,7 +19,7 @@ pub mod linalg;
 mod mat;
 mod moments;
 mod normals;
-pub mod pages;
+mod pages;
 pub mod panels;
 mod products;
 pub mod quantiles;

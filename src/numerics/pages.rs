@@ -5,13 +5,13 @@
 //! Belongs here: asking. Not here: whether the system listens.
 #![allow(unsafe_code)]
 
-/// Ask for large pages under `numbers`, which were not touched yet. Best effort: nothing depends on the answer.
-pub fn ask_large(numbers: &mut [f64]) {
+/// Ask for large pages under `items`, which were not touched yet. Best effort: nothing depends on the answer.
+pub(super) fn ask_large<T>(items: &mut [T]) {
     #[cfg(target_os = "linux")]
     {
         const PAGE: usize = 4096;
         const LARGE: usize = 2 << 20;
-        let range = numbers.as_mut_ptr_range();
+        let range = items.as_mut_ptr_range();
         let (start, end) = (range.start.addr().next_multiple_of(PAGE), range.end.addr() / PAGE * PAGE);
         if end.saturating_sub(start) < 2 * LARGE {
             return;

@@ -9,7 +9,6 @@
 use std::ops::Range;
 
 use super::gram::{GROUP, Kernel, Row};
-use super::pages;
 use crate::numerics::Mat;
 
 /// Rows that are packed at once: with a group of weights they stay in the second-level cache.
@@ -20,7 +19,6 @@ pub(super) fn reweighted(a: &Mat, t: &Mat) -> Option<Mat> {
     let (rows, n) = (a.nrows(), a.ncols());
     let kernel = Kernel::for_columns(n)?;
     let mut out = Mat::zeros(rows, n);
-    pages::ask_large(out.data_mut());
     // Group q of eight columns, weight after weight
     let mut weights = vec![Row([0.0; GROUP]); n.div_ceil(GROUP) * n];
     for (q, group) in weights.chunks_exact_mut(n).enumerate() {

@@ -3,7 +3,6 @@
 use crate::files::{Asked, Defect, Found, Iteration, Member, Stored, digest, load_state};
 use crate::kalman::streamed::Verdict;
 use crate::numerics::Mat;
-use crate::numerics::pages::ask_large;
 use crate::problem::{Ensemble, Prior};
 use crate::steps::parameters::{ENSEMBLE, Writer, own_digest, restore};
 use crate::steps::tries::set_aside;
@@ -81,7 +80,6 @@ pub fn gather(
     let members = run.dir.members(iteration) as usize;
     let mut look = Looker::new(run, prior, ensemble, iteration)?;
     let mut g = Mat::zeros(look.asked.total(), members);
-    ask_large(g.data_mut());
     let mut left = Vec::with_capacity(members);
     for (member, j) in (1..).zip(0..members) {
         left.push(look.at(member, g.col_mut(j))?);
