@@ -41,6 +41,12 @@ test: packages
 packages:
 	@tests/install_packages
 
+# HBV on devices: CUDA where there is a card, Vulkan on a card or in software (101 packages more to build).
+test-gpu:
+	@tests/install_packages gpu
+	CARGO_INCREMENTAL=0 $(CARGO) test --locked --features cuda,wgpu --lib -- hbv::device
+	CARGO_INCREMENTAL=0 $(CARGO) test --locked --features cuda,wgpu --test main -- backends
+
 check:
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings

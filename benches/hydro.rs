@@ -9,6 +9,7 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 
+use ekp::models::backend::Backend;
 use ekp::models::hydro::basin::{Band, Basin};
 use ekp::models::hydro::gr4j::{self, Gr4j};
 use ekp::models::hydro::hbv::{self, Hbv, routing::Routing};
@@ -96,20 +97,21 @@ fn main() {
     let (basin, whose) = basin();
     println!("evaluations per second, {DAYS} days of {whose}");
     println!("{:>24} {:>8} {:>12} {:>12} {:>12} {:>12}", "", "", "alone", "by 8", "by 32", "by 1024");
+    let scalar = Hbv::daily(Routing::Integral, false).on(Backend::Scalar);
+    line("hbv", "scalar", &scalar, &basin, &sets(&hbv::PARAMETERS, 64));
     for width in Width::all().into_iter().rev() {
         let model = Hbv::daily(Routing::Integral, false).at(width);
-        line("hbv", width, &model, &basin, &sets(&hbv::PARAMETERS, 1024));
+        line("hbv", &format!("{width:?}"), &model, &basin, &sets(&hbv::PARAMETERS, 1024));
         let model = Gr4j::new(true).at(width);
-        line("gr4j with cemaneige", width, &model, &basin, &sets(&gr4j::PARAMETERS, 1024));
+        line("gr4j with cemaneige", &format!("{width:?}"), &model, &basin, &sets(&gr4j::PARAMETERS, 1024));
         let model = Hbv::daily(Routing::Integral, true).at(width);
-        line("hbv, smooth thresholds", width, &model, &basin, &sets(&hbv::PARAMETERS, 1024));
+        line("hbv, smooth thresholds", &format!("{width:?}"), &model, &basin, &sets(&hbv::PARAMETERS, 1024));
     }
 }
 
-fn line(name: &str, width: Width, model: &impl Runoff, basin: &Basin, sets: &[Vec<f64>]) {
-    let few = if width == Width::Plain { &sets[..64] } else { sets };
+fn line(name: &str, width: &str, model: &impl Runoff, basin: &Basin, sets: &[Vec<f64>]) {
+    let few = if width == "Plain" { &sets[..64] } else { sets };
     let alone = rate(model, basin, &few[..64], 1);
     let rates = [8, 32, 1024].map(|size| rate(model, basin, few, size));
-    let width = format!("{width:?}");
     println!("{name:>24} {width:>8} {alone:>12.0} {:>12.0} {:>12.0} {:>12.0}", rates[0], rates[1], rates[2]);
 }

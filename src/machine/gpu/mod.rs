@@ -6,6 +6,8 @@
 
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
+#[cfg(feature = "wgpu")]
+mod vulkan;
 
 use std::sync::OnceLock;
 
@@ -76,10 +78,17 @@ fn open_cuda() -> Found {
     Err(not_built("cuda"))
 }
 
+#[cfg(feature = "wgpu")]
+fn open_wgpu() -> Found {
+    vulkan::open()
+}
+
+#[cfg(not(feature = "wgpu"))]
 fn open_wgpu() -> Found {
     Err(not_built("wgpu"))
 }
 
+#[cfg(not(all(feature = "cuda", feature = "wgpu")))]
 fn not_built(feature: &str) -> String {
     format!("these programs were built without the feature `{feature}`")
 }

@@ -37,7 +37,13 @@ impl Form {
                 "#define BANDS {bands}\n#define TAPS {taps}\n#define SOFT {soft}\n#define KEEP {keep}\n#define LOG {log}\n{}",
                 include_str!("kernel.cu")
             ),
-            Kind::Wgpu => unreachable!("no device of this kind is opened"),
+            Kind::Wgpu => format!(
+                "const BANDS = {bands};\nconst TAPS = {taps};\nconst SOFT = {};\nconst KEEP = {};\nconst LOG = {};\n{}",
+                self.soft,
+                self.keep,
+                self.log,
+                include_str!("kernel.wgsl")
+            ),
         }
     }
 }
@@ -253,8 +259,10 @@ int main(void) {
         (0..n).map(|i| (0..PARAMETERS.len()).map(|k| value(i, k)).collect()).collect()
     }
 
-    /// Every form of a kernel against the lanes; true where no bit differs.
-    fn agree(device: (&dyn Device, Kind), steps: usize, sets_of: &[f64]) {
+    /// Every form of a kernel against the lanes: the largest difference, relative to the number or to the largest flow's
+    /// thousandth; 0 where no bit differs.
+    fn difference(device: (&dyn Device, Kind), steps: usize, sets_of: &[f64]) -> f64 {
+        let mut worst = 0.0f64;
         let lumped = synthetic(steps);
         let mut hills = lumped.clone();
         hills.bands =
@@ -272,9 +280,14 @@ int main(void) {
                 let batch = Batch { model: &model, basin, steps: steps.clone() };
                 let ours = batch.flows(device, &sets).unwrap();
                 let lanes = crate::models::hydro::Runoff::flows(&model, basin, steps.clone(), &sets);
-                for (k, (a, b)) in ours.iter().zip(&lanes).enumerate() {
-                    let differ = a.iter().zip(b).position(|(a, b)| a.to_bits() != b.to_bits());
-                    assert!(a.len() == b.len() && differ.is_none(), "{model:?} set {k}: step {differ:?}");
+                let largest = lanes.iter().flatten().fold(0.0f64, |most, q| most.max(*q));
+                let of = |a: f64, b: f64, least: f64| match a.to_bits() == b.to_bits() {
+                    true => 0.0,
+                    false => (a - b).abs() / b.abs().max(least),
+                };
+                for (a, b) in ours.iter().zip(&lanes) {
+                    assert_eq!(a.len(), b.len());
+                    worst = a.iter().zip(b).fold(worst, |most, (a, b)| most.max(of(*a, *b, 1e-3 * largest)));
                 }
                 let mut observed = lanes[3].clone();
                 observed[..100].fill(f64::NAN);
@@ -284,10 +297,17 @@ int main(void) {
                     let ours = batch.sums(device, &sets, &target).unwrap();
                     let lanes =
                         crate::models::hydro::Runoff::sums(&model, basin, steps.clone(), &sets, &target);
-                    assert_eq!(ours, lanes, "{model:?}, logarithms {log}");
+                    for (a, b) in ours.iter().zip(&lanes) {
+                        for (a, b) in [(a.plain, b.plain), (a.log, b.log)] {
+                            assert_eq!((a.pairs, a.o, a.oo), (b.pairs, b.o, b.oo));
+                            let sums = [(a.s, b.s), (a.ss, b.ss), (a.os, b.os)];
+                            worst = sums.iter().fold(worst, |most, (a, b)| most.max(of(*a, *b, 1.0)));
+                        }
+                    }
                 }
             }
         }
+        worst
     }
 
     #[test]
@@ -297,7 +317,7 @@ int main(void) {
             return;
         }
         let device = Compiled(Mutex::default());
-        agree((&device, Kind::Cuda), 700, &[7.0, 60.0]);
+        assert_eq!(difference((&device, Kind::Cuda), 700, &[7.0, 60.0]), 0.0);
         std::fs::remove_dir_all(std::env::temp_dir().join(format!("ekp-kernel-{}", std::process::id())))
             .unwrap();
     }
@@ -314,6 +334,20 @@ int main(void) {
             // Products and sums that are rounded by themselves; and nothing called, so no other exponential
             assert!(text.contains(".entry hbv") && text.contains("mul.rn.f64"), "{text}");
             assert!(!text.contains("mul.f64") && !text.contains("call"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_device_of_vulkan_has_the_numbers_of_the_lanes() {
+        match crate::machine::gpu::device(Kind::Wgpu) {
+            Ok(device) => {
+                eprintln!("on {}", device.name());
+                let worst = difference((device, Kind::Wgpu), 700, &[7.0, 60.0]);
+                // Not all drivers round a fused multiply-add once: that of Mesa in software has 7e-13
+                eprintln!("difference {worst:e}");
+                assert!(worst < 1e-9, "{worst:e}");
+            }
+            Err(words) => eprintln!("skipped: {words}"),
         }
     }
 }
