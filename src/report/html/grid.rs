@@ -14,7 +14,8 @@ use crate::steps::grid::table::Table;
 /// Cells that the page has room for.
 const CELLS: usize = 400;
 /// Columns of the table of all cells that say where, not what.
-const LEFT_OUT: [&str; 8] = ["cell", "host", "job", "start", "threads", "folder", "peak_rss_mb", "cpu_s"];
+const LEFT_OUT: [&str; 10] =
+    ["cell", "id", "host", "job", "start", "threads", "folder", "log", "peak_rss_mb", "cpu_s"];
 
 /// What the page is made of.
 pub struct GridPage<'a> {
