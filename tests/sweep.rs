@@ -44,8 +44,10 @@ fn a_sweep_runs_by_make_and_leaves_tables_and_figures() {
         let walls = ["wall_min_s", "wall_median_s", "wall_max_s"].map(|key| number(row, key));
         assert!(walls.is_sorted(), "{walls:?}");
         // Two repeats: the mean time of the workers is that of the median run
-        let held: f64 =
-            ["model_s", "startup_s", "wait_s", "idle_tail_s"].map(|key| number(row, key)).iter().sum();
+        let held: f64 = ["model_s", "startup_s", "io_s", "wait_s", "idle_tail_s", "lost_s"]
+            .map(|key| number(row, key))
+            .iter()
+            .sum();
         let median = number(row, "wall_median_s") * number(row, "workers");
         assert!((held / median - 1.0).abs() < 1e-6, "microseconds of time stamps: {held} {median}");
     }

@@ -1,7 +1,8 @@
 //! Tables of times of runs: what every member and update took, where.
 //!
 //! Reads   `timing.toml` of members, packs and updates
-//! Writes  `results/timing_raw.csv`, of a sweep `results/scaling_metrics.csv`, too; with `--advise` nothing
+//! Writes  `results/timing_raw.csv`, of a sweep `results/scaling_metrics.csv`, too; `platform.toml` where there is
+//!         none, `accounting.csv` where the scheduler keeps accounts; with `--advise` nothing
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use ekp::launch::setup;
 use ekp::launch::site::{Job, Memory, Walltime};
 use ekp::report::advise::{self, Amounts, Asked};
 use ekp::report::table::count;
-use ekp::report::{ReportError, runs, scaling, timings};
+use ekp::report::{ReportError, accounting, runs, scaling, timings};
 use ekp::steps::Run;
 
 /// Tables of times of runs: what every member and update took, where
@@ -66,12 +67,15 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
             rows.iter_mut().for_each(|row| row.run_index = *index);
         }
         if args.output.is_none() && !args.advise {
-            told(args, &timings::write(&root.join("results"), &rows)?, rows.len());
+            let folder = root.join("results");
+            told(args, &timings::write(&folder, &rows)?, rows.len());
+            beside(args, &folder, root, std::slice::from_ref(root), &rows)?;
         }
         all.append(&mut rows);
     }
     if let Some(folder) = &args.output {
         told(args, &timings::write(folder, &all)?, all.len());
+        beside(args, folder, folder, &roots, &all)?;
     }
     if args.advise {
         let asked = roots.first().map(|root| asked(root)).unwrap_or_default();
@@ -86,8 +90,10 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
 /// Tables of a sweep: its runs by case, and what their workers gain.
 fn of_sweep(args: &Args, sweep: &Path) -> Result<Exit, ReportError> {
     let folder = args.output.clone().unwrap_or_else(|| sweep.join("results"));
-    let (cases, warnings) = scaling::write(sweep, &folder)?;
-    args.voice.warn(&warnings);
+    let collected = scaling::write(sweep, &folder)?;
+    args.voice.warn(&collected.warnings);
+    beside(args, &folder, sweep, &collected.runs, &collected.rows)?;
+    let cases = collected.cases;
     cli::out(&format!(
         "{}\n{}\n",
         folder.join(timings::NAME).display(),
@@ -95,6 +101,24 @@ fn of_sweep(args: &Args, sweep: &Path) -> Result<Exit, ReportError> {
     ));
     args.voice.say(&count(cases.len(), "case"));
     Ok(Exit::Done)
+}
+
+/// What the scheduler and the machine tell, beside the times.
+fn beside(
+    args: &Args,
+    folder: &Path,
+    measured: &Path,
+    runs: &[PathBuf],
+    rows: &[timings::Row],
+) -> Result<(), ReportError> {
+    match accounting::write(folder, rows)? {
+        Ok(Some(path)) => args.voice.say(&format!("accounts of the scheduler: {}", path.display())),
+        Ok(None) => {}
+        Err(why) => args.voice.say(&why),
+    }
+    let path = accounting::platform(folder, measured, runs)?;
+    args.voice.detail(&format!("machine: {}", path.display()));
+    Ok(())
 }
 
 fn told(args: &Args, path: &Path, rows: usize) {

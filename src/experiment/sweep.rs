@@ -9,7 +9,7 @@
 //!   [set]             settings of all cases: `algorithm.members`, `site.slurm.time`, `launch.on`, `launch.workers`
 //!   [[axis]]          name, values (or range, or options: settings for each label), sets = "launch.workers"
 //!   [[case]]          name, set: a case of its own; platforms = ["hpc"] where it belongs to some only; cost = 2.5;
-//!                     on.hpc = settings that it has on this platform alone
+//!                     on.hpc = settings that it has on this platform alone; optional = true: left out where it cannot be
 //!   [platform.hpc]    axis.workers = [1, 2, 4, 8] in place of an axis's values; set = settings
 //! ```
 //!
@@ -75,6 +75,8 @@ pub struct Case {
     pub launch: Launch,
     /// How long it takes, in any unit, as far as anybody knows
     pub cost: f64,
+    /// Where the machine or the build cannot do it, it is left out with a word, and is no fault
+    pub optional: bool,
 }
 
 /// How a case is carried out.
@@ -404,6 +406,7 @@ fn single(
     let group = section.opt::<String>("group")?.unwrap_or_else(|| name.clone());
     let platforms: Option<Vec<String>> = section.opt("platforms")?;
     let cost = section.number("cost", "a number above 0", |x| x > 0.0)?.unwrap_or(1.0);
+    let optional = section.opt("optional")?.unwrap_or(false);
     let mut all = common.to_vec();
     all.extend(settings(section.section("set")?)?);
     if let Some(on) = section.section("on")? {
@@ -418,7 +421,7 @@ fn single(
     section.finish()?;
     let made = case(section, name, group, all, experiment, folder)?;
     let here = platforms.is_none_or(|p| platform.is_some_and(|wanted| p.iter().any(|p| p == wanted)));
-    Ok(here.then_some(Case { cost, ..made }))
+    Ok(here.then_some(Case { cost, optional, ..made }))
 }
 
 /// Tell apart what is for the experiment, for the site and for the launch; later settings count.
@@ -439,6 +442,7 @@ fn case(
         site: Vec::new(),
         launch: Launch::default(),
         cost: 1.0,
+        optional: false,
     };
     for (key, value, span) in all {
         let wrong = |label: String| {

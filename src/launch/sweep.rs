@@ -64,10 +64,15 @@ impl Swept {
 /// The first fault, at its line.
 pub fn check(sweep: &Sweep, folder: &Path) -> Result<Swept, LaunchError> {
     let mut swept = Swept::default();
+    let mut last = None;
     for case in &sweep.cases {
-        let ready = ready(sweep, case, folder)?;
-        let prepared = named(case, init::check(&ready.request).map_err(LaunchError::from))?;
-        count(&mut swept, case, &prepared);
+        // Repeats differ in their seed alone.
+        if case.repeat <= 1 {
+            last = possible(sweep, case, folder, &mut swept)?;
+        }
+        if let Some(prepared) = &last {
+            count(&mut swept, case, prepared);
+        }
     }
     Ok(swept)
 }
@@ -79,8 +84,13 @@ pub fn check(sweep: &Sweep, folder: &Path) -> Result<Swept, LaunchError> {
 pub fn make(sweeps: &[Sweep], folder: &Path, made_by: &str) -> Result<Swept, LaunchError> {
     let mut swept = Swept::default();
     // All are checked before the first is made: nothing is left half done.
+    let mut left_out = Vec::new();
     for sweep in sweeps {
-        check(sweep, folder)?;
+        for case in sweep.cases.iter().filter(|case| case.repeat <= 1) {
+            if possible(sweep, case, folder, &mut swept)?.is_none() {
+                left_out.push(case.name.clone());
+            }
+        }
     }
     fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
     let mut list =
@@ -92,6 +102,9 @@ pub fn make(sweeps: &[Sweep], folder: &Path, made_by: &str) -> Result<Swept, Lau
         let mut lanes: BTreeMap<usize, String> = BTreeMap::new();
         let places = lanes_of(sweep);
         for (case, lane) in sweep.cases.iter().zip(places) {
+            if left_out.contains(&case.name) {
+                continue;
+            }
             let ready = ready(sweep, case, folder)?;
             let (prepared, made) = named(case, setup::make_for(&ready.request, ready.site, made_by))?;
             swept.new += usize::from(made == Made::New);
@@ -108,6 +121,31 @@ pub fn make(sweeps: &[Sweep], folder: &Path, made_by: &str) -> Result<Swept, Lau
         publish(&folder.join(name), text.as_bytes())?;
     }
     Ok(swept)
+}
+
+/// What would be made of a case; none, and a word, where it is optional and cannot be here.
+fn possible(
+    sweep: &Sweep,
+    case: &Case,
+    folder: &Path,
+    swept: &mut Swept,
+) -> Result<Option<Prepared>, LaunchError> {
+    let ready = ready(sweep, case, folder)?;
+    match named(case, init::check(&ready.request).map_err(LaunchError::from)) {
+        Ok(prepared) => Ok(Some(prepared)),
+        Err(error) if case.optional => {
+            let why = error.to_string();
+            // The label of the marked line says most: `^^^^ built without …`
+            let label = why
+                .lines()
+                .find_map(|line| line.split_once('^'))
+                .map(|(_, rest)| rest.trim_matches(['^', ' ']));
+            let reason = label.filter(|l| !l.is_empty()).or_else(|| why.lines().next()).unwrap_or_default();
+            swept.warned.entry(format!("left out: {reason}")).or_default().push(case.folder());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The lane of each case: those of a lane follow each other. Where so many run at once, each case goes to the lane

@@ -117,7 +117,7 @@ pub(crate) fn groups(root: &Path, controller: &str) -> (Vec<PathBuf>, Vec<PathBu
 }
 
 /// CPU time per time that the control groups above us allow: the smallest.
-fn quota(root: &Path) -> Option<f64> {
+pub(super) fn quota(root: &Path) -> Option<f64> {
     let (second, first) = groups(root, "cpu");
     let pair = |quota: &str, period: &str| {
         let (quota, period) = (quota.trim().parse::<f64>().ok()?, period.trim().parse::<f64>().ok()?);

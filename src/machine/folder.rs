@@ -13,6 +13,8 @@ use crate::machine::host::host;
 
 /// How often each small operation is timed; the middle one is told.
 const ROUNDS: usize = 15;
+/// How often a file is made, looked at and renamed: enough for the slowest of a hundred.
+const MANY: usize = 200;
 /// Bytes of the bandwidth probe: large against a network packet, small against a quota.
 const BULK: usize = 8 << 20;
 
@@ -27,8 +29,13 @@ pub struct FolderReport {
     pub network: bool,
     /// Free, 10⁶ bytes
     pub free_mb: f64,
-    /// Create, write, close and rename a small file, microseconds
+    /// Kind of storage behind it: `ssd`, `hdd`; what a virtual disk claims to be
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<&'static str>,
+    /// Create, write, close, stat and rename a small file, microseconds: the middle one of 200
     pub create_rename_us: f64,
+    /// 99 of 100 take no longer, microseconds
+    pub create_rename_p99_us: f64,
     /// The same with a sync of the file before, microseconds
     pub durable_us: f64,
     /// A hard link that must not replace, microseconds
@@ -43,6 +50,8 @@ pub struct FolderReport {
     pub read_us: f64,
     /// Writing 8 MiB with a sync at the end, 10⁶ bytes per second
     pub write_mb_per_s: f64,
+    /// Reading them again, 10⁶ bytes per second; out of memory where the system kept them
+    pub read_mb_per_s: f64,
     /// The file server's clock less ours, seconds
     pub clock_skew_s: f64,
 }
@@ -63,9 +72,11 @@ pub fn probe_folder(folder: &Path) -> io::Result<FolderReport> {
             file.sync_all()?;
         }
         drop(file);
+        fs::metadata(&tmp)?;
         fs::rename(&tmp, dir.join(format!("f{i}")))
     };
-    let create_rename_us = median_us(|i| small(i, false))?;
+    let made = sorted_us(MANY, |i| small(i, false))?;
+    let (create_rename_us, create_rename_p99_us) = (made[MANY / 2], made[MANY * 99 / 100]);
     let durable_us = median_us(|i| small(i, true))?;
     let read_us = median_us(|i| fs::read(dir.join(format!("f{i}"))).map(drop))?;
     let link_us = median_us(|i| fs::hard_link(dir.join(format!("f{i}")), dir.join(format!("l{i}")))).ok();
@@ -80,18 +91,25 @@ pub fn probe_folder(folder: &Path) -> io::Result<FolderReport> {
     file.write_all(&vec![0x5a; BULK])?;
     file.sync_all()?;
     let write_mb_per_s = BULK as f64 * 1e-6 / start.elapsed().as_secs_f64();
+    drop(file);
+    let start = Instant::now();
+    let read = fs::read(dir.join("bulk"))?;
+    let read_mb_per_s = read.len() as f64 * 1e-6 / start.elapsed().as_secs_f64();
     Ok(FolderReport {
         folder: folder.to_owned(),
         disk: disk.name.to_owned(),
         network: disk.network,
         free_mb: disk.free_bytes as f64 * 1e-6,
+        storage: storage(folder),
         create_rename_us,
+        create_rename_p99_us,
         durable_us,
         link_us,
         mkdir_us,
         flock_us: flock_us.ok(),
         read_us,
         write_mb_per_s,
+        read_mb_per_s,
         clock_skew_s: skew(dir)?,
     })
 }
@@ -112,15 +130,30 @@ fn skew(dir: &Path) -> io::Result<f64> {
     Ok(if server < before { (server - before).min(0.0) } else { (server - after).max(0.0) })
 }
 
-fn median_us(mut operation: impl FnMut(usize) -> io::Result<()>) -> io::Result<f64> {
-    let mut times = Vec::with_capacity(ROUNDS);
-    for i in 0..ROUNDS {
+fn median_us(operation: impl FnMut(usize) -> io::Result<()>) -> io::Result<f64> {
+    Ok(sorted_us(ROUNDS, operation)?[ROUNDS / 2])
+}
+
+fn sorted_us(rounds: usize, mut operation: impl FnMut(usize) -> io::Result<()>) -> io::Result<Vec<f64>> {
+    let mut times = Vec::with_capacity(rounds);
+    for i in 0..rounds {
         let start = Instant::now();
         operation(i)?;
         times.push(start.elapsed().as_secs_f64() * 1e6);
     }
     times.sort_by(f64::total_cmp);
-    Ok(times[ROUNDS / 2])
+    Ok(times)
+}
+
+/// What the block device behind a folder says it is; none of disks in memory and of network disks.
+fn storage(folder: &Path) -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt;
+    let device = fs::metadata(folder).ok()?.dev();
+    let block = PathBuf::from(format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device)));
+    // A partition's queue is that of the device above it.
+    let queue = ["queue/rotational", "../queue/rotational"].map(|name| fs::read_to_string(block.join(name)));
+    let text = queue.into_iter().find_map(Result::ok)?;
+    Some(if text.trim() == "0" { "ssd" } else { "hdd" })
 }
 
 /// A folder of our own that vanishes with its owner.

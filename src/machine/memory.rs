@@ -52,6 +52,17 @@ impl Memory {
     }
 }
 
+/// The smallest limit of the control groups above us, bytes; none where none cuts.
+pub(super) fn limit(root: &Path) -> Option<u64> {
+    let number = |path: std::path::PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let (second, first) = groups(root, "memory");
+    let all = second
+        .iter()
+        .map(|f| f.join("memory.max"))
+        .chain(first.iter().map(|f| f.join("memory.limit_in_bytes")));
+    all.filter_map(number).filter(|bytes| *bytes < 1 << 60).min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +82,7 @@ mod tests {
             fs::write(dir.path().join(name), text).unwrap();
         }
         assert_eq!(Memory::below(dir.path()), Some(Memory { total: 512_000, available: 212_000 }));
+        assert_eq!(limit(dir.path()), Some(512_000));
         fs::write(dir.path().join("sys/fs/cgroup/job/memory.max"), "max\n").unwrap();
         assert_eq!(Memory::below(dir.path()), Some(Memory { total: 1_024_000, available: 921_600 }));
     }

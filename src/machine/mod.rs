@@ -4,6 +4,7 @@
 //! Not here: what is started, and why.
 
 pub mod cores;
+pub mod details;
 pub mod disk;
 pub mod folder;
 pub mod gpu;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::machine::cores::{Cores, topology};
+use crate::machine::details::{Details, details};
 use crate::machine::host::host;
 use crate::machine::memory::Memory;
 use crate::machine::process::{self, End, Job};
@@ -51,6 +52,12 @@ pub struct Platform {
     /// Files this process may have open
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_files: Option<u64>,
+    /// The MPI that `mpirun` starts, in its own words
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mpi: Option<String>,
+    /// Clocks, limits, load, the build, the job
+    #[serde(flatten)]
+    pub details: Details,
     /// Graphics processors
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gpu: Vec<Gpu>,
@@ -96,7 +103,7 @@ pub struct Scheduler {
 
 /// Look at this machine, its GPUs and its scheduler. Takes seconds where those are slow to answer.
 pub fn platform() -> Platform {
-    Platform { gpu: gpu(), scheduler: scheduler(), ..this_machine() }
+    Platform { mpi: mpi(), gpu: gpu(), scheduler: scheduler(), ..this_machine() }
 }
 
 /// Look at this machine alone: no other program is asked, so it takes a millisecond.
@@ -122,9 +129,17 @@ pub fn this_machine() -> Platform {
         memory_mb: memory.map(|m| (m.total as f64 * 1e-6).round()),
         memory_free_mb: memory.map(|m| (m.available as f64 * 1e-6).round()),
         open_files: limits::open_files().ok().map(|(soft, _)| soft),
+        mpi: None,
+        details: details(),
         gpu: Vec::new(),
         scheduler: None,
     }
+}
+
+/// `mpirun (Open MPI) 4.1.4`
+fn mpi() -> Option<String> {
+    let text = ask("mpirun", &["--version"]).ok()?;
+    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
 fn line(path: &str) -> Option<String> {
@@ -136,8 +151,11 @@ fn field(path: &str, key: &str) -> Option<String> {
     Some(text.lines().find_map(|line| line.strip_prefix(key))?.trim().to_owned())
 }
 
-/// What a program on `PATH` prints, if it ends well and soon.
-fn ask(name: &str, args: &[&str]) -> Result<String, String> {
+/// What a program on `PATH` prints, if it ends well and soon; else why not.
+///
+/// # Errors
+/// It is not there, it failed, it did not answer in time.
+pub fn ask(name: &str, args: &[&str]) -> Result<String, String> {
     let program = process::find(Path::new(name)).ok_or_else(|| format!("`{name}` is not in `PATH`"))?;
     let args: Vec<OsString> = args.iter().map(Into::into).collect();
     let mut job = Job::new(&program, &args, Path::new("/"));

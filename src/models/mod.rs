@@ -347,6 +347,11 @@ pub trait Forward: Send + Sync {
     fn run(&self, thetas: ThetaRef<'_>, want: &Want, places: &mut [Place])
     -> Vec<Result<Output, ModelError>>;
 
+    /// Units of its domain: columns, bands, cells; 1 where it has none.
+    fn units(&self) -> usize {
+        1
+    }
+
     /// Runs inside this process (a program of its own needs a working folder and a log).
     fn in_process(&self) -> bool {
         true

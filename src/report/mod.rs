@@ -3,6 +3,7 @@
 //! Belongs here: status, tables of times, exports, figures and pages, printing any record. Not here: writing anything that a
 //! step reads, and asking a scheduler (what it says comes in as plain data).
 
+pub mod accounting;
 pub mod advise;
 pub mod batch;
 pub mod cat;

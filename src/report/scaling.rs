@@ -4,17 +4,22 @@
 //! update, so that waiting in a queue does not count; start-up is what a worker held before its first work within it.
 //! Belongs here: reading `sweep.tsv`, putting times together. Not here: formulas (`metrics`).
 
+mod columns;
+mod search;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chrono::DateTime;
-
 use crate::files::{FileError, RunDir, publish};
 use crate::numerics::{Purpose, Streams};
 use crate::report::ReportError;
-use crate::report::metrics::{Busy, Repeats, Scaling, Shares, scaling, shares};
-use crate::report::timings::{self, Kind, Row};
+use crate::report::metrics::{Busy, Repeats, Scaling, Shares, median, scaling, shares};
+use crate::report::timings::{self, Kind, Row, seconds};
+use crate::steps::Run;
+
+pub use columns::{COLUMNS, csv};
+pub use search::{Path as Searched, Point};
 
 /// Name of the table.
 pub const NAME: &str = "scaling_metrics.csv";
@@ -55,16 +60,38 @@ pub struct Listed {
 pub struct Case {
     /// As in the list, first repeat
     pub listed: Listed,
+    /// Name of its experiment
+    pub science: String,
     /// Hosts that worked
     pub hosts: Vec<String>,
+    /// Repeats, from 1, that are over
+    pub repeats: Vec<u32>,
     /// Seconds of each repeat that is over
     pub wall_s: Vec<f64>,
+    /// When each of them began and ended, seconds since 1970
+    pub spans: Vec<(f64, f64)>,
+    /// Who worked when in the first of them
+    pub work: Vec<Busy>,
+    /// How the search of each of them went; none of other methods
+    pub searches: Vec<Searched>,
+    /// Evaluations of a run, at most
+    pub budget: u64,
+    /// Units of the model's domain
+    pub units: usize,
     /// Repeats that are not over, or had no member that ended well
     pub failed_runs: usize,
     /// Time of the workers, mean over repeats
     pub shares: Shares,
     /// Members of all repeats that ended well, and that failed
     pub evaluations: (u64, u64),
+    /// Tries beyond the first of a member: after a failure, a lost worker, a lease that ran out
+    pub further_tries: u64,
+    /// Processor time of all members
+    pub cpu_s: f64,
+    /// Names (files, folders) that all repeats left
+    pub names: u64,
+    /// Score from which on a search of its sweep counts as done
+    pub target: Option<f64>,
     /// Bytes of all repeats read and written by members, where the system tells
     pub bytes: (u64, u64),
     /// Largest member
@@ -75,6 +102,33 @@ pub struct Case {
     pub tools: String,
     /// What its workers gain, where its group has a baseline
     pub scaling: Option<Scaling>,
+}
+
+impl Case {
+    /// Workers that it had: as asked for, or as many as worked.
+    pub fn lanes(&self) -> usize {
+        self.work.iter().map(|w| w.worker + 1).max().unwrap_or(0).max(self.listed.workers as usize)
+    }
+
+    /// Evaluations of all runs that are over or not, failed ones too.
+    pub fn ended(&self) -> u64 {
+        self.evaluations.0 + self.evaluations.1
+    }
+
+    /// Seconds that a model took for an evaluation, with what a pack or a block adds; none before a run is over.
+    pub fn per_evaluation_s(&self) -> Option<f64> {
+        let busy = (self.shares.model_s + self.shares.lost_s) * self.wall_s.len() as f64;
+        (self.ended() > 0 && !self.wall_s.is_empty()).then(|| busy / self.ended() as f64)
+    }
+
+    /// Seconds until a search reached the target, median over its runs, where a run that never did took longer than
+    /// all others; none where that is the median, or nothing was searched.
+    pub fn time_to_target_s(&self) -> Option<f64> {
+        let target = self.target?;
+        let times: Vec<f64> =
+            self.searches.iter().map(|path| path.reached_s(target).unwrap_or(f64::INFINITY)).collect();
+        median(&times).filter(|t| t.is_finite())
+    }
 }
 
 /// Is this folder a sweep's?
@@ -114,11 +168,22 @@ pub fn cases(folder: &Path, list: &[Listed], rows: &[Vec<Row>]) -> Result<Vec<Ca
         if all.iter_mut().find(same).is_none() {
             all.push(Case {
                 listed: listed.clone(),
+                science: dir.identity.name.clone(),
                 hosts: Vec::new(),
+                repeats: Vec::new(),
                 wall_s: Vec::new(),
+                spans: Vec::new(),
+                work: Vec::new(),
+                searches: Vec::new(),
+                budget: budget(&dir),
+                units: 1,
                 failed_runs: 0,
-                shares: Shares { model_s: 0.0, startup_s: 0.0, wait_s: 0.0, idle_tail_s: 0.0 },
+                shares: Shares::default(),
                 evaluations: (0, 0),
+                further_tries: 0,
+                cpu_s: 0.0,
+                names: 0,
+                target: None,
                 bytes: (0, 0),
                 peak_rss_mb: 0.0,
                 id: dir.identity.id.clone(),
@@ -127,8 +192,15 @@ pub fn cases(folder: &Path, list: &[Listed], rows: &[Vec<Row>]) -> Result<Vec<Ca
             });
         }
         let case = all.iter_mut().find(same).expect("it was put there");
-        add(case, rows, dir.stop().is_file());
+        let over = add(case, listed.repeat, rows, dir.stop().is_file());
+        case.names += search::names(dir.root());
+        // Models are made again only where something is to be learnt of them.
+        if let (Some(begin), Ok(run)) = (over, Run::open(dir.root())) {
+            case.units = run.experiment.model.forward.units();
+            case.searches.extend(search::path(&run, rows, begin)?);
+        }
     }
+    search::targets(&mut all);
     let mut groups: BTreeMap<(String, String), Vec<Repeats>> = BTreeMap::new();
     let key = |case: &Case| (case.listed.sweep.clone(), case.listed.group.clone());
     for case in &all {
@@ -147,9 +219,16 @@ pub fn cases(folder: &Path, list: &[Listed], rows: &[Vec<Row>]) -> Result<Vec<Ca
     Ok(all)
 }
 
-fn add(case: &mut Case, rows: &[Row], over: bool) {
-    let seconds =
-        |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|t| t.timestamp_micros() as f64 * 1e-6);
+/// Evaluations that a run has at most.
+fn budget(dir: &RunDir) -> u64 {
+    match dir.budget() {
+        0 => u64::from(dir.most_members()) * u64::from(dir.iterations().unwrap_or(dir.identity.iterations)),
+        n => u64::from(n),
+    }
+}
+
+/// Add a run to its case; when it began, where it is over and had a member that ended well.
+fn add(case: &mut Case, repeat: u32, rows: &[Row], over: bool) -> Option<f64> {
     let members: Vec<&Row> = rows.iter().filter(|row| row.kind != Kind::Update).collect();
     let begin = members.iter().filter_map(|r| seconds(&r.timing.start)).fold(f64::INFINITY, f64::min);
     let end = rows.iter().filter_map(|r| seconds(&r.timing.end)).fold(f64::NEG_INFINITY, f64::max);
@@ -166,127 +245,59 @@ fn add(case: &mut Case, rows: &[Row], over: bool) {
         case.bytes.0 += t.bytes_read;
         case.bytes.1 += t.bytes_written;
         case.peak_rss_mb = case.peak_rss_mb.max(t.peak_rss_mb);
+        case.further_tries += u64::from(t.attempt.saturating_sub(1));
+        case.cpu_s += t.cpu_s;
         if !case.hosts.contains(&t.host) {
             case.hosts.push(t.host.clone());
         }
         let next = lanes.len();
         let worker = *lanes.entry((t.host.clone(), t.job.clone(), t.array_task, t.worker)).or_insert(next);
         if let (Some(start), Some(end)) = (seconds(&t.start), seconds(&t.end)) {
-            work.push(Busy { worker, start_s: (end - t.wall_s).max(start) - begin, end_s: end - begin });
+            let model = (end - t.wall_s).max(start);
+            let lost = !row.error.is_empty() && row.members == 1;
+            work.push(Busy {
+                worker,
+                from_s: start - begin,
+                start_s: model - begin,
+                end_s: end - begin,
+                lost,
+            });
         }
     }
     let well = members.iter().any(|row| row.error.is_empty());
     if !over || !well || end <= begin {
         case.failed_runs += 1;
-        return;
+        return None;
     }
     let n = case.wall_s.len() as f64;
+    case.repeats.push(repeat);
     case.wall_s.push(end - begin);
+    case.spans.push((begin, end));
     let workers = lanes.len().max(case.listed.workers as usize);
-    let one = shares(&work, workers, end - begin);
-    let mean = |old: f64, new: f64| (old * n + new) / (n + 1.0);
-    case.shares = Shares {
-        model_s: mean(case.shares.model_s, one.model_s),
-        startup_s: mean(case.shares.startup_s, one.startup_s),
-        wait_s: mean(case.shares.wait_s, one.wait_s),
-        idle_tail_s: mean(case.shares.idle_tail_s, one.idle_tail_s),
-    };
-}
-
-/// Headings, units in their names.
-pub const COLUMNS: [&str; 29] = [
-    "experiment",
-    "variant",
-    "group",
-    "platform_id",
-    "workers",
-    "nodes",
-    "n_runs",
-    "failed_runs",
-    "wall_median_s",
-    "wall_min_s",
-    "wall_max_s",
-    "wall_iqr_s",
-    "startup_s",
-    "model_s",
-    "wait_s",
-    "idle_tail_s",
-    "evals_ok",
-    "evals_failed",
-    "evals_per_s",
-    "baseline_workers",
-    "speedup",
-    "speedup_lo",
-    "speedup_hi",
-    "efficiency",
-    "karp_flatt",
-    "utilisation",
-    "peak_rss_mb",
-    "config_hash",
-    "code_version",
-];
-
-/// The table as CSV.
-///
-/// # Errors
-/// None that a disk could make; kept for the writer's sake.
-pub fn csv(cases: &[Case]) -> Result<Vec<u8>, ReportError> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let wrong = |e: csv::Error| FileError::Invalid { path: NAME.into(), kind: "table", why: e.to_string() };
-    writer.write_record(COLUMNS).map_err(wrong)?;
-    for case in cases {
-        let l = &case.listed;
-        let number = |x: f64| format!("{x:?}");
-        let s = case.scaling.as_ref();
-        let wall = crate::report::metrics::median(&case.wall_s);
-        let of = |f: fn(&Scaling) -> f64| s.map_or_else(String::new, |s| number(f(s)));
-        let ran = |x: f64| if wall.is_some() { number(x) } else { String::new() };
-        let ends =
-            |f: fn(f64, f64) -> f64| case.wall_s.iter().copied().reduce(f).map_or_else(String::new, number);
-        let total: f64 = case.wall_s.iter().sum();
-        let rate = if total > 0.0 { number(case.evaluations.0 as f64 / total) } else { String::new() };
-        writer
-            .write_record([
-                l.sweep.clone(),
-                l.case.clone(),
-                l.group.clone(),
-                case.hosts.join(" "),
-                l.workers.to_string(),
-                l.nodes.to_string(),
-                case.wall_s.len().to_string(),
-                case.failed_runs.to_string(),
-                wall.map_or_else(String::new, number),
-                ends(f64::min),
-                ends(f64::max),
-                of(|s| s.iqr_s),
-                ran(case.shares.startup_s),
-                ran(case.shares.model_s),
-                ran(case.shares.wait_s),
-                ran(case.shares.idle_tail_s),
-                case.evaluations.0.to_string(),
-                case.evaluations.1.to_string(),
-                rate,
-                s.map_or_else(String::new, |s| s.baseline.to_string()),
-                of(|s| s.speedup),
-                of(|s| s.speedup_range.0),
-                of(|s| s.speedup_range.1),
-                of(|s| s.efficiency),
-                s.and_then(|s| s.karp_flatt).map_or_else(String::new, number),
-                ran(case.shares.utilisation()),
-                number(case.peak_rss_mb),
-                case.id.clone(),
-                case.tools.clone(),
-            ])
-            .map_err(wrong)?;
+    case.shares = case.shares.mean_with(n, &shares(&work, workers, end - begin));
+    if case.work.is_empty() {
+        case.work = work;
     }
-    Ok(writer.into_inner().map_err(|e| FileError::io("write", Path::new(NAME))(e.into_error()))?)
+    Some(begin)
 }
 
-/// Read a sweep and write `timing_raw.csv` and `scaling_metrics.csv` into a folder; the cases, and what could not be read.
+/// What was read of a sweep.
+pub struct Collected {
+    /// Its cases
+    pub cases: Vec<Case>,
+    /// Its run folders
+    pub runs: Vec<PathBuf>,
+    /// A row for each member, pack and update of them
+    pub rows: Vec<Row>,
+    /// What could not be read, and what is missing
+    pub warnings: Vec<String>,
+}
+
+/// Read a sweep and write `timing_raw.csv` and `scaling_metrics.csv` into a folder.
 ///
 /// # Errors
 /// A damaged list or run, the disk.
-pub fn write(sweep: &Path, folder: &Path) -> Result<(Vec<Case>, Vec<String>), ReportError> {
+pub fn write(sweep: &Path, folder: &Path) -> Result<Collected, ReportError> {
     let listed = list(sweep)?;
     let (mut rows, mut warnings) = (Vec::new(), Vec::new());
     for listed in &listed {
@@ -297,9 +308,10 @@ pub fn write(sweep: &Path, folder: &Path) -> Result<(Vec<Case>, Vec<String>), Re
     }
     let cases = cases(sweep, &listed, &rows)?;
     warnings.extend(unfinished(&cases));
-    timings::write(folder, &rows.concat())?;
+    let rows = rows.concat();
+    timings::write(folder, &rows)?;
     publish(&folder.join(NAME), &csv(&cases)?)?;
-    Ok((cases, warnings))
+    Ok(Collected { cases, runs: runs(sweep, &listed), rows, warnings })
 }
 
 /// Cases without a run that is over, and groups without a run on one worker: said, never invented.

@@ -203,6 +203,11 @@ impl Reader<'_> {
     }
 }
 
+/// Seconds since 1970 of a time stamp.
+pub fn seconds(stamp: &str) -> Option<f64> {
+    DateTime::parse_from_rfc3339(stamp).ok().map(|t| t.timestamp_micros() as f64 * 1e-6)
+}
+
 /// How many of the rows were at work at the same time, at most.
 fn at_once(rows: &[Row]) -> usize {
     let micros = |text: &str| DateTime::parse_from_rfc3339(text).map(|t| t.timestamp_micros()).ok();

@@ -119,22 +119,46 @@ pub fn grid(
 /// # Errors
 /// As [`report`].
 pub fn sweep(sweep: &Path, folder: &Path, formats: &[String]) -> Result<Written, ReportError> {
-    let (cases, warnings) = scaling::write(sweep, &folder.join("data"))?;
+    let scaling::Collected { cases, warnings, .. } = scaling::write(sweep, &folder.join("data"))?;
     let mut sweeps: Vec<&str> = cases.iter().map(|case| case.listed.sweep.as_str()).collect();
     sweeps.dedup();
-    let mut figures = Vec::new();
-    for name in sweeps.iter().copied() {
-        let own: Vec<_> = cases.iter().filter(|case| case.listed.sweep == name).cloned().collect();
-        let several = sweeps.len() > 1;
-        figures.extend(figures::scaling::figure(&own).map(|figure| match several {
-            true => Figure { name: format!("{}_{name}", figure.name), ..figure },
-            false => figure,
-        }));
-    }
+    let figures = of_sweeps(&sweeps, &cases);
     draw(&figures.iter().collect::<Vec<_>>(), folder, formats)?;
     let path = folder.join("report.html");
     publish(&path, html::of_sweep(&sweeps.join(", "), &cases, &figures, &warnings).as_bytes())?;
     Ok(Written { page: path, figures: figures.len(), warnings })
+}
+
+/// The figures of a study: pool and ranks share one, every other sweep has its own where there is something to see.
+fn of_sweeps(sweeps: &[&str], cases: &[scaling::Case]) -> Vec<Figure> {
+    let of = |fits: &dyn Fn(&str) -> bool| -> Vec<scaling::Case> {
+        cases.iter().filter(|case| fits(&case.listed.sweep)).cloned().collect()
+    };
+    let strong: Vec<&str> = sweeps.iter().copied().filter(|name| name.starts_with("strong")).collect();
+    let mut figures: Vec<Figure> = Vec::new();
+    let mut put = |figure: Option<Figure>, sweep: &str| {
+        let Some(figure) = figure else { return };
+        let taken = figures.iter().any(|other| other.name == figure.name);
+        let name = if taken { format!("{}_{sweep}", figure.name) } else { figure.name.clone() };
+        figures.push(Figure { name, ..figure });
+    };
+    if !strong.is_empty() {
+        put(figures::scaling::figure("strong", &of(&|name| strong.contains(&name))), "");
+    }
+    for name in sweeps.iter().copied() {
+        let own = of(&|other| other == name);
+        if !strong.contains(&name) {
+            put(figures::scaling::figure(name, &own), name);
+        }
+        let ways = |way: bool| own.iter().any(|case| case.listed.settings.contains("dds-async") == way);
+        let backends = figures::compare::backends(&own);
+        if ways(true) && ways(false) && backends.is_none() {
+            put(figures::searches::figure(name, &own), name);
+        }
+        put(backends, name);
+    }
+    put(figures::compare::weak_ensemble(cases), "");
+    figures
 }
 
 /// Figures in their formats, and the numbers of their panels.

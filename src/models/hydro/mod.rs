@@ -58,6 +58,11 @@ pub trait Runoff: Send + Sync {
     /// Its parameters, in the order of a set.
     fn parameters(&self) -> &[Parameter];
 
+    /// Columns of one run.
+    fn units(&self) -> usize {
+        1
+    }
+
     /// May this set be run at all? An error says why not.
     ///
     /// # Errors
@@ -367,6 +372,10 @@ impl<M: Runoff> Hydro<M> {
 }
 
 impl<M: Runoff> Forward for Hydro<M> {
+    fn units(&self) -> usize {
+        self.model.units()
+    }
+
     fn run(
         &self,
         thetas: ThetaRef<'_>,

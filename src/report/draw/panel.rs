@@ -282,6 +282,14 @@ impl<'a> Panel<'a> {
         self.legend.push((Mark::Box(colour, opacity), name.to_owned()));
     }
 
+    /// Names of lines one under the other, in a place of their own.
+    pub fn names<'n>(picture: &mut Picture, frame: Frame, lines: impl Iterator<Item = (Stroke, &'n str)>) {
+        for (k, (stroke, name)) in lines.enumerate() {
+            let y = frame.top + 6.0 + 12.0 * k as f64;
+            picture.put(&entry(&Mark::Line(stroke), name, frame.left, y));
+        }
+    }
+
     /// Draw the legend, over everything drawn so far.
     pub fn legend(self, corner: Corner) {
         if self.legend.is_empty() {

@@ -3,11 +3,13 @@
 //! Belongs here: what is shown and how it is laid out. Not here: lines and axes (`draw`), reading a run (`story`).
 
 pub mod chains;
+pub mod compare;
 mod convergence;
 mod fit;
 mod paths;
 mod posterior;
 pub mod scaling;
+pub mod searches;
 mod workers;
 
 use crate::report::draw::Picture;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::draw::{Axis, Corner, Frame, Panel, Picture, Stroke, colour};
+use crate::report::draw::{Axis, Corner, Frame, GREY, Panel, Picture, Stroke, colour};
 use crate::report::figures::{Figure, csv};
 use crate::report::metrics::{Scaling, amdahl};
 use crate::report::scaling::Case;
@@ -11,71 +11,120 @@ use crate::report::table::short;
 /// Groups with a line of their own.
 const LINES: usize = 6;
 
-/// Speed-up and efficiency of one sweep; none where no group has two numbers of workers.
-pub fn figure(cases: &[Case]) -> Option<Figure> {
-    let mut groups: BTreeMap<&str, Vec<&Scaling>> = BTreeMap::new();
+/// One number of workers of a line.
+struct At<'a> {
+    case: &'a Case,
+    s: &'a Scaling,
+}
+
+impl At<'_> {
+    /// Worker time outside of the model for each evaluation, ms.
+    fn besides_ms(&self) -> f64 {
+        let shares = &self.case.shares;
+        let runs = self.case.wall_s.len() as f64;
+        1e3 * (shares.held_s() - shares.model_s - shares.lost_s) * runs / self.case.ended().max(1) as f64
+    }
+}
+
+/// Speed-up, efficiency, cost besides the model and memory of the cases of one sweep, or of several whose lines
+/// belong together; none where no group has two numbers of workers.
+pub fn figure(title: &str, cases: &[Case]) -> Option<Figure> {
+    let mut groups: BTreeMap<&str, Vec<At<'_>>> = BTreeMap::new();
     for case in cases {
         if let Some(s) = &case.scaling {
-            groups.entry(&case.listed.group).or_default().push(s);
+            groups.entry(&case.listed.group).or_default().push(At { case, s });
         }
     }
-    groups.values_mut().for_each(|g| g.sort_by_key(|s| s.workers));
-    let all = || groups.values().flatten();
+    groups.values_mut().for_each(|g| g.sort_by_key(|at| at.s.workers));
+    let all = || groups.values().flatten().map(|at| at.s);
     let most = all().map(|s| f64::from(s.workers)).fold(0.0, f64::max);
     let least = all().map(|s| f64::from(s.workers)).fold(f64::INFINITY, f64::min);
     if most <= least {
         return None;
     }
-    let sweep = &cases[0].listed.sweep;
-    let mut picture = Picture::new(560.0, 240.0, &format!("{sweep}: scaling"));
-    let frame = |left: f64| Frame { left, top: 30.0, width: 210.0, height: 160.0 };
+    let mut picture = Picture::new(560.0, 450.0, &format!("{title}: scaling"));
+    let frame = |left: f64, top: f64| Frame { left, top, width: 210.0, height: 150.0 };
     let x = || Axis::log("workers", 2, (least / 1.15, most * 1.15));
     let top = all().map(|s| s.speedup_range.1.max(s.speedup)).fold(most / least, f64::max);
     let bottom = all().map(|s| s.speedup_range.0.min(s.speedup)).fold(1.0, f64::min);
     let y = Axis::log("speed-up", 2, (bottom / 1.15, top * 1.15));
-    let mut panel = Panel::new(&mut picture, frame(52.0), "a  Speed-up", x(), y);
+    let mut panel = Panel::new(&mut picture, frame(52.0, 26.0), "a  Speed-up", x(), y);
     let ideal = Stroke::of("ink").dashed().wide(0.8);
     panel.line(&[(least, 1.0), (most, most / least)], ideal);
     panel.name_line(ideal, "ideal");
     for (k, (name, group)) in groups.iter().enumerate().take(LINES) {
-        let line: Vec<(f64, f64)> = group.iter().map(|s| (f64::from(s.workers), s.speedup)).collect();
-        let ranges: Vec<(f64, f64, f64)> =
-            group.iter().map(|s| (f64::from(s.workers), s.speedup_range.0, s.speedup_range.1)).collect();
-        panel.ranges(&ranges, Stroke::of(colour(k)).wide(1.0));
+        let line: Vec<(f64, f64)> = group.iter().map(|at| (f64::from(at.s.workers), at.s.speedup)).collect();
+        let range = |at: &At<'_>| (f64::from(at.s.workers), at.s.speedup_range.0, at.s.speedup_range.1);
+        panel.ranges(&group.iter().map(range).collect::<Vec<_>>(), Stroke::of(colour(k)).wide(1.0));
         panel.line(&line, Stroke::of(colour(k)));
         panel.dots(&line, colour(k), 2.4, 1.0);
         panel.name_line(Stroke::of(colour(k)), if name.is_empty() { "measured" } else { name });
     }
-    panel.legend(Corner::TopLeft);
-    let y = Axis::linear(
-        "efficiency (%)",
-        (0.0, 110.0_f64.max(105.0 * all().map(|s| s.efficiency).fold(0.0, f64::max))),
-    );
-    let mut panel = Panel::new(&mut picture, frame(330.0), "b  Efficiency", x(), y);
+    panel.legend(Corner::Foot);
+    let highest = 105.0 * all().map(|s| s.efficiency).fold(0.0, f64::max);
+    let y = Axis::linear("efficiency (%)", (0.0, highest.max(110.0)));
+    let mut panel = Panel::new(&mut picture, frame(330.0, 26.0), "b  Efficiency", x(), y);
     panel.line(&[(least, 100.0), (most, 100.0)], ideal);
+    for limit in [80.0, 50.0] {
+        panel.line(&[(least / 1.15, limit), (most * 1.15, limit)], Stroke::of(GREY).dashed().wide(0.6));
+    }
+    lines(&mut panel, &groups, |at| 100.0 * at.s.efficiency);
+    // The first number of workers below a limit has a ring.
+    for group in groups.values().take(LINES) {
+        let below = |limit: f64| group.iter().find(|at| at.s.efficiency < limit);
+        let marked: Vec<(f64, f64)> = [below(0.8), below(0.5)]
+            .into_iter()
+            .flatten()
+            .map(|at| (f64::from(at.s.workers), 100.0 * at.s.efficiency))
+            .collect();
+        panel.dots(&marked, "ink", 4.0, 0.35);
+    }
+    let numbers = || groups.values().flatten();
+    let y = Axis::by_range("ms per evaluation", numbers().map(At::besides_ms), 30.0);
+    let title_c = "c  Worker time besides the model";
+    let mut panel = Panel::new(&mut picture, frame(52.0, 236.0), title_c, x(), y);
+    lines(&mut panel, &groups, |at| at.besides_ms());
+    let y = Axis::by_range("MB", numbers().map(|at| at.case.peak_rss_mb), 30.0);
+    let mut panel = Panel::new(&mut picture, frame(330.0, 236.0), "d  Largest process", x(), y);
+    lines(&mut panel, &groups, |at| at.case.peak_rss_mb);
+    let rows = |of: &dyn Fn(&At<'_>) -> Vec<f64>| -> Vec<Vec<f64>> {
+        let each = groups.values().enumerate().flat_map(|(k, group)| group.iter().map(move |at| (k, at)));
+        each.map(|(k, at)| [vec![k as f64 + 1.0, f64::from(at.s.workers)], of(at)].concat()).collect()
+    };
+    let speed = rows(&|at| {
+        let s = at.s;
+        vec![s.speedup, s.speedup_range.0, s.speedup_range.1, s.efficiency, s.median_s]
+    });
+    let table =
+        csv("group,workers,speedup,speedup_p05,speedup_p95,efficiency,wall_median_s", speed.into_iter());
+    let files = rows(&|at| {
+        let n = at.case.ended().max(1) as f64;
+        let (read, written) = at.case.bytes;
+        vec![at.besides_ms(), at.case.names as f64 / n, read as f64 / n, written as f64 / n]
+    });
+    let files = csv(
+        "group,workers,besides_ms_per_evaluation,names_per_evaluation,bytes_read_per_evaluation,bytes_written_per_evaluation",
+        files.into_iter(),
+    );
+    let memory = csv("group,workers,peak_rss_mb", rows(&|at| vec![at.case.peak_rss_mb]).into_iter());
+    let told =
+        groups.iter().map(|(name, group)| told(name, &group.iter().map(|at| at.s).collect::<Vec<_>>()));
+    let caption = format!(
+        "{} In b the first number of workers below 80 % and below 50 % has a ring. In c workers' time that was not the \
+         model's: start, files, claims, waiting.",
+        told.collect::<Vec<_>>().join(" ")
+    );
+    let panels = vec![('a', table.clone()), ('b', table), ('c', files), ('d', memory)];
+    Some(Figure { name: "fig_strong_scaling".into(), title: "Scaling", caption, picture, panels })
+}
+
+/// A line with dots for each group.
+fn lines(panel: &mut Panel<'_>, groups: &BTreeMap<&str, Vec<At<'_>>>, of: impl Fn(&At<'_>) -> f64) {
     for (k, group) in groups.values().enumerate().take(LINES) {
-        let line: Vec<(f64, f64)> =
-            group.iter().map(|s| (f64::from(s.workers), 100.0 * s.efficiency)).collect();
+        let line: Vec<(f64, f64)> = group.iter().map(|at| (f64::from(at.s.workers), of(at))).collect();
         panel.line(&line, Stroke::of(colour(k)));
         panel.dots(&line, colour(k), 2.4, 1.0);
     }
-    let rows = groups.values().enumerate().flat_map(|(k, group)| {
-        group.iter().map(move |s| {
-            vec![
-                k as f64 + 1.0,
-                f64::from(s.workers),
-                s.speedup,
-                s.speedup_range.0,
-                s.speedup_range.1,
-                s.efficiency,
-                s.median_s,
-            ]
-        })
-    });
-    let table = csv("group,workers,speedup,speedup_p05,speedup_p95,efficiency,wall_median_s", rows);
-    let caption = groups.iter().map(|(name, group)| told(name, group)).collect::<Vec<_>>().join(" ");
-    let panels = vec![('a', table.clone()), ('b', table)];
-    Some(Figure { name: "fig_strong_scaling".into(), title: "Scaling", caption, picture, panels })
 }
 
 /// A group in a sentence: where it falls below 0.8 and 0.5, and the serial part that explains it.

@@ -117,44 +117,75 @@ pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
 pub struct Busy {
     /// Who
     pub worker: usize,
-    /// From
+    /// It took the work up: folders, parameters, earlier tries
+    pub from_s: f64,
+    /// The model began
     pub start_s: f64,
-    /// To
+    /// The outcome was there
     pub end_s: f64,
+    /// It came to nothing
+    pub lost: bool,
 }
 
 /// Where the time of `workers` over `wall_s` went, seconds of worker time each; they sum to `workers × wall_s`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Shares {
-    /// The model ran
+    /// The model ran, and gave data
     pub model_s: f64,
     /// Before a worker's first work
     pub startup_s: f64,
-    /// Between works: claims, files, barriers
+    /// Within a work, outside of the model: folders, files, tries before the one that counted
+    pub io_s: f64,
+    /// Between works: claims, barriers
     pub wait_s: f64,
     /// After a worker's last work
     pub idle_tail_s: f64,
+    /// The model ran, and failed
+    pub lost_s: f64,
 }
 
 impl Shares {
-    /// Share of the allocated time at work.
+    /// All of it.
+    pub fn held_s(&self) -> f64 {
+        self.model_s + self.startup_s + self.io_s + self.wait_s + self.idle_tail_s + self.lost_s
+    }
+
+    /// Share of the allocated time in which a model ran for data.
     pub fn utilisation(&self) -> f64 {
-        let all = self.model_s + self.startup_s + self.wait_s + self.idle_tail_s;
+        let all = self.held_s();
         if all > 0.0 { self.model_s / all } else { 0.0 }
+    }
+
+    /// The mean of `n` that this is the mean of, and one more.
+    #[must_use]
+    pub fn mean_with(&self, n: f64, one: &Self) -> Self {
+        let mean = |of: fn(&Self) -> f64| (of(self) * n + of(one)) / (n + 1.0);
+        Self {
+            model_s: mean(|s| s.model_s),
+            startup_s: mean(|s| s.startup_s),
+            io_s: mean(|s| s.io_s),
+            wait_s: mean(|s| s.wait_s),
+            idle_tail_s: mean(|s| s.idle_tail_s),
+            lost_s: mean(|s| s.lost_s),
+        }
     }
 }
 
 /// Split the time of `workers` that were held for `wall_s`. Works of one worker do not overlap.
 pub fn shares(work: &[Busy], workers: usize, wall_s: f64) -> Shares {
-    let mut shares = Shares { model_s: 0.0, startup_s: 0.0, wait_s: 0.0, idle_tail_s: 0.0 };
-    for worker in 0..workers {
-        let mine = || work.iter().filter(move |w| w.worker == worker);
-        let busy: f64 = mine().map(|w| w.end_s - w.start_s).sum();
-        let first = mine().map(|w| w.start_s).fold(wall_s, f64::min);
-        let last = mine().map(|w| w.end_s).fold(first, f64::max);
-        shares.model_s += busy;
+    let mut shares = Shares::default();
+    let mut each: Vec<Vec<&Busy>> = vec![Vec::new(); workers];
+    work.iter().filter(|w| w.worker < workers).for_each(|w| each[w.worker].push(w));
+    for mine in each {
+        let sum = |of: fn(&Busy) -> f64| mine.iter().map(|w| of(w)).sum::<f64>();
+        let inside = sum(|w| w.end_s - w.from_s);
+        let first = mine.iter().map(|w| w.from_s).fold(wall_s, f64::min);
+        let last = mine.iter().map(|w| w.end_s).fold(first, f64::max);
+        shares.model_s += sum(|w| if w.lost { 0.0 } else { w.end_s - w.start_s });
+        shares.lost_s += sum(|w| if w.lost { w.end_s - w.start_s } else { 0.0 });
+        shares.io_s += sum(|w| w.start_s - w.from_s);
         shares.startup_s += first;
-        shares.wait_s += (last - first - busy).max(0.0);
+        shares.wait_s += (last - first - inside).max(0.0);
         shares.idle_tail_s += (wall_s - last).max(0.0);
     }
     shares
@@ -224,11 +255,17 @@ mod tests {
 
     #[test]
     fn shares_sum_to_the_time_that_was_held() {
-        let work = [(0, 1.0, 4.0), (0, 5.0, 6.0), (1, 0.5, 9.0)];
-        let work = work.map(|(worker, start_s, end_s)| Busy { worker, start_s, end_s });
+        // Worker 0: 1 s to begin, a work of 3 s of which 0.5 s are files, 1 s of waiting, a failed one of 1 s
+        let work = [(0, 1.0, 1.5, 4.0, false), (0, 5.0, 5.0, 6.0, true), (1, 0.5, 0.5, 9.0, false)];
+        let work =
+            work.map(|(worker, from_s, start_s, end_s, lost)| Busy { worker, from_s, start_s, end_s, lost });
         let s = shares(&work, 3, 10.0);
-        assert_eq!((s.model_s, s.startup_s, s.wait_s, s.idle_tail_s), (12.5, 11.5, 1.0, 5.0));
-        assert!((s.utilisation() - 12.5 / 30.0).abs() < 1e-15);
+        assert_eq!((s.model_s, s.lost_s, s.io_s), (2.5 + 8.5, 1.0, 0.5));
+        assert_eq!((s.startup_s, s.wait_s, s.idle_tail_s), (1.0 + 0.5 + 10.0, 1.0, 4.0 + 1.0));
+        assert_eq!(s.held_s(), 30.0);
+        assert!((s.utilisation() - 11.0 / 30.0).abs() < 1e-15);
+        let mean = s.mean_with(1.0, &Shares { model_s: 1.0, ..Shares::default() });
+        assert_eq!((mean.model_s, mean.wait_s), (6.0, 0.5));
     }
 
     #[test]

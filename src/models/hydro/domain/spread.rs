@@ -243,6 +243,10 @@ impl<M: Runoff> Runoff for Spread<M> {
         &self.parameters
     }
 
+    fn units(&self) -> usize {
+        self.domain.units()
+    }
+
     fn check(&self, set: &[f64]) -> Result<(), String> {
         if let Some(celerity) = set.get(self.model.parameters().len())
             && !(*celerity > 0.0 && *celerity <= 100.0)
