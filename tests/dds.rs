@@ -297,3 +297,32 @@ fn a_leased_trial_makes_few_names_and_one_in_a_block_hardly_any() {
     assert!(in_blocks <= 0.1, "{in_blocks} names per trial");
     eprintln!("names made per trial: leased {names:.2}, in blocks of 200 {in_blocks:.3}");
 }
+
+#[test]
+fn a_worker_that_waits_makes_no_names() {
+    if !there() {
+        return;
+    }
+    // Given trials that are done but for one, which another worker holds for some seconds
+    let study_of_run = land("async-idle", "dds-async", 2, 12);
+    let run = study_of_run.init("run");
+    run.tool("ekp-run-member").args(["-q", ".", "-i", "0", "-m", "1-11"]).succeeds();
+    let held = run.path.join("trials_000/trial_000012/try_1");
+    std::fs::create_dir_all(&held).unwrap();
+    std::fs::write(held.join("claim.toml"), "").unwrap();
+    // When a worker waits for what that one may leave behind, and then takes it over
+    const MAKING: &str = "openat,open,mkdir,mkdirat,link,linkat,symlink,symlinkat";
+    let (ended, calls) = record(MAKING, "ekp-worker", &run.path, &["-q", ".", "--lease", "4"]);
+    ended.code(0);
+    assert_eq!(scores(&run).len(), 12);
+    // Then all it made is that trial's names, and a reading of the file server's clock every half minute
+    let root = run.path.display().to_string();
+    let here = |c: &&crate::support::strace::Call| c.text.contains(&root) || !c.text.contains("\"/");
+    let (clock, made): (Vec<_>, Vec<_>) =
+        calls.iter().filter(|c| c.makes()).filter(here).partition(|c| c.text.contains(".clock."));
+    assert!(made.len() <= 8 + 2, "{} names: {made:?}", made.len());
+    assert!(clock.len() <= 4, "{} readings of the clock", clock.len());
+    // And it looked seldom: pauses grow from a tenth of a second to five
+    let looks = calls.iter().filter(|c| c.text.contains("trials_000\"") && c.text.contains("O_DIRECTORY"));
+    assert!(looks.count() <= 40, "it looks all the time");
+}
