@@ -88,14 +88,14 @@ impl Tridiagonal {
     }
 
     /// z ← Qᵀ z.
-    fn into_form(&self, z: &mut [f64]) {
+    fn turn(&self, z: &mut [f64]) {
         for k in 0..z.len().saturating_sub(1) {
             reflect(&self.reflections.col(k)[k + 1..], &mut z[k + 1..]);
         }
     }
 
     /// z ← Q z.
-    fn out_of_form(&self, z: &mut [f64]) {
+    fn turn_back(&self, z: &mut [f64]) {
         for k in (0..z.len().saturating_sub(1)).rev() {
             reflect(&self.reflections.col(k)[k + 1..], &mut z[k + 1..]);
         }
@@ -236,8 +236,8 @@ mod tests {
             assert!(off <= 4e-16 * n as f64 * most, "{n}: {off}");
             let z: Vec<f64> = (0..n).map(|i| (i as f64).cos()).collect();
             let mut turned = z.clone();
-            form.into_form(&mut turned);
-            form.out_of_form(&mut turned);
+            form.turn(&mut turned);
+            form.turn_back(&mut turned);
             assert!(turned.iter().zip(&z).all(|(a, b)| (a - b).abs() < 1e-15 * n as f64 + 1e-15));
         }
     }

@@ -38,7 +38,7 @@ impl Tridiagonal {
         let n = z.len();
         let (mut d, e) = self.shifted(s);
         let mut x = z.to_vec();
-        self.into_form(&mut x);
+        self.turn(&mut x);
         for i in 1..n {
             let factor = e[i - 1] / d[i - 1];
             d[i] -= factor * e[i - 1];
@@ -48,7 +48,7 @@ impl Tridiagonal {
             let next = if i + 1 < n { e[i] * x[i + 1] } else { 0.0 };
             x[i] = (x[i] - next) / d[i];
         }
-        self.out_of_form(&mut x);
+        self.turn_back(&mut x);
         x
     }
 

@@ -15,7 +15,7 @@ impl Tridiagonal {
     pub fn values_and_parts(&self, z: &[f64]) -> Result<(Vec<f64>, Vec<f64>), LinalgError> {
         let n = z.len();
         let (mut d, mut e, mut z) = (self.diagonal.clone(), self.beside.clone(), z.to_vec());
-        self.into_form(&mut z);
+        self.turn(&mut z);
         e.push(0.0);
         let size = d.iter().chain(&e).fold(0.0_f64, |most, x| most.max(x.abs()));
         for l in 0..n {
