@@ -4,6 +4,9 @@ use std::path::Path;
 
 use crate::support::{Folder, TestRun, there, tool};
 
+/// A parameter that moves, between two bounds.
+type Moving = (&'static str, f64, f64);
+
 const BANDS: &str = r#"
 units = { file = "DATA/bow_bands12.csv", elevation_m = "elev_mean_m" }
 reference_m = 2137.8
@@ -18,7 +21,7 @@ const UNITS: &str =
 const CELLS: &str = r#"units = { file = "DATA/bow_cells.csv", basin = "gru_id", elevation_m = "elev_m" }"#;
 
 /// Five trials of a model in a domain, scored over a spring; the scores.
-fn scores(builtin: &str, own: &str, moving: &[(&str, f64, f64)], domain: &str, data: &Path) -> Vec<f64> {
+fn scores(builtin: &str, own: &str, moving: &[Moving], domain: &str, data: &Path) -> Vec<f64> {
     let folder = Folder::new(&format!("domain-{builtin}"));
     let text = format!(
         r#"
@@ -79,7 +82,7 @@ fn every_model_runs_in_bands_units_and_cells_of_the_bow() {
     let hbv = [("tt", -1.0, 1.0), ("cfmax", 2.0, 5.0)];
     let gr4j = [("x1", 100.0, 600.0), ("kf", 2.0, 6.0)];
     let fuse = [("MAXWATR_1", 50.0, 300.0), ("MFMAX", 3.0, 6.0)];
-    let models: [(&str, &str, &[(&str, f64, f64)]); 3] =
+    let models: [(&str, &str, &[Moving]); 3] =
         [("hbv", "", &hbv), ("gr4j", "", &gr4j), ("fuse", "structure = \"arno_vic\"", &fuse)];
     for (builtin, own, moving) in models {
         let bands = scores(builtin, own, moving, BANDS, data);
