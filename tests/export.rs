@@ -99,11 +99,16 @@ fn other_formats_are_refused_with_those_that_exist() {
     let study = Study::sinusoid("formats").members(4);
     let run = study.init("run");
     run.tool("ekp-export")
-        .args(["-o", "t.parquet"])
+        .args(["-o", "t.feather"])
         .fails(2)
-        .says("parquet")
-        .says("there are `csv` and `npy`");
+        .says("feather")
+        .says("there are `csv`, `npy` and `parquet`");
     run.tool("ekp-export").args(["--format", "npy"]).fails(2).says("`-o table.npy`");
+    run.tool("ekp-export").args(["--format", "parquet"]).fails(2).says("`-o table.parquet`");
+    // Parquet has its mark at both ends
+    run.tool("ekp-export").args(["-o", "t.parquet"]).succeeds();
+    let bytes = fs::read(run.path.join("t.parquet")).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
     // A run without an ensemble has a table without rows
     assert_eq!(
         run.tool("ekp-export").succeeds().out(),

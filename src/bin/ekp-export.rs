@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// File to write [default: CSV on stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// csv or npy, of a grid csv or parquet [default: by the file's name, else csv]
+    /// csv, npy or parquet, of a grid csv or parquet, of a batch csv or npy [default: by the file's name, else csv]
     #[arg(long)]
     format: Option<String>,
     /// The whole run in the layout of ClimaCalibrate, into the folder named with `-o`
@@ -109,9 +109,10 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
     let extension =
         args.output.as_deref().and_then(Path::extension).map(|e| e.to_string_lossy().into_owned());
     let format = args.format.clone().or(extension).unwrap_or_else(|| "csv".into()).to_lowercase();
-    if !["csv", "npy"].contains(&format.as_str()) {
+    if !["csv", "npy", "parquet"].contains(&format.as_str()) {
         return Err(ReportError::Format { found: format });
     }
+    let refused = |what: &str, hint: &str| ReportError::Refused { what: what.into(), hint: hint.into() };
     let target = match (&args.output, format.as_str()) {
         (None, "npy") => {
             return Err(ReportError::Refused {
@@ -119,9 +120,15 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
                 hint: "name it: `-o table.npy`".into(),
             });
         }
+        (None, "parquet") => {
+            return Err(refused("parquet is no text for stdout", "name it: `-o table.parquet`"));
+        }
         (target, _) => target,
     };
     let run = Run::open(&args.run)?;
+    if run.experiment.forwards().is_some() && format == "parquet" {
+        return Err(refused("a batch is exported as csv or npy", "`-o table.npy` for many models"));
+    }
     if run.experiment.forwards().is_some() {
         let written = match (target, format.as_str()) {
             (Some(path), "npy") => batch::npy(&run, path)?,
@@ -140,6 +147,10 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
     };
     let written = match format.as_str() {
         "npy" => export::write_npy(&table, path)?,
+        "parquet" => {
+            publish(path, &export::parquet(&table))?;
+            vec![path.clone()]
+        }
         _ => {
             publish(path, &export::csv(&table)?)?;
             vec![path.clone()]

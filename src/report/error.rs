@@ -85,7 +85,7 @@ impl Explain for ReportError {
             #[cfg(feature = "figures")]
             Self::Render(_) => "the SVG of it is written with `--format svg`".into(),
             Self::Format { .. } => {
-                "there are `csv` and `npy`; parquet comes with a later version: `-o table.csv`".into()
+                "there are `csv`, `npy` and `parquet`: `-o table.csv`".into()
             }
         })
     }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::files::parquet::{self, Values};
 use crate::files::{FileError, Iteration, Record, TomlText, digest, load_record, load_state, npy, publish};
 use crate::problem::Ensemble;
 use crate::report::ReportError;
@@ -198,6 +199,28 @@ pub fn csv(table: &Table) -> Result<Vec<u8>, ReportError> {
         writer.write_record(&cells).map_err(wrong)?;
     }
     Ok(writer.into_inner().map_err(|e| FileError::io("write", Path::new("the table"))(e.into_error()))?)
+}
+
+/// The table as Parquet: the columns of the CSV with types; what is missing is null.
+pub fn parquet(table: &Table) -> Vec<u8> {
+    let rows = &table.rows;
+    let number = |n: u32| i32::try_from(n).ok();
+    let mut columns = vec![
+        ("iteration".to_owned(), Values::Int32(rows.iter().map(|r| number(r.iteration)).collect())),
+        ("member".to_owned(), Values::Int32(rows.iter().map(|r| number(r.member)).collect())),
+        ("state".to_owned(), Values::Text(rows.iter().map(|r| Some(r.state.clone())).collect())),
+    ];
+    for (k, name) in table.parameters.iter().enumerate() {
+        columns.push((
+            name.clone(),
+            Values::Double(rows.iter().map(|r| r.parameters.get(k).copied()).collect()),
+        ));
+    }
+    for (k, name) in table.outputs.iter().enumerate() {
+        let cell = |r: &Row| r.outputs.as_ref().and_then(|all| all.get(k).copied());
+        columns.push((name.clone(), Values::Double(rows.iter().map(cell).collect())));
+    }
+    parquet::table(&columns, &[("run", &table.run), ("name", &table.name)])
 }
 
 /// Three arrays of doubles, a row per row of the table, and the TOML record that names them, written last:

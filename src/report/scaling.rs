@@ -314,20 +314,20 @@ pub fn write(sweep: &Path, folder: &Path) -> Result<Collected, ReportError> {
     Ok(Collected { cases, runs: runs(sweep, &listed), rows, warnings })
 }
 
+/// Cases without a run that is over that are named one by one.
+const NAMED: usize = 5;
+
 /// Cases without a run that is over, and groups without a run on one worker: said, never invented.
 fn unfinished(cases: &[Case]) -> Vec<String> {
-    let mut told: Vec<String> = cases
-        .iter()
-        .filter(|case| case.failed_runs > 0)
-        .map(|case| {
-            format!(
-                "`{}`: {} of {} runs are not over",
-                case.listed.case,
-                case.failed_runs,
-                case.failed_runs + case.wall_s.len()
-            )
-        })
-        .collect();
+    let open: Vec<&Case> = cases.iter().filter(|case| case.failed_runs > 0).collect();
+    let line = |case: &&Case| {
+        let all = case.failed_runs + case.wall_s.len();
+        format!("`{}`: {} of {all} runs are not over", case.listed.case, case.failed_runs)
+    };
+    let mut told: Vec<String> = open.iter().take(NAMED).map(line).collect();
+    if open.len() > NAMED {
+        told.push(format!("runs of {} more cases are not over, either", open.len() - NAMED));
+    }
     for case in cases {
         if let Some(s) = case.scaling.as_ref().filter(|s| s.baseline > 1) {
             let line = format!(

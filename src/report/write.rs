@@ -125,7 +125,13 @@ pub fn sweep(sweep: &Path, folder: &Path, formats: &[String]) -> Result<Written,
     let figures = of_sweeps(&sweeps, &cases);
     draw(&figures.iter().collect::<Vec<_>>(), folder, formats)?;
     let path = folder.join("report.html");
-    publish(&path, html::of_sweep(&sweeps.join(", "), &cases, &figures, &warnings).as_bytes())?;
+    let title = match sweeps.as_slice() {
+        [first, _, _, rest @ ..] if !rest.is_empty() => {
+            format!("{first} and {} more sweeps", sweeps.len() - 1)
+        }
+        few => few.join(", "),
+    };
+    publish(&path, html::of_sweep(&title, &cases, &figures, &warnings).as_bytes())?;
     Ok(Written { page: path, figures: figures.len(), warnings })
 }
 
