@@ -42,22 +42,12 @@ pub fn backends(cases: &[Case]) -> Option<Figure> {
             panel.dots(line, colour(k), 2.4, 1.0);
             panel.name_line(Stroke::of(colour(k)), name);
         }
-        panel.legend(Corner::TopRight);
+        panel.legend(Corner::Foot);
     }
-    let names = bars.iter().enumerate().map(|(k, b)| (k as f64 + 0.5, b.0.to_owned())).collect();
-    let y = Axis::linear("", (0.0, bars.len().max(1) as f64)).from_top().named(names);
-    let longest = bars.iter().map(|b| b.2).fold(1e-9, f64::max);
-    let shortest = bars.iter().map(|b| b.2).fold(longest, f64::min);
-    let x = Axis::log("calibration (s)", 10, (shortest / 2.0, longest * 6.0));
-    let frame = Frame { left: 350.0, top: 26.0, width: 195.0, height: 200.0 };
-    let mut panel = Panel::new(&mut picture, frame, "b  Calibration", x, y);
+    if !bars.is_empty() {
+        calibrations(&mut picture, &bars);
+    }
     let first = bars.first().map_or(f64::NAN, |b| b.2);
-    for (k, (_, what, wall)) in bars.iter().enumerate() {
-        let y = k as f64;
-        panel.block((shortest / 2.0, *wall), (y + 0.2, y + 0.8), colour(k % 2 * 5), 0.85);
-        let gain = first / wall;
-        panel.note(wall * 1.1, y + 0.85, Anchor::Start, &format!("{what}, \u{d7}{}", short(gain)));
-    }
     let rows = curves.iter().enumerate().flat_map(|(k, (_, line))| {
         line.iter().map(move |&(sets, us)| vec![k as f64 + 1.0, sets, us, 1e6 / us])
     });
@@ -78,6 +68,24 @@ pub fn backends(cases: &[Case]) -> Option<Figure> {
     );
     let panels = vec![('a', a), ('b', b)];
     Some(Figure { name: "fig_jax_acceleration".into(), title: "Back ends", caption, picture, panels })
+}
+
+/// A bar for each case: its name, what it is, and how long it took; at least one.
+fn calibrations(picture: &mut Picture, bars: &[(&str, &str, f64)]) {
+    let names = bars.iter().enumerate().map(|(k, b)| (k as f64 + 0.5, b.0.to_owned())).collect();
+    let y = Axis::linear("", (0.0, bars.len() as f64)).from_top().named(names);
+    let longest = bars.iter().map(|b| b.2).fold(1e-9, f64::max);
+    let shortest = bars.iter().map(|b| b.2).fold(longest, f64::min);
+    let x = Axis::log("calibration (s)", 10, (shortest / 2.0, longest * 6.0));
+    let frame = Frame { left: 350.0, top: 26.0, width: 195.0, height: 200.0 };
+    let mut panel = Panel::new(picture, frame, "b  Calibration", x, y);
+    let first = bars[0].2;
+    for (k, (_, what, wall)) in bars.iter().enumerate() {
+        let y = k as f64;
+        panel.block((shortest / 2.0, *wall), (y + 0.2, y + 0.8), colour(k % 2 * 5), 0.85);
+        let gain = first / wall;
+        panel.note(wall * 1.1, y + 0.85, Anchor::Start, &format!("{what}, \u{d7}{}", short(gain)));
+    }
 }
 
 /// Cases of one sweep of an ensemble, placed in time from its begin.
