@@ -102,7 +102,7 @@ impl Geometry {
     }
 
     /// Wavenumbers and weights for earths and times within a range.
-    pub(super) fn nodes(&self, range: &Range) -> Vec<Node> {
+    pub(super) fn nodes(&self, range: &Range, octave: usize) -> Vec<Node> {
         // Diffusion lengths: the largest at the last time in the most resistive ground.
         let lowest = (MU0 / (range.rho.1 * range.time.1)).sqrt();
         let highest = (MU0 / (range.rho.0 * range.time.0)).sqrt();
@@ -110,22 +110,26 @@ impl Geometry {
             let height = self.least_height();
             if height > 0.0 { (most * highest).min(at / height) } else { most * highest }
         };
-        if let (Shape::Circle { radius }, true) = (&self.shape, self.distance() < 0.01) {
-            let (from, to) = (0.003 * lowest, damped(7.0, 40.0));
-            return filter(include_str!("filters/hankel_gupt_140_1997.csv"), 1)
-                .into_iter()
-                .map(|(base, w)| (base / radius, w))
-                .filter(|(lambda, _)| (from..=to).contains(lambda))
-                .map(|(lambda, w)| (lambda, 0.5 * MU0 * w * lambda * self.heights(lambda)))
-                .collect();
-        }
-        let (from, to) = (0.0003 * lowest, damped(9.0, 60.0));
-        self.common(&filter(include_str!("filters/hankel_key_201_2012.csv"), 2), from, to)
+        // In the middle of a circle, and elsewhere
+        let (text, column, from, to) = if self.central() {
+            let text = include_str!("filters/hankel_gupt_140_1997.csv");
+            (text, 1, 0.003 * lowest, damped(7.0, 40.0))
+        } else {
+            let text = include_str!("filters/hankel_key_201_2012.csv");
+            (text, 2, 0.0003 * lowest, damped(9.0, 60.0))
+        };
+        self.common(&filter(text, column), from, to, octave)
+    }
+
+    /// Is the receiver in the middle of a circle?
+    pub(super) fn central(&self) -> bool {
+        matches!(self.shape, Shape::Circle { .. }) && self.distance() < 0.01
     }
 
     /// Pieces of wire: (distance to the receiver, length times the sine of the angle they are seen under), m.
     fn pieces(&self) -> Vec<(f64, f64)> {
         match &self.shape {
+            Shape::Circle { radius } if self.central() => vec![(*radius, 2.0 * PI * radius)],
             Shape::Circle { radius } => {
                 let (a, r) = (*radius, self.distance());
                 let n = (30.0 * a / (r - a).abs().max(self.least_height())).ceil().max(32.0);
@@ -171,13 +175,12 @@ impl Geometry {
         pieces
     }
 
-    /// Filters of all pieces on one grid, 24 wavenumbers a decade: each weight is shared out to the twelve nearest by
+    /// Filters of all pieces on one grid, so many wavenumbers to an octave: each weight is shared out to the nearest by
     /// Lagrange's polynomials in ln λ.
-    fn common(&self, filter: &[(f64, f64)], from: f64, to: f64) -> Vec<Node> {
-        const PER_DECADE: f64 = 24.0;
+    fn common(&self, filter: &[(f64, f64)], from: f64, to: f64, octave: usize) -> Vec<Node> {
         const DEGREE: usize = 11;
-        let count = ((to / from).log10() * PER_DECADE).ceil() as usize + 1;
-        let step = (to / from).ln() / (count - 1) as f64;
+        let step = std::f64::consts::LN_2 / octave as f64;
+        let count = ((to / from).ln() / step).ceil() as usize + 1;
         let mut grid = vec![0.0; count];
         for (rr, sine) in self.pieces() {
             for &(base, w) in filter {

@@ -10,6 +10,7 @@
 //! Belongs here: parameters of an experiment as an earth. Not here: how the field comes about (`kernel`, `reflect`).
 
 mod contour;
+mod doubling;
 mod gates;
 mod geometry;
 mod kernel;

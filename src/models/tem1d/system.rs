@@ -1,5 +1,6 @@
 //! A measuring system, ready to compute: wavenumbers, Laplace variables and weights.
 
+use crate::models::tem1d::doubling::{self, Chains};
 use crate::models::tem1d::gates::{Moment, Quantity};
 use crate::models::tem1d::geometry::{Geometry, Range};
 use crate::models::tem1d::kernel::{Batch, Engine, Node};
@@ -9,9 +10,9 @@ use crate::numerics::Mat;
 use crate::numerics::complex::Complex;
 use crate::numerics::lanes::{LANES, Row, Width};
 
-/// A block of wavenumbers that changes no gate of no earth by more than this share is left out. A few hundred are:
+/// A wavenumber of a Laplace variable that changes no gate of no earth by more than this share is left out. Hundreds are:
 /// together they stay well below the error of the weights.
-const CUT: f64 = 1e-9;
+const CUT: f64 = 2e-10;
 
 /// How many Laplace variables a decade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,10 @@ pub struct Setup {
 #[derive(Debug, Clone)]
 pub struct System {
     setup: Setup,
+    /// For earths with polarisation
     engine: Engine,
+    /// For all others
+    chains: Chains,
     /// λ and G
     nodes: Vec<(f64, f64)>,
     /// rows × 2 N_s
@@ -51,7 +55,7 @@ impl System {
     pub fn new(setup: Setup) -> Self {
         let size = setup.geometry.shape.size();
         // Early gates of a large loop on conductive ground: the field has hardly begun to decay.
-        let wide = 6.0 * setup.rho.0 * times(&setup.moments).0 / (MU0 * size * size) < 0.04;
+        let wide = 6.0 * setup.rho.0 * times(&setup.moments).0 / (MU0 * size * size) < 0.05;
         Self::over(setup, wide)
     }
 
@@ -59,12 +63,14 @@ impl System {
     pub(super) fn over(setup: Setup, wide: bool) -> Self {
         let (first, last) = times(&setup.moments);
         let range = Range { rho: setup.rho, time: (first, last) };
-        let nodes = setup.geometry.nodes(&range);
-        let per_decade = if setup.accuracy == Accuracy::Accurate { 5.0 } else { 4.0 };
-        let s = weights::ray(first, last, per_decade, wide);
+        let octave = octave(&setup);
+        let nodes = setup.geometry.nodes(&range, octave);
+        let s = weights::ray(first, last, wide);
         let weights = weights::weights(&setup.moments, &s, first, last);
-        let mut system = Self { engine: engine(&nodes, &s, &weights), setup, nodes, weights };
-        system.narrow();
+        let engine = engine(&nodes, &s, &weights);
+        let mut system = Self { engine, chains: Chains::default(), setup, nodes, weights };
+        let needed = system.narrow();
+        system.chains = Chains::new(&system.nodes, octave, &s, &needed, &system.weights);
         system
     }
 
@@ -83,13 +89,16 @@ impl System {
         (self.engine.nodes.len(), self.nodes.len())
     }
 
-    /// Blocks of eight wavenumbers that count, over all Laplace variables.
-    pub fn blocks(&self) -> usize {
-        self.engine.nodes.iter().map(|node| node.to - node.from).sum()
+    /// Pairs of a Laplace variable and a wavenumber that count.
+    pub fn pairs(&self) -> usize {
+        self.chains.chains.iter().map(|chain| chain.steps).sum()
     }
 
     /// The gates of each earth, all moments one after the other. All earths have as many layers.
     pub fn responses(&self, earths: &[Earth], width: Width) -> Vec<Vec<f64>> {
+        if earths.iter().all(|earth| earth.polarisation.is_empty()) {
+            return width.run(doubling::Batch { chains: &self.chains, earths });
+        }
         width.run(Batch { engine: &self.engine, earths })
     }
 
@@ -136,8 +145,8 @@ impl System {
         (gates, Mat::from_fn(self.rows(), n, |i, j| row(i, j + 1)))
     }
 
-    /// Leave out blocks of wavenumbers that no gate sees, judged by earths at the corners of what is allowed.
-    fn narrow(&mut self) {
+    /// Which pairs of a Laplace variable and a wavenumber some gate sees, judged by earths at the corners of what is allowed.
+    fn narrow(&mut self) -> Vec<Vec<bool>> {
         let (lo, hi) = self.setup.rho;
         let middle = (lo * hi).sqrt();
         let mut earths: Vec<Earth> = [lo, middle, hi].map(|rho| Earth::new(vec![rho], Vec::new())).to_vec();
@@ -146,9 +155,8 @@ impl System {
                 earths.push(Earth::new(vec![a, b], vec![h]));
             }
         }
-        let blocks = self.engine.lambda.len();
         let n = self.engine.nodes.len();
-        let mut needed = vec![vec![false; blocks]; n];
+        let mut needed = vec![vec![false; self.nodes.len()]; n];
         for earth in &earths {
             let parts: Vec<Vec<Complex>> =
                 self.engine.nodes.iter().map(|node| self.parts(earth, node.s)).collect();
@@ -164,36 +172,46 @@ impl System {
                         .sum()
                 })
                 .collect();
+            // Of each Laplace variable the gate that it matters most to
+            let mut most = vec![0.0_f64; n];
             for i in 0..self.rows() {
                 // A gate where the field changes its sign is as precise as its neighbours.
                 let beside =
                     [i.saturating_sub(1), (i + 1).min(self.rows() - 1)].map(|j| 0.01 * data[j].abs());
                 let size = data[i].abs().max(beside[0]).max(beside[1]);
-                for (k, parts) in parts.iter().enumerate() {
-                    for (b, part) in parts.iter().enumerate() {
-                        let share = self.weights[(i, 2 * k)].abs() * part.re.abs()
-                            + self.weights[(i, 2 * k + 1)].abs() * part.im.abs();
-                        needed[k][b] |= share > CUT * size;
-                    }
+                for (k, most) in most.iter_mut().enumerate() {
+                    let weight = self.weights[(i, 2 * k)].hypot(self.weights[(i, 2 * k + 1)]);
+                    *most = most.max(weight / size);
+                }
+            }
+            for ((parts, most), needed) in parts.iter().zip(most).zip(&mut needed) {
+                for (part, needed) in parts.iter().zip(needed) {
+                    *needed |= part.abs() * most > CUT;
                 }
             }
         }
-        for (node, needed) in self.engine.nodes.iter_mut().zip(needed) {
-            node.from = needed.iter().position(|n| *n).unwrap_or(0);
-            node.to = needed.iter().rposition(|n| *n).map_or(node.from, |b| b + 1);
+        for (node, needed) in self.engine.nodes.iter_mut().zip(&needed) {
+            let first = needed.iter().position(|n| *n).unwrap_or(0);
+            node.from = first / LANES;
+            node.to = needed.iter().rposition(|n| *n).map_or(node.from, |j| j / LANES + 1);
         }
+        needed
     }
 
-    /// What each block of wavenumbers adds to F(s).
+    /// What each wavenumber adds to F(s).
     fn parts(&self, earth: &Earth, s: Complex) -> Vec<Complex> {
         let over = Complex::real(-1.0) / s;
-        let part = |nodes: &[(f64, f64)]| {
-            nodes
-                .iter()
-                .fold(Complex::default(), |sum, &(lambda, g)| sum + reflection(earth, lambda, s).scale(g))
-                * over
-        };
-        self.nodes.chunks(LANES).map(part).collect()
+        self.nodes.iter().map(|&(lambda, g)| reflection(earth, lambda, s).scale(g) * over).collect()
+    }
+}
+
+/// Wavenumbers to an octave.
+fn octave(setup: &Setup) -> usize {
+    match (setup.accuracy, setup.geometry.central()) {
+        (Accuracy::Fast, true) => 5,
+        (Accuracy::Accurate, true) => 6,
+        (Accuracy::Fast, false) => 6,
+        (Accuracy::Accurate, false) => 9,
     }
 }
 

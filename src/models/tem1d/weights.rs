@@ -24,10 +24,14 @@ fn spaced(from: f64, to: f64, per_decade: f64) -> Vec<f64> {
     (0..=n as usize).map(|k| from * 10_f64.powf(decades * k as f64 / n)).collect()
 }
 
-/// s_k for times from `first` to `last`; `wide` for large loops on conductive ground.
-pub(super) fn ray(first: f64, last: f64, per_decade: f64, wide: bool) -> Vec<Complex> {
-    let top = if wide { 1000.0 } else { 100.0 };
-    spaced(0.01 / last, top / first, per_decade).into_iter().map(|m| Complex::polar(m, ANGLE)).collect()
+/// s_k for times from `first` to `last`, three to two octaves, five to a decade; `wide` for large loops on conductive
+/// ground.
+pub(super) fn ray(first: f64, last: f64, wide: bool) -> Vec<Complex> {
+    let (from, to) = (0.01 / last, if wide { 1000.0 } else { 100.0 } / first);
+    let n = (1.5 * (to / from).log2()).round();
+    // Both ends move by as much
+    let start = (from * to).sqrt() * (-n / 3.0).exp2();
+    (0..=n as usize).map(|k| Complex::polar(start * (k as f64 / 1.5).exp2(), ANGLE)).collect()
 }
 
 /// Weights of every gate of every moment, a row each: wr_1, wi_1, wr_2, … (rows × 2 N_s).

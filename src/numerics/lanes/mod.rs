@@ -45,6 +45,11 @@ pub trait Lanes:
     fn store(self, row: &mut Row);
     /// `self · b + c`, rounded once.
     fn fma(self, b: Self, c: Self) -> Self;
+    /// `c − self · b`, rounded once.
+    #[inline(always)]
+    fn fnma(self, b: Self, c: Self) -> Self {
+        (Self::splat(0.0) - self).fma(b, c)
+    }
     /// `self` where it is less, else `other`: a NaN on either side gives `other`.
     fn min(self, other: Self) -> Self;
     /// `self` where it is greater, else `other`.

@@ -11,6 +11,20 @@ const PI_REST: f64 = 1.224_646_799_147_353_2e-16;
 /// sin x and cos x.
 #[inline(always)]
 pub fn sin_cos<V: Lanes>(x: V) -> (V, V) {
+    let (sin, cosm1, sign) = parts(x);
+    (sin * sign, (cosm1 + V::splat(1.0)) * sign)
+}
+
+/// sin x and cos x − 1, without the loss near 0.
+#[inline(always)]
+pub fn sin_cosm1<V: Lanes>(x: V) -> (V, V) {
+    let (sin, cosm1, sign) = parts(x);
+    (sin * sign, cosm1.fma(sign, sign - V::splat(1.0)))
+}
+
+/// sin r, cos r − 1 and the sign of both sine and cosine of x = kπ + r.
+#[inline(always)]
+fn parts<V: Lanes>(x: V) -> (V, V, V) {
     let magic = V::splat(MAGIC);
     let k = x.fma(V::splat(std::f64::consts::FRAC_1_PI), magic) - magic;
     let r = k.fma(V::splat(-PI_REST), k.fma(V::splat(-std::f64::consts::PI), x));
@@ -44,11 +58,10 @@ pub fn sin_cos<V: Lanes>(x: V) -> (V, V) {
         -1.0 / 720.0,
         1.0 / 24.0,
         -0.5,
-        1.0,
     ] {
         c = c.fma(z, V::splat(t));
     }
-    (sin * sign, c * sign)
+    (sin, c * z, sign)
 }
 
 #[cfg(test)]

@@ -91,6 +91,11 @@ impl Lanes for Wide {
         Self(unsafe { _mm512_fmadd_pd(self.0, b.0, c.0) })
     }
     #[inline(always)]
+    fn fnma(self, b: Self, c: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_fnmadd_pd(self.0, b.0, c.0) })
+    }
+    #[inline(always)]
     fn min(self, other: Self) -> Self {
         // SAFETY: see `splat`.
         Self(unsafe { _mm512_min_pd(self.0, other.0) })
@@ -180,6 +185,11 @@ impl Lanes for Pair {
     fn fma(self, b: Self, c: Self) -> Self {
         // SAFETY: see `splat`.
         unsafe { Self(_mm256_fmadd_pd(self.0, b.0, c.0), _mm256_fmadd_pd(self.1, b.1, c.1)) }
+    }
+    #[inline(always)]
+    fn fnma(self, b: Self, c: Self) -> Self {
+        // SAFETY: see `splat`.
+        unsafe { Self(_mm256_fnmadd_pd(self.0, b.0, c.0), _mm256_fnmadd_pd(self.1, b.1, c.1)) }
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
