@@ -81,8 +81,9 @@ fn worker(tools: &Path, run: &Path, rank: usize, more: &str) -> Child {
 
 /// Timings of all trials.
 fn timings(run: &Path) -> Vec<Timing> {
-    let trials = fs::read_dir(run.join("trials_000")).expect("trials").flatten();
-    trials.filter_map(|trial| load_record(&trial.path().join("timing.toml")).ok()).collect()
+    // A thousand trials to a folder: trials_000, trials_001, …
+    let folders = glob::glob(&format!("{}/trials_*/*/timing.toml", run.display())).expect("a pattern");
+    folders.flatten().filter_map(|timing| load_record(&timing).ok()).collect()
 }
 
 /// User and system time of ended children, s.

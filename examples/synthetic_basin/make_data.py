@@ -68,18 +68,23 @@ def hbv(rows, g):
     return flow
 
 
-rng = random.Random(SEED)
-rows = weather(rng)
-flow = hbv(rows, {**TRUTH, **FIXED})
-noisy = [max(0.001, q + rng.gauss(0.0, 0.02 + 0.05 * q)) for q in flow]
-first = datetime.date(2001, 1, 1)
-with open("forcing.csv", "w") as f:
-    f.write("# Made by make_data.py: no real place.\ndate,precip_mm,temp_c,pet_mm,q_mm\n")
-    for day, ((p, t, pet), q) in enumerate(zip(rows, noisy)):
-        f.write(f"{first + datetime.timedelta(day)},{p},{t},{pet},{q:.4f}\n")
-with open("observed.csv", "w") as f:
-    # From 2002 on: the first year is spin-up. The variance is that of the noise, from the flow as observed
-    f.write("date,q_mm,variance\n")
-    for day in range(365, DAYS):
-        q = float(f"{noisy[day]:.4f}")
-        f.write(f"{first + datetime.timedelta(day)},{q},{(0.02 + 0.05 * q) ** 2:.6g}\n")
+def main():
+    rng = random.Random(SEED)
+    rows = weather(rng)
+    flow = hbv(rows, {**TRUTH, **FIXED})
+    noisy = [max(0.001, q + rng.gauss(0.0, 0.02 + 0.05 * q)) for q in flow]
+    first = datetime.date(2001, 1, 1)
+    with open("forcing.csv", "w") as f:
+        f.write("# Made by make_data.py: no real place.\ndate,precip_mm,temp_c,pet_mm,q_mm\n")
+        for day, ((p, t, pet), q) in enumerate(zip(rows, noisy)):
+            f.write(f"{first + datetime.timedelta(day)},{p},{t},{pet},{q:.4f}\n")
+    with open("observed.csv", "w") as f:
+        # From 2002 on: the first year is spin-up. The variance is that of the noise, from the flow as observed
+        f.write("date,q_mm,variance\n")
+        for day in range(365, DAYS):
+            q = float(f"{noisy[day]:.4f}")
+            f.write(f"{first + datetime.timedelta(day)},{q},{(0.02 + 0.05 * q) ** 2:.6g}\n")
+
+
+if __name__ == "__main__":
+    main()
