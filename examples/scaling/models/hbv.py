@@ -9,6 +9,7 @@ import sys
 import tomllib
 
 sys.dont_write_bytecode = True  # many start at once in one folder
+sys.path.insert(0, "")  # its files are links, beside which nothing lies
 from make_data import FIXED, hbv  # noqa: E402
 
 with open(sys.argv[1], "rb") as f:
