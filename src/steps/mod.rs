@@ -18,6 +18,7 @@ pub mod member;
 pub mod outcomes;
 pub mod pack;
 pub mod parameters;
+mod patience;
 pub mod platform;
 pub mod record;
 pub mod reopen;

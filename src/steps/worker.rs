@@ -14,13 +14,10 @@ use crate::files::{Claim, FileError, Iteration, Lease, Members, claim};
 use crate::machine;
 use crate::plan::Due;
 use crate::steps::member::{Options, Outcome};
+use crate::steps::patience::Patience;
 use crate::steps::reopen::RERUNS;
 use crate::steps::trials::Until;
 use crate::steps::{Run, StepError, due, ensemble, member, trials, update};
-
-/// Pauses of a worker that finds everything held by others.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A lease not renewed for so long was left behind, seconds.
 pub const LEASE_S: f64 = 60.0;
@@ -81,8 +78,9 @@ pub fn work(run: &Run, worker: &Worker, each: &(dyn Fn(u32, &Outcome) + Sync)) -
     }
     let mut work = Work::default();
     let mut reruns: BTreeMap<Iteration, usize> = BTreeMap::new();
-    let mut pause = FIRST_PAUSE;
+    let mut patience = Patience::default();
     loop {
+        let look = Instant::now();
         run.not_cancelled()?;
         stopped(worker)?;
         let due = due::due(run)?;
@@ -106,13 +104,9 @@ pub fn work(run: &Run, worker: &Worker, each: &(dyn Fn(u32, &Outcome) + Sync)) -
             _ => close(run, worker, now, &mut work, reruns.entry(now).or_default())?,
         };
         match did {
-            Did::Something => pause = FIRST_PAUSE,
+            Did::Something => patience.over(),
             Did::Nothing if !worker.wait => return Ok(work),
-            // Others are at it: look again, soon at first, then not faster than once a second.
-            Did::Nothing => {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(LAST_PAUSE);
-            }
+            Did::Nothing => patience.wait(look),
         }
     }
 }

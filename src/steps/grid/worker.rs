@@ -2,18 +2,15 @@
 
 use std::fs;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::files::{Claim, FileError, Iteration, Member, Members, claim};
 use crate::steps::StepError;
 use crate::steps::grid::due::{CellState, state};
 use crate::steps::grid::{GridRun, cell, merge};
 use crate::steps::member::Outcome;
+use crate::steps::patience::Patience;
 use crate::steps::worker::{Work, Worker, name, renewed};
-
-/// Pauses of a worker that finds everything held by others.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Work until every cell has an outcome; with `to_end` also write the tables.
 ///
@@ -25,8 +22,9 @@ pub fn work(
     each: &(dyn Fn(Iteration, Member, &Outcome) + Sync),
 ) -> Result<Work, StepError> {
     let mut work = Work::default();
-    let mut pause = FIRST_PAUSE;
+    let mut patience = Patience::default();
     loop {
+        let look = Instant::now();
         run.not_cancelled()?;
         if run.is_over() {
             return Ok(work);
@@ -36,10 +34,9 @@ pub fn work(
             return if worker.to_end { close(run, worker, work) } else { Ok(work) };
         }
         if did {
-            pause = FIRST_PAUSE;
+            patience.over();
         } else if worker.wait {
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(LAST_PAUSE);
+            patience.wait(look);
         } else {
             return Ok(work);
         }
