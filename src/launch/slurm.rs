@@ -36,6 +36,7 @@ mod submitter;
 
 pub use begin::{Begun, Start};
 pub use carry::Slurm;
+pub(super) use carry::submit;
 pub use grid::GridScheduler;
 pub use ours::of_run;
 pub use record::{Submission, submissions};

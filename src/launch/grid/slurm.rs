@@ -1,12 +1,11 @@
 //! Slurm as a launcher of grids: the calibration script submits, the files tell how far it is.
 
-use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::explain::Exit;
 use crate::launch::grid::WatchCells;
-use crate::launch::slurm::GridScheduler;
+use crate::launch::slurm::{GridScheduler, submit};
 use crate::launch::{LaunchError, Means};
 use crate::steps::StepError;
 use crate::steps::grid::{GridRun, due, merge};
@@ -21,18 +20,7 @@ const ASK: Duration = Duration::from_secs(30);
 /// # Errors
 /// Nothing could be submitted; failed cells (exit 4); the chain ended early.
 pub fn launch(means: &Means, run: &GridRun, watch: &dyn WatchCells, wait: bool) -> Result<Exit, LaunchError> {
-    let script = "ekp_calibration.sbatch";
-    let mut command = Command::new("bash");
-    command.arg(script).current_dir(run.dir.root()).stdin(Stdio::null());
-    command.stdout(Stdio::from(std::io::stderr()));
-    let failed = |what: String| LaunchError::Carrier {
-        what,
-        hint: format!("`bash {script}` in the run folder says more; the run is safe on disk"),
-    };
-    let status = command.status().map_err(|e| failed(format!("cannot start `bash`: {e}")))?;
-    if !status.success() {
-        return Err(failed(format!("`{script}` ended with {status}")));
-    }
+    submit(run.dir.root())?;
     if !wait {
         return Ok(if run.is_over() { Exit::Done } else { Exit::NotYet });
     }

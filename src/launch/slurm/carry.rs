@@ -1,5 +1,6 @@
 //! Slurm as a launcher: the calibration script submits, the files tell how far it is.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -24,20 +25,29 @@ pub struct Slurm {
 
 impl Launcher for Slurm {
     fn launch(&self, run: &Run, watch: &dyn Watch) -> Result<(), LaunchError> {
-        let script = "ekp_calibration.sbatch";
-        let mut command = Command::new("bash");
-        command.arg(script).current_dir(run.dir.root()).stdin(Stdio::null());
-        // stdout is for data: what the script says goes where messages go.
-        command.stdout(Stdio::from(std::io::stderr()));
-        let failed = |what: String| LaunchError::Carrier {
-            what,
-            hint: format!("`bash {script}` in the run folder says more; the run is safe on disk"),
-        };
-        let status = command.status().map_err(|e| failed(format!("cannot start `bash`: {e}")))?;
-        if !status.success() {
-            return Err(failed(format!("`{script}` ended with {status}")));
-        }
+        submit(run.dir.root())?;
         self.watch(run, watch)
+    }
+}
+
+/// Run the calibration script of the run folder `root`, which submits what is left.
+///
+/// # Errors
+/// It cannot be started, or says why it failed.
+pub(in crate::launch) fn submit(root: &Path) -> Result<(), LaunchError> {
+    let script = "ekp_calibration.sbatch";
+    let mut command = Command::new("bash");
+    command.arg(script).current_dir(root).stdin(Stdio::null());
+    // stdout is for data: what the script says goes where messages go.
+    command.stdout(Stdio::from(std::io::stderr()));
+    let failed = |what: String| LaunchError::Carrier {
+        what,
+        hint: format!("`bash {script}` in the run folder says more; the run is safe on disk"),
+    };
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(failed(format!("`{script}` ended with {status}"))),
+        Err(e) => Err(failed(format!("cannot start `bash`: {e}"))),
     }
 }
 

@@ -50,6 +50,12 @@ pub struct Parameter {
     pub default: f64,
 }
 
+impl Parameter {
+    const fn new(name: &'static str, unit: &'static str, lower: f64, upper: f64, default: f64) -> Self {
+        Self { name, unit, lower, upper, default }
+    }
+}
+
 /// A rainfall–runoff model: what one file in this folder provides.
 pub trait Runoff: Send + Sync {
     /// As in `builtin`.

@@ -27,24 +27,14 @@ use crate::numerics::lanes::{self, LANES, Width};
 
 use kernel::{Day, GROUPS, Group, Layer, MOST_TAPS, Run};
 
-const fn parameter(
-    name: &'static str,
-    unit: &'static str,
-    lower: f64,
-    upper: f64,
-    default: f64,
-) -> Parameter {
-    Parameter { name, unit, lower, upper, default }
-}
-
 /// Parameters in the order of a set; without snow the first four.
 pub const PARAMETERS: [Parameter; 6] = [
-    parameter("x1", "mm", 100.0, 1200.0, 350.0),
-    parameter("x2", "mm/d", -5.0, 3.0, 0.0),
-    parameter("x3", "mm", 20.0, 300.0, 90.0),
-    parameter("x4", "d", 1.1, 2.9, 1.7),
-    parameter("ctg", "-", 0.0, 1.0, 0.5),
-    parameter("kf", "mm/°C/d", 2.0, 6.0, 4.0),
+    Parameter::new("x1", "mm", 100.0, 1200.0, 350.0),
+    Parameter::new("x2", "mm/d", -5.0, 3.0, 0.0),
+    Parameter::new("x3", "mm", 20.0, 300.0, 90.0),
+    Parameter::new("x4", "d", 1.1, 2.9, 1.7),
+    Parameter::new("ctg", "-", 0.0, 1.0, 0.5),
+    Parameter::new("kf", "mm/°C/d", 2.0, 6.0, 4.0),
 ];
 /// Those of GR4J alone.
 const WITHOUT_SNOW: usize = 4;

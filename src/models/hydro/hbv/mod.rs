@@ -30,33 +30,23 @@ use device::Batch;
 use kernel::{Day, GROUPS, Group, MOST_TAPS, Run};
 use routing::Routing;
 
-const fn parameter(
-    name: &'static str,
-    unit: &'static str,
-    lower: f64,
-    upper: f64,
-    default: f64,
-) -> Parameter {
-    Parameter { name, unit, lower, upper, default }
-}
-
 /// Parameters in the order of a set.
 pub const PARAMETERS: [Parameter; 15] = [
-    parameter("tt", "°C", -3.0, 3.0, 0.0),
-    parameter("cfmax", "mm/°C/d", 1.0, 10.0, 3.5),
-    parameter("sfcf", "-", 0.5, 1.5, 0.9),
-    parameter("cfr", "-", 0.0, 0.1, 0.05),
-    parameter("cwh", "-", 0.0, 0.2, 0.1),
-    parameter("fc", "mm", 50.0, 700.0, 250.0),
-    parameter("lp", "-", 0.3, 1.0, 0.7),
-    parameter("beta", "-", 1.0, 6.0, 2.5),
-    parameter("k0", "1/d", 0.05, 0.5, 0.3),
-    parameter("k1", "1/d", 0.01, 0.3, 0.1),
-    parameter("k2", "1/d", 0.0001, 0.1, 0.01),
-    parameter("uzl", "mm", 0.0, 100.0, 30.0),
-    parameter("perc", "mm/d", 0.0, 20.0, 2.5),
-    parameter("maxbas", "d", 1.0, 7.0, 2.5),
-    parameter("smoothing", "-", 1.0, 50.0, 15.0),
+    Parameter::new("tt", "°C", -3.0, 3.0, 0.0),
+    Parameter::new("cfmax", "mm/°C/d", 1.0, 10.0, 3.5),
+    Parameter::new("sfcf", "-", 0.5, 1.5, 0.9),
+    Parameter::new("cfr", "-", 0.0, 0.1, 0.05),
+    Parameter::new("cwh", "-", 0.0, 0.2, 0.1),
+    Parameter::new("fc", "mm", 50.0, 700.0, 250.0),
+    Parameter::new("lp", "-", 0.3, 1.0, 0.7),
+    Parameter::new("beta", "-", 1.0, 6.0, 2.5),
+    Parameter::new("k0", "1/d", 0.05, 0.5, 0.3),
+    Parameter::new("k1", "1/d", 0.01, 0.3, 0.1),
+    Parameter::new("k2", "1/d", 0.0001, 0.1, 0.01),
+    Parameter::new("uzl", "mm", 0.0, 100.0, 30.0),
+    Parameter::new("perc", "mm/d", 0.0, 20.0, 2.5),
+    Parameter::new("maxbas", "d", 1.0, 7.0, 2.5),
+    Parameter::new("smoothing", "-", 1.0, 50.0, 15.0),
 ];
 
 /// HBV with its options.
