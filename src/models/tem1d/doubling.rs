@@ -6,6 +6,8 @@
 //! D (D + 2), which loses no digit where D is small. Where e^{−2uh} of the deepest layer has come to nothing for all
 //! earths, the layer is left out: D is −1 to the last bit there, so the same bits come out with it.
 //!
+//! Conductivities of polarised earths change with s, so nothing is carried along their chains: every node begins anew.
+//!
 //! A lane is an earth. No lane looks at its neighbours but to leave out what is exactly nothing, so an earth has the
 //! same bits alone and in a batch, in any order, on any number of threads.
 
@@ -47,7 +49,7 @@ pub(super) struct Chains {
     /// G_j
     pub(super) g: Vec<f64>,
     /// Laplace variables
-    pub(super) variables: usize,
+    pub(super) s: Vec<Complex>,
     /// For each gate the weights of Re H and Im H of each Laplace variable
     pub(super) weights: Vec<f64>,
     /// Gates of all moments
@@ -99,9 +101,21 @@ impl Chains {
             chains,
             octave,
             g: nodes.iter().map(|node| node.1).collect(),
-            variables: s.len(),
+            s: s.to_vec(),
             weights: (0..weights.nrows()).flat_map(row).collect(),
             rows: weights.nrows(),
+        }
+    }
+
+    /// A node of a chain as a chain of its own.
+    fn node(&self, chain: &Chain, t: usize) -> Chain {
+        Chain {
+            j: chain.j + self.octave * t,
+            k: chain.k + STRIDE * t,
+            steps: 1,
+            c: chain.c,
+            lambda2: chain.lambda2 * (t as f64).exp2(),
+            again: false,
         }
     }
 }
@@ -123,17 +137,56 @@ fn over<V: Lanes>(a: Pair<V>, b: Pair<V>) -> Pair<V> {
     (re * size, im * size)
 }
 
-/// Layers of eight earths.
-struct Ground<V> {
-    /// S/m
-    sigma: Vec<V>,
-    /// m
-    thickness: Vec<V>,
-    /// σ_i less σ_{i+1}
-    change: Vec<V>,
+/// Conductivities of eight earths at a node.
+trait Ground<V> {
+    /// μ₀ s σ_i/λ²
+    fn layer(&self, i: usize) -> Pair<V>;
+    /// The same of σ_{i−1} − σ_i; of −σ_0 for the first
+    fn change(&self, i: usize) -> Pair<V>;
 }
 
-/// What is worked out for a chain: u_i/λ, R_0 … R_{L−1}, D_1 … D_{L−1}.
+/// One conductivity for all s: S/m, and μ₀ s/λ² of the chain.
+struct Plain<'a, V> {
+    sigma: &'a [V],
+    change: &'a [V],
+    c: Pair<V>,
+}
+
+impl<V: Lanes> Ground<V> for Plain<'_, V> {
+    #[inline(always)]
+    fn layer(&self, i: usize) -> Pair<V> {
+        (self.c.0 * self.sigma[i], self.c.1 * self.sigma[i])
+    }
+
+    #[inline(always)]
+    fn change(&self, i: usize) -> Pair<V> {
+        (self.c.0 * self.change[i], self.c.1 * self.change[i])
+    }
+}
+
+/// Conductivities that change with s: μ₀ s σ_i at the s of the node, and 1/λ².
+struct Polarised<'a, V> {
+    w: &'a [[Row; 2]],
+    over: V,
+}
+
+impl<V: Lanes> Ground<V> for Polarised<'_, V> {
+    #[inline(always)]
+    fn layer(&self, i: usize) -> Pair<V> {
+        (V::load(&self.w[i][0]) * self.over, V::load(&self.w[i][1]) * self.over)
+    }
+
+    #[inline(always)]
+    fn change(&self, i: usize) -> Pair<V> {
+        let zero = V::splat(0.0);
+        let below = (V::load(&self.w[i][0]), V::load(&self.w[i][1]));
+        let above =
+            if i == 0 { (zero, zero) } else { (V::load(&self.w[i - 1][0]), V::load(&self.w[i - 1][1])) };
+        ((above.0 - below.0) * self.over, (above.1 - below.1) * self.over)
+    }
+}
+
+/// What is worked out for a chain, or a node of a polarised earth: u_i/λ, R_0 … R_{L−1}, D_1 … D_{L−1}.
 struct Work<V> {
     u: Vec<Pair<V>>,
     r: Vec<Pair<V>>,
@@ -142,7 +195,7 @@ struct Work<V> {
     ends: Vec<usize>,
 }
 
-/// The gates of some earths without polarisation, all of as many layers.
+/// The gates of some earths, all of as many layers.
 pub(super) struct Batch<'a> {
     pub(super) chains: &'a Chains,
     pub(super) earths: &'a [Earth],
@@ -155,23 +208,50 @@ impl Kernel for Batch<'_> {
     fn run<V: Lanes>(self) -> Vec<Vec<f64>> {
         let Some(first) = self.earths.first() else { return Vec::new() };
         let layers = first.resistivity.len();
+        let polarised = self.earths.iter().any(|earth| !earth.polarisation.is_empty());
         let zero = V::splat(0.0);
-        let mut ground =
-            Ground { sigma: vec![zero; layers], thickness: vec![zero; layers], change: vec![zero; layers] };
+        let mut thickness = vec![zero; layers];
+        let (mut sigma, mut change) = (vec![zero; layers], vec![zero; layers]);
+        let mut w = vec![[Row::default(); 2]; if polarised { layers * self.chains.s.len() } else { 0 }];
         let mut work = Work {
             u: vec![(zero, zero); layers],
             r: vec![(zero, zero); layers],
             d: vec![(zero, zero); layers],
             ends: vec![0; layers],
         };
-        let mut field = vec![[Row::default(); 2]; self.chains.variables];
+        let mut field = vec![[Row::default(); 2]; self.chains.s.len()];
         let mut all = Vec::with_capacity(self.earths.len());
         for eight in self.earths.chunks(LANES) {
-            fill(&mut ground, eight);
+            fill(&mut thickness, eight, |earth, i| earth.thickness.get(i).copied().unwrap_or(0.0));
             field.fill([Row::default(); 2]);
-            for chain in &self.chains.chains {
-                begin(&ground, &mut work, chain);
-                walk(self.chains, chain, &mut work, &mut field);
+            if polarised {
+                relaxed(&mut w, eight, &self.chains.s);
+                for chain in &self.chains.chains {
+                    for t in 0..chain.steps {
+                        let node = self.chains.node(chain, t);
+                        let ground = Polarised {
+                            w: &w[layers * node.k..][..layers],
+                            over: V::splat(4.0 / (node.lambda2 * node.lambda2)),
+                        };
+                        media(&ground, &mut work);
+                        decays(&thickness, &mut work, &node);
+                        walk(self.chains, &node, &mut work, &mut field);
+                    }
+                }
+            } else {
+                fill(&mut sigma, eight, |earth, i| 1.0 / earth.resistivity[i]);
+                for i in 1..layers {
+                    change[i] = sigma[i - 1] - sigma[i];
+                }
+                change[0] = zero - sigma[0];
+                for chain in &self.chains.chains {
+                    if !chain.again {
+                        let c = (V::splat(chain.c.re), V::splat(chain.c.im));
+                        media(&Plain { sigma: &sigma, change: &change, c }, &mut work);
+                    }
+                    decays(&thickness, &mut work, chain);
+                    walk(self.chains, chain, &mut work, &mut field);
+                }
             }
             gates::<V>(self.chains, &field, eight.len(), &mut all);
         }
@@ -179,52 +259,52 @@ impl Kernel for Batch<'_> {
     }
 }
 
-/// Lanes without an earth repeat the last one.
+/// A number of each layer. Lanes without an earth repeat the last one.
 #[inline(always)]
-fn fill<V: Lanes>(ground: &mut Ground<V>, earths: &[Earth]) {
-    let layers = ground.sigma.len();
-    let of = |l: usize| &earths[l.min(earths.len() - 1)];
-    for i in 0..layers {
-        let mut row = Row::default();
-        for l in 0..LANES {
-            row.0[l] = 1.0 / of(l).resistivity[i];
-        }
-        ground.sigma[i] = V::load(&row);
-        if i + 1 < layers {
-            for l in 0..LANES {
-                row.0[l] = of(l).thickness[i];
-            }
-            ground.thickness[i] = V::load(&row);
-        }
+fn fill<V: Lanes>(to: &mut [V], earths: &[Earth], of: impl Fn(&Earth, usize) -> f64) {
+    for (i, to) in to.iter_mut().enumerate() {
+        let lane = |l: usize| of(&earths[l.min(earths.len() - 1)], i);
+        *to = V::load(&Row(std::array::from_fn(lane)));
     }
-    for i in 1..layers {
-        ground.change[i] = ground.sigma[i - 1] - ground.sigma[i];
-    }
-    ground.change[0] = V::splat(0.0) - ground.sigma[0];
 }
 
-/// Everything that does not change along a chain, and its first exponentials.
-#[inline(always)]
-fn begin<V: Lanes>(ground: &Ground<V>, work: &mut Work<V>, chain: &Chain) {
-    let (one, half) = (V::splat(1.0), V::splat(0.5));
-    let (re, im) = (V::splat(chain.c.re), V::splat(chain.c.im));
-    let layers = ground.sigma.len();
-    if !chain.again {
-        let mut above = (one, V::splat(0.0));
-        for i in 0..layers {
-            let (x, y) = (re.fma(ground.sigma[i], one), im * ground.sigma[i]);
-            let size = x.fma(x, y * y).sqrt();
-            let root = ((size + x) * half).sqrt();
-            let u = (root, half * y / root);
-            work.u[i] = u;
-            let sum = (above.0 + u.0, above.1 + u.1);
-            let square = (sum.1.fnma(sum.1, sum.0 * sum.0), (sum.0 + sum.0) * sum.1);
-            work.r[i] = over((re * ground.change[i], im * ground.change[i]), square);
-            above = u;
+/// μ₀ s σ_i of each layer at each s.
+fn relaxed(w: &mut [[Row; 2]], earths: &[Earth], s: &[Complex]) {
+    let layers = earths[0].resistivity.len();
+    for (w, s) in w.chunks_mut(layers).zip(s) {
+        for (i, w) in w.iter_mut().enumerate() {
+            for l in 0..LANES {
+                let one = earths[l.min(earths.len() - 1)].conductivity(i, *s) * s.scale(MU0);
+                (w[0].0[l], w[1].0[l]) = (one.re, one.im);
+            }
         }
     }
-    for i in 0..layers - 1 {
-        let h = ground.thickness[i] * V::splat(-chain.lambda2);
+}
+
+/// Roots and reflections of all layers.
+#[inline(always)]
+fn media<V: Lanes>(ground: &impl Ground<V>, work: &mut Work<V>) {
+    let (one, half) = (V::splat(1.0), V::splat(0.5));
+    let mut above = (one, V::splat(0.0));
+    for i in 0..work.u.len() {
+        let (x, y) = ground.layer(i);
+        let x = x + one;
+        let size = x.fma(x, y * y).sqrt();
+        let root = ((size + x) * half).sqrt();
+        let u = (root, half * y / root);
+        work.u[i] = u;
+        let sum = (above.0 + u.0, above.1 + u.1);
+        let square = (sum.1.fnma(sum.1, sum.0 * sum.0), (sum.0 + sum.0) * sum.1);
+        work.r[i] = over(ground.change(i), square);
+        above = u;
+    }
+}
+
+/// Exponentials at the first node of a chain, and where they end.
+#[inline(always)]
+fn decays<V: Lanes>(thickness: &[V], work: &mut Work<V>, chain: &Chain) {
+    for i in 0..work.u.len() - 1 {
+        let h = thickness[i] * V::splat(-chain.lambda2);
         let (x, y) = (work.u[i].0 * h, work.u[i].1 * h);
         let least = x.max(V::splat(-DEEP));
         let (sin, cosm1) = sin_cosm1(y);
@@ -357,7 +437,7 @@ fn gates<V: Lanes>(chains: &Chains, field: &[[Row; 2]], count: usize, all: &mut 
     for _ in 0..count {
         all.push(vec![0.0; chains.rows]);
     }
-    let wide = 2 * chains.variables;
+    let wide = 2 * chains.s.len();
     for (b, weights) in chains.weights.chunks(TOGETHER * wide).enumerate() {
         let mut sums = [V::splat(0.0); TOGETHER];
         let rows = weights.len() / wide;

@@ -1,14 +1,11 @@
 //! Loops and receivers as wavenumbers with weights: H(s) = Σ_j G_j r(λ_j, s), in T per A.
 //!
-//! A digital filter replaces the Hankel integral. The centre of a circle needs one distance; every other source is
-//! wire pieces, each at its own distance, whose filters are put on one common grid of wavenumbers.
-//!
-//! # Source
-//! Filters: Guptasarma & Singh (1997), Geophys. Prosp. 45, 745–762, doi:10.1046/j.1365-2478.1997.500292.x (J1, 140 points);
-//! Key (2012), Geophysics 77(3), F21–F30, doi:10.1190/geo2011-0237.1 (201 points).
+//! The centre of a circle needs one distance; every other source is wire pieces, each at its own distance. Their
+//! integrals over wavenumbers are one sum (`hankel`); heights are factors of its terms.
 
 use std::f64::consts::PI;
 
+use crate::models::tem1d::hankel::{self, Node};
 use crate::models::tem1d::reflect::MU0;
 
 /// Source loop in the plane of the ground, at some height.
@@ -72,19 +69,6 @@ pub(super) struct Range {
     pub time: (f64, f64),
 }
 
-/// A wavenumber and its weight.
-pub(super) type Node = (f64, f64);
-
-/// A filter: base, weight for J1.
-fn filter(text: &str, column: usize) -> Vec<(f64, f64)> {
-    let row = |line: &str| {
-        let cells: Vec<f64> =
-            line.split(',').map(|c| c.trim().parse().expect("a number of the table")).collect();
-        (cells[0], cells[column])
-    };
-    text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(row).collect()
-}
-
 impl Geometry {
     /// Heights as a factor of each wavenumber.
     fn heights(&self, lambda: f64) -> f64 {
@@ -110,19 +94,12 @@ impl Geometry {
             let height = self.least_height();
             if height > 0.0 { (most * highest).min(at / height) } else { most * highest }
         };
-        // In the middle of a circle, and elsewhere
-        let (text, column, from, to) = if self.central() {
-            let text = include_str!("filters/hankel_gupt_140_1997.csv");
-            (text, 1, 0.003 * lowest, damped(7.0, 40.0))
-        } else {
-            let text = include_str!("filters/hankel_key_201_2012.csv");
-            (text, 2, 0.0003 * lowest, damped(9.0, 60.0))
-        };
-        self.common(&filter(text, column), from, to, octave)
+        let nodes = hankel::nodes(&self.pieces(), 0.002 * lowest, damped(20.0, 60.0), octave);
+        nodes.into_iter().map(|(lambda, g)| (lambda, g * self.heights(lambda))).collect()
     }
 
     /// Is the receiver in the middle of a circle?
-    pub(super) fn central(&self) -> bool {
+    fn central(&self) -> bool {
         matches!(self.shape, Shape::Circle { .. }) && self.distance() < 0.01
     }
 
@@ -173,37 +150,6 @@ impl Geometry {
             }
         }
         pieces
-    }
-
-    /// Filters of all pieces on one grid, so many wavenumbers to an octave: each weight is shared out to the nearest by
-    /// Lagrange's polynomials in ln λ.
-    fn common(&self, filter: &[(f64, f64)], from: f64, to: f64, octave: usize) -> Vec<Node> {
-        const DEGREE: usize = 11;
-        let step = std::f64::consts::LN_2 / octave as f64;
-        let count = ((to / from).ln() / step).ceil() as usize + 1;
-        let mut grid = vec![0.0; count];
-        for (rr, sine) in self.pieces() {
-            for &(base, w) in filter {
-                let lambda = base / rr;
-                if !(from..=to).contains(&lambda) {
-                    continue;
-                }
-                let g = MU0 / (4.0 * PI) * w / rr * lambda * sine;
-                let at = (lambda / from).ln() / step;
-                let first =
-                    (at as isize - DEGREE as isize / 2).clamp(0, (count - 1 - DEGREE) as isize) as usize;
-                let x = at - first as f64;
-                for k in 0..=DEGREE {
-                    let share: f64 = (0..=DEGREE)
-                        .filter(|&j| j != k)
-                        .map(|j| (x - j as f64) / (k as f64 - j as f64))
-                        .product();
-                    grid[first + k] += g * share;
-                }
-            }
-        }
-        let lambda = |k: usize| from * (step * k as f64).exp();
-        grid.iter().enumerate().map(|(k, g)| (lambda(k), g * self.heights(lambda(k)))).collect()
     }
 }
 

@@ -1,19 +1,19 @@
 //! Transient electromagnetic soundings over a layered earth.
 //!
 //! ```text
-//!   read ── geometry (λ_j, G_j) ── weights (s_k, W) ── system ── kernel ──▶ gates
+//!   read ── geometry, hankel (λ_j, G_j) ── weights (s_k, W) ── system ── doubling ──▶ gates
 //!                                       gates (waveforms)   └── contour: the slow way that is known to be right
 //! ```
 //! Parameters are `rho1` … `rhoL` (Ω m) and `h1` … `h{L−1}` (m); with induced polarisation also `m1`, `tau1` (s), `c1`
 //! of any layer. Blocks are the moments of the system, in its order. A survey of many soundings is one model: names of
 //! parameters and blocks begin with `s001_`, `s002_`, … then.
-//! Belongs here: parameters of an experiment as an earth. Not here: how the field comes about (`kernel`, `reflect`).
+//! Belongs here: parameters of an experiment as an earth. Not here: how the field comes about (`doubling`, `reflect`).
 
 mod contour;
 mod doubling;
 mod gates;
 mod geometry;
-mod kernel;
+mod hankel;
 mod read;
 mod reflect;
 mod system;

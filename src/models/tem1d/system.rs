@@ -1,26 +1,37 @@
 //! A measuring system, ready to compute: wavenumbers, Laplace variables and weights.
 
-use crate::models::tem1d::doubling::{self, Chains};
+use crate::models::tem1d::doubling::{Batch, Chains};
 use crate::models::tem1d::gates::{Moment, Quantity};
 use crate::models::tem1d::geometry::{Geometry, Range};
-use crate::models::tem1d::kernel::{Batch, Engine, Node};
+use crate::models::tem1d::hankel::Node as Wavenumber;
 use crate::models::tem1d::reflect::{Earth, MU0, derivatives, reflection};
 use crate::models::tem1d::{contour, weights};
 use crate::numerics::Mat;
 use crate::numerics::complex::Complex;
-use crate::numerics::lanes::{LANES, Row, Width};
+use crate::numerics::lanes::Width;
 
 /// A wavenumber of a Laplace variable that changes no gate of no earth by more than this share is left out. Hundreds are:
 /// together they stay well below the error of the weights.
 const CUT: f64 = 2e-10;
+/// Wavenumbers to an octave that are exact to 10⁻¹².
+const FINEST: usize = 12;
 
-/// How many Laplace variables a decade.
+/// What the spacing of wavenumbers may change of a gate over a half space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accuracy {
-    /// Five: 10⁻⁶
+    /// 10⁻⁶
     Accurate,
-    /// Four: 10⁻⁵
+    /// 10⁻⁵
     Fast,
+}
+
+impl Accuracy {
+    fn allowed(self) -> f64 {
+        match self {
+            Self::Accurate => 1e-6,
+            Self::Fast => 1e-5,
+        }
+    }
 }
 
 /// What a system is.
@@ -32,7 +43,7 @@ pub struct Setup {
     pub moments: Vec<Moment>,
     /// Resistivities that earths may have, Ω m
     pub rho: (f64, f64),
-    /// Laplace variables
+    /// Wavenumbers
     pub accuracy: Accuracy,
 }
 
@@ -40,10 +51,10 @@ pub struct Setup {
 #[derive(Debug, Clone)]
 pub struct System {
     setup: Setup,
-    /// For earths with polarisation
-    engine: Engine,
-    /// For all others
+    /// What the loop reads
     chains: Chains,
+    /// Laplace variables
+    s: Vec<Complex>,
     /// λ and G
     nodes: Vec<(f64, f64)>,
     /// rows × 2 N_s
@@ -54,7 +65,7 @@ impl System {
     /// Work out wavenumbers, Laplace variables and weights.
     pub fn new(setup: Setup) -> Self {
         let size = setup.geometry.shape.size();
-        // Early gates of a large loop on conductive ground: the field has hardly begun to decay.
+        // Early gates of a large loop on conductive ground: the field has hardly begun to decay, and dB/dt is small beside B/t.
         let wide = 6.0 * setup.rho.0 * times(&setup.moments).0 / (MU0 * size * size) < 0.05;
         Self::over(setup, wide)
     }
@@ -63,14 +74,11 @@ impl System {
     pub(super) fn over(setup: Setup, wide: bool) -> Self {
         let (first, last) = times(&setup.moments);
         let range = Range { rho: setup.rho, time: (first, last) };
-        let octave = octave(&setup);
-        let nodes = setup.geometry.nodes(&range, octave);
         let s = weights::ray(first, last, wide);
         let weights = weights::weights(&setup.moments, &s, first, last);
-        let engine = engine(&nodes, &s, &weights);
-        let mut system = Self { engine, chains: Chains::default(), setup, nodes, weights };
-        let needed = system.narrow();
-        system.chains = Chains::new(&system.nodes, octave, &s, &needed, &system.weights);
+        let (octave, nodes) = spaced(&setup, &range, &s, &weights);
+        let mut system = Self { chains: Chains::default(), setup, nodes, s, weights };
+        system.chains = Chains::new(&system.nodes, octave, &system.s, &system.needed(), &system.weights);
         system
     }
 
@@ -81,12 +89,12 @@ impl System {
 
     /// Gates of all moments.
     pub fn rows(&self) -> usize {
-        self.engine.rows
+        self.weights.nrows()
     }
 
     /// Laplace variables and wavenumbers.
     pub fn size(&self) -> (usize, usize) {
-        (self.engine.nodes.len(), self.nodes.len())
+        (self.s.len(), self.nodes.len())
     }
 
     /// Pairs of a Laplace variable and a wavenumber that count.
@@ -96,10 +104,7 @@ impl System {
 
     /// The gates of each earth, all moments one after the other. All earths have as many layers.
     pub fn responses(&self, earths: &[Earth], width: Width) -> Vec<Vec<f64>> {
-        if earths.iter().all(|earth| earth.polarisation.is_empty()) {
-            return width.run(doubling::Batch { chains: &self.chains, earths });
-        }
-        width.run(Batch { engine: &self.engine, earths })
+        width.run(Batch { chains: &self.chains, earths })
     }
 
     /// The gates of an earth by contours, gate by gate: slow, right to 10⁻⁹ but for the filter.
@@ -124,11 +129,11 @@ impl System {
     /// transmitters (1/m): a column each. For earths without polarisation.
     pub fn derivatives(&self, earth: &Earth) -> (Vec<f64>, Mat) {
         let n = 2 * earth.resistivity.len();
-        let mut sums = vec![vec![Complex::default(); n + 1]; self.engine.nodes.len()];
-        for (node, sums) in self.engine.nodes.iter().zip(&mut sums) {
-            let over = Complex::real(-1.0) / node.s;
+        let mut sums = vec![vec![Complex::default(); n + 1]; self.s.len()];
+        for (s, sums) in self.s.iter().zip(&mut sums) {
+            let over = Complex::real(-1.0) / *s;
             for &(lambda, g) in &self.nodes {
-                let (r, by) = derivatives(earth, lambda, node.s);
+                let (r, by) = derivatives(earth, lambda, *s);
                 let by_height = std::iter::once(r.scale(-lambda));
                 for (sum, d) in sums.iter_mut().zip(std::iter::once(r).chain(by).chain(by_height)) {
                     *sum = *sum + d.scale(g) * over;
@@ -146,7 +151,7 @@ impl System {
     }
 
     /// Which pairs of a Laplace variable and a wavenumber some gate sees, judged by earths at the corners of what is allowed.
-    fn narrow(&mut self) -> Vec<Vec<bool>> {
+    fn needed(&self) -> Vec<Vec<bool>> {
         let (lo, hi) = self.setup.rho;
         let middle = (lo * hi).sqrt();
         let mut earths: Vec<Earth> = [lo, middle, hi].map(|rho| Earth::new(vec![rho], Vec::new())).to_vec();
@@ -155,30 +160,16 @@ impl System {
                 earths.push(Earth::new(vec![a, b], vec![h]));
             }
         }
-        let n = self.engine.nodes.len();
+        let n = self.s.len();
         let mut needed = vec![vec![false; self.nodes.len()]; n];
         for earth in &earths {
-            let parts: Vec<Vec<Complex>> =
-                self.engine.nodes.iter().map(|node| self.parts(earth, node.s)).collect();
+            let parts: Vec<Vec<Complex>> = self.s.iter().map(|s| self.parts(earth, *s)).collect();
             let total: Vec<Complex> =
                 parts.iter().map(|p| p.iter().fold(Complex::default(), |a, b| a + *b)).collect();
-            let data: Vec<f64> = (0..self.rows())
-                .map(|i| {
-                    (0..n)
-                        .map(|k| {
-                            self.weights[(i, 2 * k)] * total[k].re
-                                + self.weights[(i, 2 * k + 1)] * total[k].im
-                        })
-                        .sum()
-                })
-                .collect();
+            let size = sizes(&gates(&self.weights, &total));
             // Of each Laplace variable the gate that it matters most to
             let mut most = vec![0.0_f64; n];
-            for i in 0..self.rows() {
-                // A gate where the field changes its sign is as precise as its neighbours.
-                let beside =
-                    [i.saturating_sub(1), (i + 1).min(self.rows() - 1)].map(|j| 0.01 * data[j].abs());
-                let size = data[i].abs().max(beside[0]).max(beside[1]);
+            for (i, size) in size.iter().enumerate() {
                 for (k, most) in most.iter_mut().enumerate() {
                     let weight = self.weights[(i, 2 * k)].hypot(self.weights[(i, 2 * k + 1)]);
                     *most = most.max(weight / size);
@@ -190,11 +181,6 @@ impl System {
                 }
             }
         }
-        for (node, needed) in self.engine.nodes.iter_mut().zip(&needed) {
-            let first = needed.iter().position(|n| *n).unwrap_or(0);
-            node.from = first / LANES;
-            node.to = needed.iter().rposition(|n| *n).map_or(node.from, |j| j / LANES + 1);
-        }
         needed
     }
 
@@ -205,14 +191,55 @@ impl System {
     }
 }
 
-/// Wavenumbers to an octave.
-fn octave(setup: &Setup) -> usize {
-    match (setup.accuracy, setup.geometry.central()) {
-        (Accuracy::Fast, true) => 5,
-        (Accuracy::Accurate, true) => 6,
-        (Accuracy::Fast, false) => 6,
-        (Accuracy::Accurate, false) => 9,
+/// The fewest wavenumbers to an octave that give every gate over half spaces as [`FINEST`] do, and the wavenumbers.
+fn spaced(setup: &Setup, range: &Range, s: &[Complex], weights: &Mat) -> (usize, Vec<Wavenumber>) {
+    let rho =
+        std::iter::successors(Some(setup.rho.0), |rho| Some(2.0 * rho)).take_while(|rho| *rho < setup.rho.1);
+    let rho: Vec<f64> = rho.chain([setup.rho.1]).collect();
+    let gates = |nodes: &[Wavenumber]| -> Vec<Vec<f64>> {
+        let over = |rho: f64| {
+            let field = s.iter().map(|s| {
+                let w = s.scale(MU0 / rho);
+                nodes.iter().fold(Complex::default(), |sum, &(lambda, g)| {
+                    let u = Complex::real(lambda) + (Complex::real(lambda * lambda) + w).sqrt();
+                    sum + (w / (u * u)).scale(g)
+                }) / *s
+            });
+            gates(weights, &field.collect::<Vec<_>>())
+        };
+        rho.iter().map(|rho| over(*rho)).collect()
+    };
+    let finest = setup.geometry.nodes(range, FINEST);
+    let expected = gates(&finest);
+    for octave in 3..FINEST {
+        let nodes = setup.geometry.nodes(range, octave);
+        let enough = gates(&nodes).iter().zip(&expected).all(|(found, expected)| {
+            found
+                .iter()
+                .zip(expected)
+                .zip(sizes(expected))
+                .all(|((a, b), size)| (a - b).abs() < setup.accuracy.allowed() * size)
+        });
+        if enough {
+            return (octave, nodes);
+        }
     }
+    (FINEST, finest)
+}
+
+/// All gates from F at all Laplace variables.
+fn gates(weights: &Mat, field: &[Complex]) -> Vec<f64> {
+    let row = |i: usize| {
+        let pair = |(k, f): (usize, &Complex)| weights[(i, 2 * k)] * f.re + weights[(i, 2 * k + 1)] * f.im;
+        field.iter().enumerate().map(pair).sum()
+    };
+    (0..weights.nrows()).map(row).collect()
+}
+
+/// What an error of each gate is held against: itself, but where the field changes its sign its neighbours.
+fn sizes(gates: &[f64]) -> Vec<f64> {
+    let of = |i: usize| gates[i.min(gates.len() - 1)].abs();
+    (0..gates.len()).map(|i| of(i).max(0.01 * of(i.saturating_sub(1))).max(0.01 * of(i + 1))).collect()
 }
 
 /// First and last time that count: since the current is back at zero, and with the waveform's length.
@@ -221,26 +248,6 @@ fn times(moments: &[Moment]) -> (f64, f64) {
     let first = gates().map(|(m, k)| m.gates[k].0 - m.off()).fold(f64::INFINITY, f64::min);
     let last = gates().map(|(m, k)| m.gates[k].1 - m.off() + m.duration()).fold(0.0, f64::max);
     (first, last)
-}
-
-fn engine(nodes: &[(f64, f64)], s: &[Complex], weights: &Mat) -> Engine {
-    // Lanes without a wavenumber repeat the last one with weight zero.
-    let end = nodes.last().expect("there are wavenumbers").0;
-    let row = |part: &[(f64, f64)], of: fn(&(f64, f64)) -> f64, none: f64| {
-        Row(std::array::from_fn(|l| part.get(l).map_or(none, of)))
-    };
-    let rows = weights.nrows();
-    let blocks = rows.div_ceil(LANES);
-    let cell = |i: usize, c: usize| if i < rows { weights[(i, c)] } else { 0.0 };
-    let of_node = |c: usize| (0..blocks).map(move |b| Row(std::array::from_fn(|l| cell(b * LANES + l, c))));
-    let all = nodes.len().div_ceil(LANES);
-    Engine {
-        lambda: nodes.chunks(LANES).map(|part| row(part, |n| n.0, end)).collect(),
-        g: nodes.chunks(LANES).map(|part| row(part, |n| n.1, 0.0)).collect(),
-        nodes: s.iter().map(|&s| Node { s, root: (s.scale(MU0)).sqrt().re, from: 0, to: all }).collect(),
-        weights: (0..2 * s.len()).flat_map(of_node).collect(),
-        rows,
-    }
 }
 
 /// Blocks, one per moment: name and gates.

@@ -105,22 +105,31 @@ fn half_space(a: f64, rho: f64, t: f64) -> (f64, f64) {
 
 #[test]
 fn a_half_space_has_its_closed_form() {
-    // 1e-6 of B and 1e-5 of dB/dt: the error of 41 Laplace variables and of the filter
-    for a in [10.0, 20.0, 50.0] {
+    // Acceptance is 1e-6 of B and 1e-5 of dB/dt; a large loop on conductive ground is the hardest, as its field has hardly
+    // begun to decay
+    let rhos = [1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0];
+    for (a, accuracy, of_b, of_rate) in [
+        (2.0, Accuracy::Accurate, 1e-7, 2e-6),
+        (10.0, Accuracy::Accurate, 1e-7, 2e-6),
+        (20.0, Accuracy::Accurate, 1e-7, 2e-6),
+        (50.0, Accuracy::Accurate, 1e-7, 2e-6),
+        (10.0, Accuracy::Fast, 1e-6, 1e-5),
+        (20.0, Accuracy::Fast, 1e-6, 1e-5),
+        (50.0, Accuracy::Fast, 1e-6, 1e-5),
+    ] {
         let geometry = Geometry {
             shape: Shape::Circle { radius: a },
             offset: (0.0, 0.0),
             transmitters: vec![(0.0, 1.0)],
             receivers: vec![(0.0, 1.0)],
         };
-        let system = both(geometry, &times(), &[]);
-        for rho in [1.0, 10.0, 100.0, 1000.0] {
+        let setup = Setup { accuracy, ..both(geometry, &times(), &[]).setup().clone() };
+        let system = System::new(setup);
+        for rho in rhos {
             let found = respond(&system, &Earth::new(vec![rho], Vec::new()));
             let (b, d): (Vec<f64>, Vec<f64>) = times().iter().map(|&t| half_space(a, rho, t)).unzip();
             let (eb, ed) = (worst(&found[..31], &b), worst(&found[31..], &d));
-            // A large loop on conductive ground: the field has hardly begun to decay, and dB/dt is small beside B/t
-            let early = 6.0 * rho * 1e-6 / (MU0 * a * a) < 0.1;
-            assert!(eb < 1e-6 && ed < if early { 5e-5 } else { 1e-5 }, "a {a} rho {rho}: {eb:.1e} {ed:.1e}");
+            assert!(eb < of_b && ed < of_rate, "a {a} rho {rho} {accuracy:?}: {eb:.1e} {ed:.1e}");
         }
     }
 }
@@ -184,9 +193,9 @@ fn step_off_and_ramps_of_six_systems_agree_with_the_reference() {
                 let found = respond(system, &earth(case));
                 let errors =
                     (worst(&found[..31], &numbers(&case["B"])), worst(&found[31..], &numbers(&case["dBdt"])));
-                // dB/dt of loops that lie on the ground, at early gates: 2e-5 with the wide range of Laplace variables
-                let of_rate = if label.contains("ground") || label.contains("square") { 2e-5 } else { 1e-5 };
-                assert!(errors.0 < 1e-5 && errors.1 < of_rate, "{name} {label} {ramp}: {errors:?}");
+                // dB/dt of the largest loop on the ground, at the first gate: the weights of 41 Laplace variables
+                let of_rate = if label == "S6_ground_r50" { 5e-6 } else { 1e-6 };
+                assert!(errors.0 < 1e-7 && errors.1 < of_rate, "{name} {label} {ramp}: {errors:?}");
             }
         }
     }
@@ -212,7 +221,7 @@ fn random_earths_agree_with_the_reference_and_so_does_the_slow_way() {
         let earth = Earth::new(row[..3].to_vec(), row[3..5].to_vec());
         let found = respond(&system, &earth);
         assert!(
-            worst(&found[..31], &row[5..36]) < 1e-6 && worst(&found[31..], &row[36..67]) < 1e-6,
+            worst(&found[..31], &row[5..36]) < 2e-7 && worst(&found[31..], &row[36..67]) < 5e-7,
             "earth {k}"
         );
         if k % 16 == 0 {

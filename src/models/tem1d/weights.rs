@@ -24,10 +24,9 @@ fn spaced(from: f64, to: f64, per_decade: f64) -> Vec<f64> {
     (0..=n as usize).map(|k| from * 10_f64.powf(decades * k as f64 / n)).collect()
 }
 
-/// s_k for times from `first` to `last`, three to two octaves, five to a decade; `wide` for large loops on conductive
-/// ground.
+/// s_k for times from `first` to `last`, three to two octaves; `wide` for large loops on conductive ground.
 pub(super) fn ray(first: f64, last: f64, wide: bool) -> Vec<Complex> {
-    let (from, to) = (0.01 / last, if wide { 1000.0 } else { 100.0 } / first);
+    let (from, to) = (0.1 / last, if wide { 1000.0 } else { 100.0 } / first);
     let n = (1.5 * (to / from).log2()).round();
     // Both ends move by as much
     let start = (from * to).sqrt() * (-n / 3.0).exp2();
@@ -81,7 +80,8 @@ pub(super) fn weights(moments: &[Moment], s: &[Complex], first: f64, last: f64) 
 /// Rows for decays, and rows that hold back rounding; the weights of the former.
 fn system(s: &[Complex], alphas: &[f64], t: f64) -> (Mat, Vec<f64>) {
     let n = s.len();
-    let om: Vec<f64> = alphas.iter().map(|a| if a * t < 1.0 { a * t } else { (a * t).powf(1.5) }).collect();
+    // More weight on quick decays serves small loops at late times, less serves large ones at early times.
+    let om: Vec<f64> = alphas.iter().map(|a| a * t).collect();
     let mut matrix = Mat::zeros(alphas.len() + 2 * n, 2 * n);
     for (k, s) in s.iter().enumerate() {
         let mut sum = Complex::default();
