@@ -289,7 +289,8 @@ fn a_leased_trial_makes_few_names_and_one_in_a_block_hardly_any() {
     // The first trial also writes what this host is.
     single.tool("ekp-run-member").args(["-q", ".", "-i", "0", "-m", "1"]).succeeds();
     let names = made(&single) as f64 / 99.0;
-    assert!(names <= 8.0, "{names} names per trial");
+    // Its folder, two files in it, timing, and the outcome twice: under a hidden name and its own
+    assert!(names <= 6.1, "{names} names per trial");
     let study_of_blocks = land("async-names", "dds-async", 1, 2000).set("algorithm.claim_size", 200);
     let blocks = study_of_blocks.init("run");
     blocks.tool("ekp-run-member").args(["-q", ".", "-i", "0", "-m", "1"]).succeeds();

@@ -3,6 +3,7 @@
 //! A file that is written under a hidden name and renamed counts once; one that is linked into place counts
 //! twice, as the server sees it. Counted by strace, so that no part of the code can be forgotten.
 
+use crate::dds::land;
 use crate::support::strace::{Call, record, there};
 use crate::support::{Study, TestRun};
 
@@ -67,6 +68,22 @@ fn a_member_costs_few_files() {
     eprintln!(
         "made per member: built-in {builtin}, external {external} (one linked), leased {leased}, packed {packed:.3}; update {update}"
     );
+}
+
+/// The lease of a trial moves on to the next of its worker: the dearest call, to remove a folder, is made once.
+#[test]
+fn leased_trials_remove_no_folders() {
+    if !there() {
+        return;
+    }
+    let study = land("m-trials", "dds-async", 1, 40);
+    let run = study.init("run");
+    let (ended, calls) = record("unlinkat,rmdir", "ekp-worker", &run.path, &["-q", ".", "--leave"]);
+    ended.code(0);
+    let folder = |c: &&Call| c.name == "rmdir" || c.text.contains("AT_REMOVEDIR");
+    let removed = calls.iter().filter(folder).filter(|c| c.succeeded()).count();
+    assert!(removed <= 1, "{removed} folders removed");
+    assert!(!run.path.join("trials_000/trial_000040/try_1").exists(), "the last one goes with its worker");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct Lease {
     pub attempt: u32,
     /// Its folder
     pub folder: PathBuf,
+    /// When its claim was written, or touched since, as far as its holder knows
+    pub touched: Instant,
 }
 
 /// The answer to a claim.
@@ -68,7 +70,7 @@ pub fn claim(folder: &Path, lease_s: f64, worker: &str) -> Result<Claim, FileErr
         // A try without a claim would keep others waiting for nothing.
         let _ = fs::remove_dir_all(&mine);
     })?;
-    Ok(Claim::Got(Lease { attempt, folder: mine }))
+    Ok(Claim::Got(Lease { attempt, folder: mine, touched: Instant::now() }))
 }
 
 /// Say who works in the try's folder `mine`. It belongs to this process alone, and of a claim others look at the time
@@ -128,15 +130,12 @@ pub fn server_now(folder: &Path) -> Result<SystemTime, FileError> {
 }
 
 impl Lease {
-    /// Say that the work goes on. Writing the byte that is there moves the file's time by the file
-    /// server's clock, not by ours.
-    pub fn renew(&self) {
+    /// Say that the work goes on; false when that could not be said. Writing the byte that is there moves the file's
+    /// time by the file server's clock, not by ours.
+    pub fn renew(&self) -> bool {
         use std::os::unix::fs::FileExt;
-        // A lease that cannot be renewed costs double work at worst.
-        let _ = fs::File::options()
-            .write(true)
-            .open(self.folder.join(CLAIM))
-            .and_then(|f| f.write_all_at(b"#", 0));
+        let claim = fs::File::options().write(true).open(self.folder.join(CLAIM));
+        claim.and_then(|f| f.write_all_at(b"#", 0)).is_ok()
     }
 }
 
@@ -173,7 +172,7 @@ mod tests {
         fs::create_dir(member.join(format!("try_{}", next_try(&member).unwrap()))).unwrap();
         // When that folder is older than the lease, but the lease is renewed
         std::thread::sleep(Duration::from_millis(500));
-        lease.renew();
+        assert!(lease.renew());
         // Then the member is taken, until the lease runs out
         assert!(matches!(claim(&member, 0.4, "second").unwrap(), Claim::Busy));
         std::thread::sleep(Duration::from_millis(500));

@@ -31,13 +31,15 @@ pub struct Options {
     pub element: u32,
     /// Work inside a try folder that is there already (a lease)
     pub held: Option<(u32, PathBuf)>,
+    /// That folder stays when the member is done: whoever holds the lease has use for it
+    pub held_stays: bool,
     /// Set by a signal: finish nothing new
     pub stop: Option<Arc<AtomicBool>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { again: false, threads: 1, worker: 1, element: 0, held: None, stop: None }
+        Self { again: false, threads: 1, worker: 1, element: 0, held: None, held_stays: false, stop: None }
     }
 }
 
@@ -260,7 +262,7 @@ fn attempts(
             attempt,
         };
         let timing = clock.stop(usage, &who).text();
-        if external || options.held.is_some() {
+        if external || options.held.is_some() && !(options.held_stays && result.is_ok()) {
             tries.push((place, result.is_ok()));
         }
         let seconds = usage.wall_s;

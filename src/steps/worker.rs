@@ -314,6 +314,7 @@ fn keep() {
         let now = Instant::now();
         for (_, due, every, lease) in &mut keeper.leases {
             if *due <= now {
+                // One that cannot be renewed costs double work at worst.
                 lease.renew();
                 *due = Instant::now() + *every;
             }

@@ -15,6 +15,7 @@
 mod block;
 mod close;
 mod record;
+mod spare;
 mod view;
 
 use std::fs;
@@ -27,7 +28,7 @@ pub use record::TrialRecord;
 pub use view::{View, open};
 
 use crate::dds::Search;
-use crate::experiment::{Form, Searching};
+use crate::experiment::{Form, Keep, Searching};
 use crate::files::{Claim, FileError, Lease, Members, claim, fresh_folder, write_claim};
 use crate::models::Cause;
 use crate::numerics::Streams;
@@ -200,12 +201,20 @@ fn one(
 }
 
 /// Make a trial's folder with its lease; none when another was first.
-fn fresh(bench: &Bench<'_>, view: &View, number: u32) -> Result<Option<Lease>, StepError> {
+fn fresh(bench: &Bench<'_>, view: &mut View, number: u32) -> Result<Option<Lease>, StepError> {
     let folder = bench.folder(number);
-    let claim = |hidden: &std::path::Path| -> Result<(), StepError> {
+    let mut touched = None;
+    let mut spare = view.spare.take();
+    let mut claim = |hidden: &std::path::Path| -> Result<(), StepError> {
         let place = hidden.join("try_1");
+        let lease_s = bench.worker.lease_s;
+        if let Some(moved) = spare.take().and_then(|spare| spare.moved(&place, lease_s)) {
+            touched = Some(moved.touched);
+            return Ok(());
+        }
         fs::create_dir(&place).map_err(FileError::io("make", &place))?;
-        Ok(write_claim(&place, bench.worker.lease_s, &name(bench.worker))?)
+        touched = Some(Instant::now());
+        Ok(write_claim(&place, lease_s, &name(bench.worker))?)
     };
     let made = fresh_folder(&folder, |hidden| -> Result<(), StepError> {
         if bench.size == 1 {
@@ -219,7 +228,9 @@ fn fresh(bench: &Bench<'_>, view: &View, number: u32) -> Result<Option<Lease>, S
         }
         claim(hidden)
     })?;
-    Ok(made.then(|| Lease { attempt: 1, folder: folder.join("try_1") }))
+    view.spare = spare;
+    let lease = |touched| Lease { attempt: 1, folder: folder.join("try_1"), touched };
+    Ok(touched.filter(|_| made).map(lease))
 }
 
 /// The trial of that number, from what this worker knows.
@@ -315,19 +326,26 @@ fn leased(
     each: &(dyn Fn(u32, &Outcome) + Sync),
     work: &mut Work,
 ) -> Result<(), StepError> {
-    let (attempt, place) = (lease.attempt, lease.folder.clone());
+    let (attempt, place, touched) = (lease.attempt, lease.folder.clone(), lease.touched);
+    // What a program leaves in its folder would be found by the next.
+    let in_process = bench.run.experiment.model.external.is_none();
+    let moves = in_process && bench.size == 1 && bench.run.experiment.keep == Keep::Failed;
     let result = renewed(bench.worker.lease_s, lease, || {
         if bench.size > 1 {
             return block::run(bench, view, number, attempt, &place, each, work);
         }
         let mut options = bench.worker.options.clone();
         options.held = Some((attempt, place.clone()));
+        options.held_stays = moves;
         let outcome = member::one(bench.run, bench.run.dir.identity.first_iteration, number, &options)?;
         match &outcome {
             Outcome::Done { .. } => work.done += 1,
             Outcome::Failed { .. } => work.failed += 1,
             // Another one had done it meanwhile.
             _ => work.duplicates += 1,
+        }
+        if moves && !matches!(outcome, Outcome::Failed { .. }) {
+            view.spare = Some(spare::Spare::new(Lease { attempt, folder: place.clone(), touched }));
         }
         view.own(bench, number)?;
         each(number, &outcome);
@@ -370,7 +388,7 @@ pub(super) fn run_list(
             each(member, &member::one(run, run.dir.identity.first_iteration, member, options)?);
         } else if view.known(number) {
             each(member, &Outcome::AlreadyDone);
-        } else if let Some(lease) = fresh(&bench, &view, number)? {
+        } else if let Some(lease) = fresh(&bench, &mut view, number)? {
             leased(&bench, &mut view, number, lease, each, &mut work)?;
         } else if let Again::Got(lease) = again(&bench, number, &bench.folder(number))? {
             leased(&bench, &mut view, number, lease, each, &mut work)?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
+use super::spare::Spare;
 use super::{Bench, block};
 use crate::dds::{Standing, Tried};
 use crate::files::{Found, digest};
@@ -24,6 +25,8 @@ pub struct View {
     touched: BTreeSet<u32>,
     /// Whether another was first at the last claim
     pub(super) missed: bool,
+    /// The folder of its last try
+    pub(super) spare: Option<Spare>,
     /// When it last looked
     looked: Option<Instant>,
     /// Room for a file
