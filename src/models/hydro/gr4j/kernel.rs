@@ -1,5 +1,9 @@
 //! The hot loop of GR4J with CemaNeige: eight parameter sets in a vector, some vectors side by side.
 //!
+//! A step is taken in four passes over the groups, not in one from snow to flow: along a set a step is one chain of some
+//! 250 cycles, of which a processor has no more than two or three in sight. Of short chains it sees all eight at once,
+//! for the price of a few rows that stay in the first-level cache (194 000 evaluations per second in place of 143 000).
+//!
 //! As in `hbv`, what a day cannot do is skipped for all lanes of a group at once: melt below 0 °C, the production
 //! store's exchange with the air where nothing comes down and nothing evaporates. What is skipped would change no bit.
 //! The root (1 + y)^(−1/4) of percolation is a polynomial, since the store is never fuller than full. That of the
@@ -43,6 +47,9 @@ pub(super) struct Group<const TAPS: usize> {
     water: [Row; TAPS],
     /// Ordinates above 0 in some lane
     taps: (usize, usize),
+    /// Water from one pass of a step to the next, mm, and whether there is any in some lane
+    passing: Row,
+    comes: bool,
 }
 
 impl<const TAPS: usize> Group<TAPS> {
@@ -57,6 +64,8 @@ impl<const TAPS: usize> Group<TAPS> {
             slow: [Row::default(); TAPS],
             water: [Row::default(); TAPS],
             taps: (0, 0),
+            passing: Row::default(),
+            comes: false,
         };
         for lane in 0..LANES {
             let [x1, x2, x3, x4, ctg, kf] = *sets[lane.min(sets.len() - 1)] else {
@@ -124,10 +133,21 @@ impl<S: Sink, const TAPS: usize> Kernel for Run<'_, S, TAPS> {
         let days = self.days.chunks_exact(self.layers.len());
         for (step, (days, pet)) in days.zip(self.pet).enumerate() {
             let wanted = self.sink.wants(step);
-            for (k, group) in self.groups.iter_mut().enumerate() {
+            for group in self.groups.iter_mut() {
                 let (rain, comes) = melted::<V>(&group.parameters, &mut group.snow, days, self.layers);
-                let water = produced(&group.parameters, &mut group.production, rain, comes, *pet);
-                water.store(&mut group.water[step % TAPS]);
+                rain.store(&mut group.passing);
+                group.comes = comes;
+            }
+            for group in self.groups.iter_mut() {
+                let rain = V::load(&group.passing);
+                let through: V = produced(&group.parameters, &mut group.production, rain, group.comes, *pet);
+                through.store(&mut group.passing);
+            }
+            for group in self.groups.iter_mut() {
+                let percolation: V = percolated(&group.parameters, &mut group.production);
+                (V::load(&group.passing) + percolation).store(&mut group.water[step % TAPS]);
+            }
+            for (k, group) in self.groups.iter_mut().enumerate() {
                 let fast: V =
                     Group::<TAPS>::arrived(&group.water, &group.fast[..group.taps.0.min(TAPS)], step);
                 let (routed, exchange) = routed(&group.parameters, &mut group.routing, fast);
@@ -176,7 +196,7 @@ fn melted<V: Lanes>(
     (sum, comes)
 }
 
-/// The production store: water for routing, mm.
+/// The production store and the air: what does not enter the store, mm.
 #[inline(always)]
 fn produced<V: Lanes>(parameters: &[Row; ROWS], store: &mut Row, rain: V, comes: bool, pet: f64) -> V {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
@@ -201,11 +221,19 @@ fn produced<V: Lanes>(parameters: &[Row; ROWS], store: &mut Row, rain: V, comes:
         let moved = s * (V::splat(2.0) - x) * above / (one - x).fma(above, below);
         s = (s - moved).max(zero);
     }
-    let x = s * per_x1 * V::splat(4.0 / 9.0);
+    s.store(store);
+    through
+}
+
+/// What percolates out of the production store, mm.
+#[inline(always)]
+fn percolated<V: Lanes>(parameters: &[Row; ROWS], store: &mut Row) -> V {
+    let s = V::load(store);
+    let x = s * V::load(&parameters[PER_X1]) * V::splat(4.0 / 9.0);
     let square = x * x;
     let percolation = s * percolating(square * square);
     (s - percolation).store(store);
-    through + percolation
+    percolation
 }
 
 /// 1 − (1 + y)^(−1/4) for 0 ≤ y ≤ (4/9)⁴, relative error 3 · 10⁻¹⁷: Chebyshev's polynomial of degree 7 times y.
