@@ -93,9 +93,17 @@ pub trait Runoff: Send + Sync {
         of_one.flat_map(flows).collect()
     }
 
+    /// As [`Runoff::columns`], each with the book of its water; none from a model that keeps no books.
+    fn booked(&self, steps: Range<usize>, columns: &[(&Basin, &[f64])]) -> Option<Vec<(Vec<f64>, Book)>> {
+        let _ = (steps, columns);
+        None
+    }
+
     /// What of the flow is a delay that is linear in it, so that runoffs may be added up before; by default nothing.
-    fn delay(&self, basin: &Basin, set: &[f64], runoff: &mut [f64]) {
+    /// Gives back what is still on its way at the end, in the unit of `runoff` times a step.
+    fn delay(&self, basin: &Basin, set: &[f64], runoff: &mut [f64]) -> f64 {
         let _ = (basin, set, runoff);
+        0.0
     }
 
     /// Can it run here? Asked before anything is made.
@@ -136,6 +144,19 @@ pub trait Runoff: Send + Sync {
         let _ = threads;
         Ok(self.sums(basin, steps, sets, target))
     }
+}
+
+/// Where the water of a column went besides its runoff, mm over its area.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Book {
+    /// Rain and snow
+    pub input: f64,
+    /// Into the air
+    pub evaporation: f64,
+    /// Out of the ground; below 0 into it
+    pub ground: f64,
+    /// More in the stores at the end than at the start
+    pub stored: f64,
 }
 
 /// Observed flow on some steps, ready for sums.

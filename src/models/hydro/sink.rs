@@ -12,6 +12,12 @@ pub(super) trait Sink {
     fn wants(&self, step: usize) -> bool;
     /// Flow of a group in a step that is wanted, mm/step.
     fn take<V: Lanes>(&mut self, group: usize, step: usize, flow: V);
+    /// What of a group goes into the air in a step, mm; of no interest where no book is kept.
+    #[inline(always)]
+    fn evaporated<V: Lanes>(&mut self, _group: usize, _water: V) {}
+    /// What comes out of the ground, mm; below 0 what goes there.
+    #[inline(always)]
+    fn from_ground<V: Lanes>(&mut self, _group: usize, _water: V) {}
 }
 
 /// Keeps everything.
@@ -41,6 +47,54 @@ impl Sink for Keep {
     #[inline(always)]
     fn take<V: Lanes>(&mut self, group: usize, step: usize, flow: V) {
         flow.store(&mut self.rows[group * self.steps + step]);
+    }
+}
+
+/// Keeps everything, and a book of what leaves other than as flow.
+pub(super) struct Booked {
+    flow: Keep,
+    /// Evaporation, and water from the ground, of each group; mm
+    sums: Vec<[Row; 2]>,
+}
+
+impl Booked {
+    pub(super) fn new(groups: usize, steps: usize) -> Self {
+        Self { flow: Keep::new(groups, steps), sums: vec![[Row::default(); 2]; groups] }
+    }
+
+    /// The series of one set.
+    pub(super) fn series(&self, set: usize) -> Vec<f64> {
+        self.flow.series(set)
+    }
+
+    /// Evaporation of a set and what came out of the ground, mm.
+    pub(super) fn sums(&self, set: usize) -> [f64; 2] {
+        self.sums[set / LANES].map(|row| row.0[set % LANES])
+    }
+
+    #[inline(always)]
+    fn add<V: Lanes>(&mut self, group: usize, which: usize, water: V) {
+        let sum = &mut self.sums[group][which];
+        (V::load(sum) + water).store(sum);
+    }
+}
+
+impl Sink for Booked {
+    #[inline(always)]
+    fn wants(&self, _: usize) -> bool {
+        true
+    }
+    #[inline(always)]
+    fn take<V: Lanes>(&mut self, group: usize, step: usize, flow: V) {
+        self.flow.take(group, step, flow);
+    }
+    #[inline(always)]
+    fn evaporated<V: Lanes>(&mut self, group: usize, water: V) {
+        self.add(group, 0, water);
+    }
+    #[inline(always)]
+    fn from_ground<V: Lanes>(&mut self, group: usize, water: V) {
+        self.add(group, 1, water);
     }
 }
 

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use network::Network;
 
-pub use spread::{Spread, forward};
+pub use spread::{Balance, Spread, forward};
 
 /// Units in one piece of work: those of one basin, in order.
 const TOGETHER: usize = 16;

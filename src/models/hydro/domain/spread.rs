@@ -15,7 +15,7 @@ use crate::files::human::Section;
 use crate::models::Forward;
 use crate::models::hydro::basin::{Band, Basin};
 use crate::models::hydro::domain::{Domain, Unit};
-use crate::models::hydro::{Hydro, Parameter, Runoff, Sums, Target};
+use crate::models::hydro::{Book, Hydro, Parameter, Runoff, Sums, Target};
 
 /// Sets that go through the units together.
 const SETS: usize = 16;
@@ -95,9 +95,9 @@ impl<M: Runoff> Spread<M> {
         sum
     }
 
-    /// Water in the rivers after all steps, mm over the whole area.
-    pub fn left_in_river(&self, whole: &Basin, set: &[f64]) -> f64 {
-        self.block(1, whole, &(0..whole.calendar.steps), &[set.to_vec()])[0].1
+    /// Water in delays and rivers after a run, mm over the whole area.
+    pub fn left_on_the_way(&self, whole: &Basin, steps: &Range<usize>, set: &[f64]) -> f64 {
+        self.block(1, whole, steps, &[set.to_vec()])[0].1
     }
 
     /// The set of a class from the shared one.
@@ -180,25 +180,81 @@ impl<M: Runoff> Spread<M> {
         let flow = |(k, set): (usize, &Vec<f64>)| {
             let nothing = || vec![0.0; steps.len()];
             let own = |basin: &mut Vec<Vec<f64>>| basin.get_mut(k).map_or_else(nothing, std::mem::take);
-            let mut runoff: Vec<Vec<f64>> = sums.iter_mut().map(own).collect();
-            let inner = &set[..self.model.parameters().len()];
-            let (mut flow, rest) = match &domain.network {
-                Some(river) => {
-                    runoff.iter_mut().for_each(|basin| self.model.delay(whole, inner, basin));
-                    let (celerity, step_s) = (set[inner.len()], 3600.0 * f64::from(whole.calendar.step_h));
-                    river.route(runoff, step_s, celerity, domain.muskingum_x)
-                }
-                None => {
-                    let mut all = nothing();
-                    runoff.iter().for_each(|basin| add(&mut all, basin));
-                    self.model.delay(whole, inner, &mut all);
-                    (all, 0.0)
-                }
-            };
-            flow.iter_mut().for_each(|q| *q /= domain.area_km2);
-            (flow, rest / domain.area_km2)
+            self.outlet(whole, set, sums.iter_mut().map(own).collect())
         };
         sets.iter().enumerate().map(flow).collect()
+    }
+
+    /// Flow at the outlet from the runoff of each basin (mm km²/step), mm/step; beside it what is still on its way, mm:
+    /// in the delay of the model and in the rivers.
+    fn outlet(&self, whole: &Basin, set: &[f64], mut runoff: Vec<Vec<f64>>) -> (Vec<f64>, f64) {
+        let domain = &self.domain;
+        let inner = &set[..self.model.parameters().len()];
+        let (mut flow, rest) = match &domain.network {
+            Some(river) => {
+                let delayed: f64 = runoff.iter_mut().map(|basin| self.model.delay(whole, inner, basin)).sum();
+                let (celerity, step_s) = (set[inner.len()], 3600.0 * f64::from(whole.calendar.step_h));
+                let (flow, in_river) = river.route(runoff, step_s, celerity, domain.muskingum_x);
+                (flow, delayed + in_river)
+            }
+            None => {
+                let mut basins = runoff.into_iter();
+                let mut all = basins.next().expect("a basin at least");
+                basins.for_each(|basin| add(&mut all, &basin));
+                let delayed = self.model.delay(whole, inner, &mut all);
+                (all, delayed)
+            }
+        };
+        flow.iter_mut().for_each(|q| *q /= domain.area_km2);
+        (flow, rest / domain.area_km2)
+    }
+
+    /// Where the water of a run went; none where the model keeps no books. One unit after the other, and with the
+    /// evaporation of each: slower than a run.
+    pub fn balance(&self, whole: &Basin, steps: &Range<usize>, set: &[f64]) -> Option<Balance> {
+        let domain = &self.domain;
+        let by_class: Vec<Vec<f64>> =
+            (0..self.factors.len()).map(|class| self.of_class(class, set)).collect();
+        let mut runoff = vec![vec![0.0; steps.len()]; domain.basins()];
+        let mut balance = Balance::default();
+        for task in &domain.tasks {
+            let units = &domain.units[task.clone()];
+            let basins: Vec<Basin> = units.iter().map(|unit| self.column(unit, whole)).collect();
+            let columns: Vec<(&Basin, &[f64])> = units
+                .iter()
+                .zip(&basins)
+                .map(|(unit, basin)| (basin, by_class[unit.class].as_slice()))
+                .collect();
+            for (unit, (own, book)) in units.iter().zip(self.model.booked(steps.clone(), &columns)?) {
+                runoff[unit.basin].iter_mut().zip(own).for_each(|(sum, q)| *sum += unit.area_km2 * q);
+                let share = unit.area_km2 / domain.area_km2;
+                balance.units.input += share * book.input;
+                balance.units.evaporation += share * book.evaporation;
+                balance.units.ground += share * book.ground;
+                balance.units.stored += share * book.stored;
+            }
+        }
+        (balance.flow, balance.on_its_way) = self.outlet(whole, set, runoff);
+        Some(balance)
+    }
+}
+
+/// Where the water of a domain went, mm over its area.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Balance {
+    /// The books of all units together
+    pub units: Book,
+    /// At the outlet, mm/step
+    pub flow: Vec<f64>,
+    /// At the end in delays and rivers, which are empty at the start
+    pub on_its_way: f64,
+}
+
+impl Balance {
+    /// What came and is neither gone nor there.
+    pub fn residual(&self) -> f64 {
+        let Book { input, evaporation, ground, stored } = self.units;
+        input + ground - evaporation - self.flow.iter().sum::<f64>() - stored - self.on_its_way
     }
 }
 

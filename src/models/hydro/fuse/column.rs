@@ -4,6 +4,7 @@
 //! add up before it routes.
 
 use crate::machine::simd::Kernel;
+use crate::models::hydro::Book;
 use crate::models::hydro::fuse::decisions::{Decisions, STORES};
 use crate::models::hydro::fuse::parameters::Values;
 use crate::models::hydro::fuse::sizes::{Lane, Sizes};
@@ -78,6 +79,20 @@ pub struct Ended<const L: usize> {
     pub residual: Lane<L>,
     /// Times that the right-hand side was evaluated
     pub evaluations: usize,
+}
+
+impl<const L: usize> Ended<L> {
+    /// The book of a lane.
+    pub(super) fn book(&self, lane: usize) -> Book {
+        let [_, upper, lower, ..] = self.totals;
+        let held = self.stores.iter().map(|store| store[lane]).sum::<f64>() + self.snow[lane];
+        Book {
+            input: self.input[lane],
+            evaporation: upper[lane] + lower[lane],
+            ground: 0.0,
+            stored: held - self.start[lane],
+        }
+    }
 }
 
 impl<const L: usize> Kernel for Column<'_, L> {

@@ -31,7 +31,7 @@ use crate::files::human::Section;
 use crate::machine::simd::widest;
 use crate::models::Forward;
 use crate::models::hydro::basin::Basin;
-use crate::models::hydro::{Parameter, Runoff, domain};
+use crate::models::hydro::{Book, Parameter, Runoff, domain};
 
 use column::{Column, Scheme, Weather};
 use decisions::{Decisions, Delay, PARENTS};
@@ -111,7 +111,7 @@ impl Fuse {
         values
     }
 
-    /// Runoff of some lanes, mm/step, step by step; the last lanes may be copies that nobody reads.
+    /// Runoff of some lanes, mm/step, step by step, and their books; the last lanes may be copies that nobody reads.
     fn lanes<const L: usize>(
         &self,
         sets: &[Values],
@@ -119,7 +119,7 @@ impl Fuse {
         seasons: &[f64],
         bands: &[(f64, f64)],
         step_days: f64,
-    ) -> Vec<Vec<f64>> {
+    ) -> Vec<(Vec<f64>, Book)> {
         let lane = |l: usize| l.min(sets.len() - 1);
         let column = Column {
             decisions: &self.decisions,
@@ -130,8 +130,9 @@ impl Fuse {
             step_days,
             scheme: self.scheme,
         };
-        let runoff = widest(column).runoff;
-        (0..sets.len()).map(|l| runoff.iter().map(|q| q[l]).collect()).collect()
+        let ended = widest(column);
+        let lane = |l: usize| (ended.runoff.iter().map(|q| q[l]).collect(), ended.book(l));
+        (0..sets.len()).map(lane).collect()
     }
 
     /// Runoff of any number of columns, each with its parameters and its weather; the bits are those of each alone.
@@ -142,7 +143,7 @@ impl Fuse {
         seasons: &[f64],
         bands: &[(f64, f64)],
         step_days: f64,
-    ) -> Vec<Vec<f64>> {
+    ) -> Vec<(Vec<f64>, Book)> {
         let chunks = sets.chunks(LANES).zip(weather.chunks(LANES));
         let run = |(sets, weather): (&[Values], &[Weather<'_>])| match sets.len() {
             1 => self.lanes::<1>(sets, weather, seasons, bands, step_days),
@@ -150,6 +151,28 @@ impl Fuse {
             _ => self.lanes::<LANES>(sets, weather, seasons, bands, step_days),
         };
         chunks.flat_map(run).collect()
+    }
+
+    /// Runoff of columns, and their books: a column keeps one anyway.
+    fn books(&self, steps: Range<usize>, columns: &[(&Basin, &[f64])]) -> Vec<(Vec<f64>, Book)> {
+        let Some((first, _)) = columns.first() else { return Vec::new() };
+        let season = |step: usize| {
+            let (day, leap) = first.day_of_year(step);
+            snow::season(day, leap)
+        };
+        let seasons: Vec<f64> = steps.clone().map(season).collect();
+        // Columns of a domain differ in their weather, those of a banded basin have one; both have the same bands
+        let bands: Vec<(f64, f64)> = first.bands.iter().map(|band| (band.dz_km, band.share)).collect();
+        let weather: Vec<Weather<'_>> = columns
+            .iter()
+            .map(|(basin, _)| Weather {
+                precipitation: &basin.precipitation[steps.clone()],
+                temperature: &basin.temperature[steps.clone()],
+                pet: &basin.pet[steps.clone()],
+            })
+            .collect();
+        let values: Vec<Values> = columns.iter().map(|(_, set)| self.values(set)).collect();
+        self.side_by_side(&values, &weather, &seasons, &bands, step_days(first))
     }
 }
 
@@ -172,35 +195,26 @@ impl Runoff for Fuse {
     fn flows(&self, basin: &Basin, steps: Range<usize>, sets: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let columns: Vec<(&Basin, &[f64])> = sets.iter().map(|set| (basin, set.as_slice())).collect();
         let mut flows = self.columns(steps, &columns);
-        flows.iter_mut().zip(sets).for_each(|(flow, set)| self.delay(basin, set, flow));
+        for (flow, set) in flows.iter_mut().zip(sets) {
+            self.delay(basin, set, flow);
+        }
         flows
     }
 
     fn columns(&self, steps: Range<usize>, columns: &[(&Basin, &[f64])]) -> Vec<Vec<f64>> {
-        let Some((first, _)) = columns.first() else { return Vec::new() };
-        let season = |step: usize| {
-            let (day, leap) = first.day_of_year(step);
-            snow::season(day, leap)
-        };
-        let seasons: Vec<f64> = steps.clone().map(season).collect();
-        // Columns of a domain differ in their weather, those of a banded basin have one; both have the same bands
-        let bands: Vec<(f64, f64)> = first.bands.iter().map(|band| (band.dz_km, band.share)).collect();
-        let weather: Vec<Weather<'_>> = columns
-            .iter()
-            .map(|(basin, _)| Weather {
-                precipitation: &basin.precipitation[steps.clone()],
-                temperature: &basin.temperature[steps.clone()],
-                pet: &basin.pet[steps.clone()],
-            })
-            .collect();
-        let values: Vec<Values> = columns.iter().map(|(_, set)| self.values(set)).collect();
-        self.side_by_side(&values, &weather, &seasons, &bands, step_days(first))
+        self.books(steps, columns).into_iter().map(|(runoff, _)| runoff).collect()
     }
 
-    fn delay(&self, basin: &Basin, set: &[f64], runoff: &mut [f64]) {
-        if self.decisions.delay == Delay::Gamma {
-            routing::route(&routing::ordinates(self.values(set).timedelay, step_days(basin)), runoff);
+    fn booked(&self, steps: Range<usize>, columns: &[(&Basin, &[f64])]) -> Option<Vec<(Vec<f64>, Book)>> {
+        Some(self.books(steps, columns))
+    }
+
+    fn delay(&self, basin: &Basin, set: &[f64], runoff: &mut [f64]) -> f64 {
+        if self.decisions.delay != Delay::Gamma {
+            return 0.0;
         }
+        let shares = routing::ordinates(self.values(set).timedelay, step_days(basin));
+        routing::route(&shares, runoff).iter().sum()
     }
 }
 

@@ -83,6 +83,19 @@ impl<const TAPS: usize> Group<TAPS> {
         group
     }
 
+    /// What a lane holds after `steps` steps, mm: snow of all bands, both stores, and what is still on its way.
+    pub(super) fn held(&self, lane: usize, layers: &[Layer], steps: usize) -> f64 {
+        let snow = self.snow.iter().zip(layers).map(|([pack, _], layer)| layer.share * pack.0[lane]);
+        // Of the water of the last step all shares but the first are to come, of the one before all but two, …
+        let to_come = |age: usize| {
+            let rest = |ordinates: &[Row]| ordinates[age + 1..].iter().map(|o| o.0[lane]).sum::<f64>();
+            let water = self.water[(steps - 1 - age) % TAPS].0[lane];
+            water * (rest(&self.fast) + rest(&self.slow))
+        };
+        let on_its_way = (0..TAPS.min(steps)).map(to_come).sum::<f64>();
+        snow.sum::<f64>() + self.production.0[lane] + self.routing.0[lane] + on_its_way
+    }
+
     /// Σ oⱼ water(i − j).
     #[inline(always)]
     fn arrived<V: Lanes>(water: &[Row; TAPS], ordinates: &[Row], step: usize) -> V {
@@ -138,10 +151,12 @@ impl<S: Sink, const TAPS: usize> Kernel for Run<'_, S, TAPS> {
                 rain.store(&mut group.passing);
                 group.comes = comes;
             }
-            for group in self.groups.iter_mut() {
+            for (k, group) in self.groups.iter_mut().enumerate() {
                 let rain = V::load(&group.passing);
-                let through: V = produced(&group.parameters, &mut group.production, rain, group.comes, *pet);
+                let (through, evaporation): (V, V) =
+                    produced(&group.parameters, &mut group.production, rain, group.comes, *pet);
                 through.store(&mut group.passing);
+                self.sink.evaporated(k, evaporation);
             }
             for group in self.groups.iter_mut() {
                 let percolation: V = percolated(&group.parameters, &mut group.production);
@@ -150,11 +165,16 @@ impl<S: Sink, const TAPS: usize> Kernel for Run<'_, S, TAPS> {
             for (k, group) in self.groups.iter_mut().enumerate() {
                 let fast: V =
                     Group::<TAPS>::arrived(&group.water, &group.fast[..group.taps.0.min(TAPS)], step);
+                let before = V::load(&group.routing);
                 let (routed, exchange) = routed(&group.parameters, &mut group.routing, fast);
                 if wanted {
                     let slow: V =
                         Group::<TAPS>::arrived(&group.water, &group.slow[..group.taps.1.min(TAPS)], step);
-                    self.sink.take(k, step, routed + (slow + exchange).max(V::splat(0.0)));
+                    let direct = (slow + exchange).max(V::splat(0.0));
+                    self.sink.take(k, step, routed + direct);
+                    // As it happened: the stores give no more than they have.
+                    let after = V::load(&group.routing) + routed;
+                    self.sink.from_ground(k, (after - (before + fast)) + (direct - slow));
                 }
             }
         }
@@ -196,13 +216,13 @@ fn melted<V: Lanes>(
     (sum, comes)
 }
 
-/// The production store and the air: what does not enter the store, mm.
+/// The production store and the air: what does not enter the store, and what evaporates, mm.
 #[inline(always)]
-fn produced<V: Lanes>(parameters: &[Row; ROWS], store: &mut Row, rain: V, comes: bool, pet: f64) -> V {
+fn produced<V: Lanes>(parameters: &[Row; ROWS], store: &mut Row, rain: V, comes: bool, pet: f64) -> (V, V) {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let per_x1 = V::load(&parameters[PER_X1]);
     let mut s = V::load(store);
-    let mut through = zero;
+    let (mut through, mut evaporation) = (zero, zero);
     if comes {
         let net = rain - V::splat(pet);
         let wet = net.above(zero);
@@ -214,15 +234,17 @@ fn produced<V: Lanes>(parameters: &[Row; ROWS], store: &mut Row, rain: V, comes:
         let moved = whole * above / part.fma(above, below);
         s = V::select(wet, s + moved, s - moved).max(zero);
         through = V::select(wet, net - moved, zero);
+        evaporation = V::select(wet, V::splat(pet), rain + moved);
     } else if pet > 0.0 {
         // Dry in all lanes.
         let (above, below) = power::tanh_parts((V::splat(pet) * per_x1).min(V::splat(13.0)));
         let x = s * per_x1;
         let moved = s * (V::splat(2.0) - x) * above / (one - x).fma(above, below);
         s = (s - moved).max(zero);
+        evaporation = moved;
     }
     s.store(store);
-    through
+    (through, evaporation)
 }
 
 /// What percolates out of the production store, mm.

@@ -21,11 +21,11 @@ use crate::files::human::Section;
 use crate::models::Forward;
 use crate::models::backend::Backend;
 use crate::models::hydro::basin::Basin;
-use crate::models::hydro::sink::{Keep, Reduce, Sink};
-use crate::models::hydro::{Parameter, Runoff, Sums, Target, domain};
+use crate::models::hydro::sink::{Booked, Keep, Reduce, Sink};
+use crate::models::hydro::{Book, Parameter, Runoff, Sums, Target, domain};
 use crate::numerics::lanes::{self, LANES, Width};
 
-use kernel::{Day, GROUPS, Group, Layer, MOST_TAPS, Run};
+use kernel::{Day, GROUPS, Group, Layer, MOST_TAPS, Run, START};
 
 /// Parameters in the order of a set; without snow the first four.
 pub const PARAMETERS: [Parameter; 6] = [
@@ -39,6 +39,9 @@ pub const PARAMETERS: [Parameter; 6] = [
 /// Those of GR4J alone.
 const WITHOUT_SNOW: usize = 4;
 const X4: usize = 3;
+
+/// What the how-manieth of some sets holds at the end of a run, mm.
+type Held<'a> = &'a dyn Fn(usize) -> f64;
 
 /// GR4J with its options.
 #[derive(Debug, Clone)]
@@ -135,15 +138,15 @@ impl Gr4j {
         (days, layers)
     }
 
-    /// All sets with as many taps as the longest hydrograph needs; `each` gets the numbers of some sets and the sink
-    /// that has their flow.
+    /// All sets with as many taps as the longest hydrograph needs; `each` gets the numbers of some sets, the sink that
+    /// has their flow, and what each of them holds at the end.
     fn run<S: Sink>(
         &self,
         basin: &Basin,
         steps: &Range<usize>,
         sets: &[Vec<f64>],
         sink: impl Fn(usize) -> S,
-        each: impl FnMut(&[usize], &S),
+        each: impl FnMut(&[usize], &S, Held<'_>),
     ) {
         if sets.iter().all(|set| set[X4] <= 8.0) {
             self.passes::<S, 16>(basin, steps, sets, sink, each);
@@ -158,7 +161,7 @@ impl Gr4j {
         steps: &Range<usize>,
         sets: &[Vec<f64>],
         sink: impl Fn(usize) -> S,
-        mut each: impl FnMut(&[usize], &S),
+        mut each: impl FnMut(&[usize], &S, Held<'_>),
     ) {
         let (days, layers) = self.days(basin, steps);
         // Groups of hydrographs of about one length.
@@ -190,7 +193,7 @@ impl Gr4j {
             } else {
                 self.width.unwrap_or_else(Width::widest).run(run);
             }
-            each(some, &sink);
+            each(some, &sink, &|at| groups[at / LANES].held(at % LANES, &layers, steps.len()));
         }
     }
 
@@ -204,7 +207,7 @@ impl Gr4j {
         let observed = target.of_observed();
         let mut all = vec![Sums::default(); sets.len()];
         let sink = |groups| Reduce::<LOG>::new(groups, target);
-        self.run(basin, steps, sets, sink, |members, sink| {
+        self.run(basin, steps, sets, sink, |members, sink, _| {
             for (at, k) in members.iter().enumerate() {
                 all[*k] = sink.sums(at, &observed);
             }
@@ -245,12 +248,31 @@ impl Runoff for Gr4j {
     fn flows(&self, basin: &Basin, steps: Range<usize>, sets: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let mut flows = vec![Vec::new(); sets.len()];
         let sink = |groups| Keep::new(groups, steps.len());
-        self.run(basin, &steps, sets, sink, |members, sink| {
+        self.run(basin, &steps, sets, sink, |members, sink, _| {
             for (at, k) in members.iter().enumerate() {
                 flows[*k] = sink.series(at);
             }
         });
         flows
+    }
+
+    fn booked(&self, steps: Range<usize>, columns: &[(&Basin, &[f64])]) -> Option<Vec<(Vec<f64>, Book)>> {
+        let one = |(basin, set): &(&Basin, &[f64])| {
+            let (days, layers) = self.days(basin, &steps);
+            let of_bands = days.iter().zip(layers.iter().cycle());
+            let input = of_bands.map(|(day, layer)| layer.share * (day.liquid + day.solid)).sum();
+            let start = START.0 * set[0] + START.1 * set[2];
+            let mut kept = (Vec::new(), Book { input, ..Book::default() });
+            let sink = |groups| Booked::new(groups, steps.len());
+            self.run(basin, &steps, &[set.to_vec()], sink, |_, sink, held| {
+                let (flow, book) = &mut kept;
+                *flow = sink.series(0);
+                [book.evaporation, book.ground] = sink.sums(0);
+                book.stored = held(0) - start;
+            });
+            kept
+        };
+        Some(columns.iter().map(one).collect())
     }
 
     fn sums(&self, basin: &Basin, steps: Range<usize>, sets: &[Vec<f64>], target: &Target) -> Vec<Sums> {
