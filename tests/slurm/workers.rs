@@ -125,3 +125,54 @@ fn a_node_lost_under_workers_costs_their_leases_and_no_trial() {
     complete(&bed, &run, 60);
     run.tool("ekp-run-member").args([".", "--best"]).succeeds().says("bit for bit");
 }
+
+#[test]
+fn workers_that_all_go_down_with_their_node_are_followed_by_others() {
+    let Some(bed) = Bed::own("workers-down", &["--nodes", "2", "--cpus", "2"]) else { return };
+    // Given workers on one node, who do not come back by themselves, and the rest of the run on another
+    let study = slow("workers-down", 30).members(2);
+    let member = "extra = [\"#SBATCH --no-requeue\", \"#SBATCH -w n2\"]\nprologue = [\"export EKP_LEASE=4\"]";
+    site(&study, &format!("[slurm]\nextra = [\"#SBATCH -w n1\"]\n[slurm.member]\n{member}\n"));
+    let run = study.init("run");
+    bed.submit(&run);
+    bed.wait(&run, "some trials", 90, || scores(&run).len() > 3);
+    let before = scores(&run);
+    // When the plug of that node is pulled, and it is there again later
+    bed.verb(&["node-kill", "n2", "--now"]);
+    bed.wait(&run, "a second chain", 90, || records(&run).len() > 1);
+    let open = records(&run)[1]["open"].as_integer().unwrap();
+    assert!(open > 0 && open < 30, "{open}");
+    std::fs::write(run.path.with_extension("quick"), "").unwrap();
+    bed.verb(&["node-start", "n2"]);
+    bed.finished(&run);
+    // Then a second chain took over what they held, and nothing was run twice
+    kept(&before, &scores(&run));
+    complete(&bed, &run, 30);
+}
+
+#[test]
+fn chains_that_finish_no_trial_come_to_an_end_and_go_on_when_asked() {
+    let Some(bed) = Bed::shared() else { return };
+    // Given workers that end before they run anything
+    let study = land("workers-idle", "dds-async", 2, 12);
+    let mended = study.folder.path().join("mended");
+    let prologue = format!("[ -f '{}' ] || exit 1", mended.display());
+    site(&study, &format!("[slurm.member]\nprologue = [{prologue:?}]\n"));
+    let run = study.init("run");
+    bed.submit(&run);
+    // Then a second chain tries once more, and no third
+    bed.wait(&run, "a second chain", 90, || records(&run).len() > 1);
+    bed.drained(&run);
+    let (chains, said) = (records(&run).len(), run.read("logs/iteration_000/update.out"));
+    assert_eq!(chains, 2, "{}", bed.story(&run));
+    assert!(
+        said.contains("2 arrays of workers, one behind the other, finished no trial: 12 are still open"),
+        "{said}"
+    );
+    assert!(!run.has("stop.toml") && scores(&run).is_empty(), "{}", bed.story(&run));
+    // And when it is mended, submitting again goes on
+    std::fs::write(&mended, "").unwrap();
+    bed.submit(&run);
+    bed.finished(&run);
+    complete(bed, &run, 12);
+}
