@@ -2,65 +2,31 @@
 
 use std::path::Path;
 
-use crate::support::{Folder, TestRun, there, tool};
-
-/// A parameter that moves, between two bounds.
-type Moving = (&'static str, f64, f64);
+use crate::support::bow::{self, Bow, Moving};
+use crate::support::{Folder, TestRun, tool};
 
 const BANDS: &str = r#"
-units = { file = "DATA/bow_bands12.csv", elevation_m = "elev_mean_m" }
+units = { file = "DATA/bow/bow_bands12.csv", elevation_m = "elev_mean_m" }
 reference_m = 2137.8
 "#;
 const RIVER: &str = r#"
-network = { file = "DATA/bow_gru52_network.csv", id = "gru_id", down = "down_seg_id", length_m = "seg_length_m", elevation_m = "elev_m" }
-precipitation = { file = "DATA/bow_gru52_precip_mm.csv.gz", unit = "mm/d" }
-temperature = { file = "DATA/bow_gru52_temp_c.csv.gz", unit = "degC" }
+network = { file = "DATA/bow/bow_gru52_network.csv", id = "gru_id", down = "down_seg_id", length_m = "seg_length_m", elevation_m = "elev_m" }
+precipitation = { file = "DATA/bow/bow_gru52_precip_mm.csv.gz", unit = "mm/d" }
+temperature = { file = "DATA/bow/bow_gru52_temp_c.csv.gz", unit = "degC" }
 "#;
 const UNITS: &str =
-    r#"units = { file = "DATA/bow_hru_bands.csv", basin = "gru_id", elevation_m = "elev_mean_m" }"#;
-const CELLS: &str = r#"units = { file = "DATA/bow_cells.csv", basin = "gru_id", elevation_m = "elev_m" }"#;
+    r#"units = { file = "DATA/bow/bow_hru_bands.csv", basin = "gru_id", elevation_m = "elev_mean_m" }"#;
+const CELLS: &str =
+    r#"units = { file = "DATA/bow/bow_cells.csv", basin = "gru_id", elevation_m = "elev_m" }"#;
 
 /// Five trials of a model in a domain, scored over a spring; the scores.
 fn scores(builtin: &str, own: &str, moving: &[Moving], domain: &str, data: &Path) -> Vec<f64> {
     let folder = Folder::new(&format!("domain-{builtin}"));
-    let text = format!(
-        r#"
-schema = "ekp.experiment"
-version = 1
-name = "domain"
-seed = 3
-[model]
-builtin = "{builtin}"
-[model.{builtin}]
-{own}
-forcing = "DATA/bow_daily_lumped.csv"
-precipitation = {{ column = "precip_mm", unit = "mm/d" }}
-temperature = {{ column = "temp_c", unit = "degC" }}
-pet = {{ column = "pet_mm", unit = "mm/d" }}
-flow = {{ column = "q_m3s", unit = "m3/s" }}
-area_km2 = 2212.93
-[model.{builtin}.domain]
-{domain}
-[prior]
-file = "priors.toml"
-[score]
-name = "nse"
-spin_up = ["2003-01-01", "2003-03-31"]
-calibration = ["2003-04-01", "2003-06-30"]
-[algorithm]
-method = "dds"
-members = 5
-budget = 5
-"#
-    );
-    let text = text.replace("DATA", &data.join("bow").display().to_string());
+    let score = "name = \"nse\"\nspin_up = [\"2003-01-01\", \"2003-03-31\"]\n\
+                 calibration = [\"2003-04-01\", \"2003-06-30\"]";
+    let text = Bow { builtin, own, domain, score, members: 5, budget: 5 }.experiment(data);
     folder.write("experiment.toml", &text);
-    let prior = |(name, lo, hi): &(&str, f64, f64)| {
-        format!(
-            "[{name}]\nprior = \"Parameterized(Normal(0.0, 1.0))\"\nconstraint = \"bounded({lo:?}, {hi:?})\"\n"
-        )
-    };
-    folder.write("priors.toml", &moving.iter().map(prior).collect::<String>());
+    folder.write("priors.toml", &bow::priors(moving));
     tool("ekp-init", folder.path()).args(["-q", "experiment.toml", "run"]).succeeds();
     let run = TestRun { path: folder.path().join("run") };
     run.launch(&["-q", "--on", "threads", "--workers", "1"]);
@@ -74,23 +40,19 @@ budget = 5
 
 #[test]
 fn every_model_runs_in_bands_units_and_cells_of_the_bow() {
-    let data = std::env::var("EKP_TEST_DATA").unwrap_or_default();
-    let data = Path::new(&data);
-    if !there("EKP_TEST_DATA with bow/", data.join("bow/bow_cells.csv").is_file()) {
-        return;
-    }
+    let Some(data) = bow::data("bow_cells.csv") else { return };
     let hbv = [("tt", -1.0, 1.0), ("cfmax", 2.0, 5.0)];
     let gr4j = [("x1", 100.0, 600.0), ("kf", 2.0, 6.0)];
     let fuse = [("MAXWATR_1", 50.0, 300.0), ("MFMAX", 3.0, 6.0)];
     let models: [(&str, &str, &[Moving]); 3] =
         [("hbv", "", &hbv), ("gr4j", "", &gr4j), ("fuse", "structure = \"arno_vic\"", &fuse)];
     for (builtin, own, moving) in models {
-        let bands = scores(builtin, own, moving, BANDS, data);
+        let bands = scores(builtin, own, moving, BANDS, &data);
         assert_eq!(bands.len(), 5);
         // With a river, its speed is a parameter like others
         let moving = [moving, &[("celerity", 0.5, 2.0)]].concat();
         for domain in [UNITS, CELLS] {
-            let all = scores(builtin, own, &moving, &format!("{domain}{RIVER}"), data);
+            let all = scores(builtin, own, &moving, &format!("{domain}{RIVER}"), &data);
             assert!(all.len() == 5 && all.iter().all(|nse| nse.is_finite()), "{builtin} {all:?}");
             assert!(all[0] < all[4], "parameters have an effect: {builtin} {all:?}");
         }

@@ -13,34 +13,18 @@ use ekp::models::{Place, ThetaRef};
 use ekp::numerics::{Mat, Purpose, Streams};
 use serde_json::Value;
 
-use crate::support::{Folder, there};
+use crate::support::Folder;
+use crate::support::bow::{Bow, Moving, data, priors};
 
-const EXPERIMENT: &str = r#"
-schema = "ekp.experiment"
-version = 1
-name = "bow"
-seed = 1
-[model]
-builtin = "hbv"
-[model.hbv]
-forcing = "bow/bow_daily_lumped.csv"
-precipitation = { column = "precip_mm", unit = "mm/d" }
-temperature = { column = "temp_c", unit = "degC" }
-pet = { column = "pet_mm", unit = "mm/d" }
-flow = { column = "q_mm", unit = "mm/d" }
-[prior]
-file = "priors.toml"
-[score]
+const SCORE: &str = r#"
 name = "kge"
 spin_up = ["2002-10-01", "2003-12-31"]
 calibration = ["2004-01-01", "2007-12-31"]
-[algorithm]
-method = "dds"
-members = 1
-budget = 1000
 "#;
+/// HBV, scored over four years.
+const HBV: Bow<'_> = Bow { builtin: "hbv", own: "", domain: "", score: SCORE, members: 1, budget: 1000 };
 
-const BOUNDS: [(&str, f64, f64); 14] = [
+const BOUNDS: [Moving; 14] = [
     ("tt", -3.0, 3.0),
     ("cfmax", 1.0, 10.0),
     ("sfcf", 0.5, 1.5),
@@ -67,22 +51,17 @@ enum Form {
 }
 
 /// HBV in the basin.
-struct Bow {
+struct Basin {
     folder: Folder,
     experiment: Experiment,
     prior: ekp::problem::Prior,
 }
 
-impl Bow {
-    fn new(data: &Path, experiment: &str) -> Self {
+impl Basin {
+    fn new(data: &Path, bow: &Bow<'_>) -> Self {
         let folder = Folder::new("bow");
-        let table = |(name, lo, hi): &(&str, f64, f64)| {
-            format!(
-                "[{name}]\nprior = \"Parameterized(Normal(0.0, 1.0))\"\nconstraint = \"bounded({lo:?}, {hi:?})\"\n"
-            )
-        };
-        folder.write("priors.toml", &BOUNDS.iter().map(table).collect::<String>());
-        let document = Document::parse(Path::new("experiment.toml"), experiment).unwrap();
+        folder.write("priors.toml", &priors(&BOUNDS));
+        let document = Document::parse(Path::new("experiment.toml"), &bow.experiment(data)).unwrap();
         let experiment = Experiment::read(&document, data).unwrap();
         let prior = experiment.prior(folder.path()).unwrap();
         Self { folder, experiment, prior }
@@ -120,16 +99,10 @@ impl Bow {
 /// The random numbers are those of the second implementation; rule, model, score and what is kept are ours.
 #[test]
 fn six_hundred_trials_of_a_second_implementation_come_out_one_by_one() {
-    let data = std::env::var("EKP_TEST_DATA").unwrap_or_default();
-    let data = Path::new(&data);
-    if !there("EKP_TEST_DATA with bow/", data.join("bow/bow_daily_lumped.csv").is_file()) {
-        return;
-    }
+    let Some(data) = data("bow_daily_lumped.csv") else { return };
     // That one routes at whole steps, and runs all days
-    let text = EXPERIMENT
-        .replace("[prior]", "routing = \"nodal\"\n[prior]")
-        .replace("spin_up = [\"2002-10-01\", \"2003-12-31\"]\n", "");
-    let bow = Bow::new(data, &text.replace("budget = 1000", "budget = 600"));
+    let score = SCORE.lines().filter(|line| !line.starts_with("spin_up")).collect::<Vec<_>>().join("\n");
+    let bow = Basin::new(&data, &Bow { own: "routing = \"nodal\"", score: &score, budget: 600, ..HBV });
     let search = bow.search();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/hydro/hbv_bow_search.json");
     let recorded: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -178,12 +151,8 @@ fn six_hundred_trials_of_a_second_implementation_come_out_one_by_one() {
 
 #[test]
 fn twelve_searches_on_the_bow_find_what_others_find_or_better() {
-    let data = std::env::var("EKP_TEST_DATA").unwrap_or_default();
-    let data = Path::new(&data);
-    if !there("EKP_TEST_DATA with bow/", data.join("bow/bow_daily_lumped.csv").is_file()) {
-        return;
-    }
-    let bow = Bow::new(data, EXPERIMENT);
+    let Some(data) = data("bow_daily_lumped.csv") else { return };
+    let bow = Basin::new(&data, &HBV);
     let search = bow.search();
     let evaluate = |first: u32, xs: &[Vec<f64>]| -> Vec<Tried> {
         let one = |((t, x), score): ((u32, &Vec<f64>), Option<f64>)| Tried {

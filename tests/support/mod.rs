@@ -1,6 +1,7 @@
 //! Helpers of the tests: run folders, tools, snapshots. Tests speak through the tools only.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod bow;
 pub mod processes;
 pub mod strace;
 
