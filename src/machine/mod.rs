@@ -4,7 +4,6 @@
 //! Not here: what is started, and why.
 
 pub mod cores;
-pub mod details;
 pub mod disk;
 pub mod folder;
 pub mod gpu;
@@ -12,12 +11,14 @@ pub mod host;
 pub mod limits;
 pub mod locks;
 pub mod memory;
+pub mod platform;
 pub mod probe;
 pub mod process;
 pub mod signals;
 pub mod simd;
 #[cfg(test)]
 pub(crate) mod snprintf;
+pub mod tree;
 pub mod usage;
 
 pub use cores::Cores;

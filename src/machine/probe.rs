@@ -1,149 +1,25 @@
-//! What this machine is: the facts that explain a timing.
+//! Other programs asked about this machine: MPI, GPUs, the scheduler and its limits.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use crate::machine::cores::{Cores, topology};
-use crate::machine::details::{Details, details};
-use crate::machine::host::host;
-use crate::machine::memory::Memory;
+use crate::machine::platform::{Gpu, Platform, Scheduler, this_machine};
 use crate::machine::process::{self, End, Job};
-use crate::machine::{limits, simd};
 
 /// Longest time a foreign program (`scontrol`, `nvidia-smi`) may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What this machine is. What it does not tell is absent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Platform {
-    /// Name of the node
-    pub host: String,
-    /// Kernel release
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kernel: Option<String>,
-    /// Name of the distribution
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub system: Option<String>,
-    /// Processor, in its maker's words
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<String>,
-    /// Sockets of the machine
-    pub sockets: usize,
-    /// Cores of the machine
-    pub cores: usize,
-    /// Hardware threads of the machine
-    pub threads: usize,
-    /// Cores this process may use: affinity mask and quota
-    pub usable_cores: usize,
-    /// Hardware threads this process may use
-    pub usable_threads: usize,
-    /// Vector units, widest last
-    pub simd: Vec<&'static str>,
-    /// Memory this process may use, 10⁶ bytes
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_mb: Option<f64>,
-    /// Of it free, 10⁶ bytes
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_free_mb: Option<f64>,
-    /// Files this process may have open
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub open_files: Option<u64>,
-    /// The MPI that `mpirun` starts, in its own words
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mpi: Option<String>,
-    /// Clocks, limits, load, the build, the job
-    #[serde(flatten)]
-    pub details: Details,
-    /// Graphics processors
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gpu: Vec<Gpu>,
-    /// The scheduler, where its commands are in `PATH`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scheduler: Option<Scheduler>,
-}
-
-/// A graphics processor.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Gpu {
-    /// Model
-    pub name: String,
-    /// Memory, 10⁶ bytes
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_mb: Option<f64>,
-    /// Version of its driver
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub driver: Option<String>,
-}
-
-/// A scheduler and its limits.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Scheduler {
-    /// `slurm`
-    pub name: String,
-    /// Version
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// One more than the largest index of an array
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_array_size: Option<u64>,
-    /// Jobs the controller keeps, array elements counted
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_job_count: Option<u64>,
-    /// How long a finished job is remembered, seconds
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_job_age_s: Option<u64>,
-    /// Why the limits are absent
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
 
 /// Look at this machine, its GPUs and its scheduler. Takes seconds where those are slow to answer.
 pub fn platform() -> Platform {
     Platform { mpi: mpi(), gpu: gpu(), scheduler: scheduler(), ..this_machine() }
 }
 
-/// Look at this machine alone: no other program is asked, so it takes a millisecond.
-pub fn this_machine() -> Platform {
-    let (cpus, usable, memory) = (topology(Path::new("/")), Cores::here(), Memory::here());
-    let count = |mut keys: Vec<(usize, usize)>| {
-        keys.sort_unstable();
-        keys.dedup();
-        keys.len()
-    };
-    Platform {
-        host: host().to_owned(),
-        kernel: line("/proc/sys/kernel/osrelease"),
-        system: field("/etc/os-release", "PRETTY_NAME=").map(|name| name.trim_matches('"').to_owned()),
-        cpu: field("/proc/cpuinfo", "model name")
-            .map(|name| name.trim_start_matches([' ', '\t', ':']).to_owned()),
-        sockets: count(cpus.iter().map(|c| (c.package, 0)).collect()).max(1),
-        cores: count(cpus.iter().map(|c| (c.package, c.first_sibling)).collect()).max(usable.physical),
-        threads: cpus.len().max(usable.logical),
-        usable_cores: usable.physical,
-        usable_threads: usable.logical,
-        simd: simd::units(),
-        memory_mb: memory.map(|m| (m.total as f64 * 1e-6).round()),
-        memory_free_mb: memory.map(|m| (m.available as f64 * 1e-6).round()),
-        open_files: limits::open_files().ok().map(|(soft, _)| soft),
-        mpi: None,
-        details: details(),
-        gpu: Vec::new(),
-        scheduler: None,
-    }
-}
-
 /// `mpirun (Open MPI) 4.1.4`
 fn mpi() -> Option<String> {
     let text = ask("mpirun", &["--version"]).ok()?;
     text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
-}
-
-fn line(path: &str) -> Option<String> {
-    Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
 fn field(path: &str, key: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::files::{RunDir, TomlText, publish};
-use crate::machine::{self, probe};
+use crate::machine::{self, platform};
 use crate::steps::Run;
 
 /// Record this host, if nobody has. A record that cannot be written costs nobody a member.
@@ -17,7 +17,7 @@ pub(super) fn of_host(dir: &RunDir, version: impl FnOnce() -> Option<String>) {
     if path.exists() {
         return;
     }
-    let Ok(body) = toml::to_string(&probe::this_machine()) else { return };
+    let Ok(body) = toml::to_string(&platform::this_machine()) else { return };
     let mut text =
         TomlText::comments("ekp platform: what this host is, seen by the first task that ran on it.");
     text.text("schema", "ekp.platform").number("version", 1);

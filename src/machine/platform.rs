@@ -1,15 +1,56 @@
-//! What else explains a timing: clocks, limits, load, memory nodes, the job, how the tools were compiled.
+//! What this machine is: every fact that explains a timing, in one table.
 //!
-//! Read from `/proc`, `/sys` and the environment; nothing is started. What is not told is absent.
+//! Read from `/proc`, `/sys` and the environment; nothing is started. What is not told is absent. What other programs
+//! have to be asked for (MPI, GPUs, the scheduler) is put in by [`super::probe`].
 
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
-/// Facts beside those of [`super::probe::Platform`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Details {
+use crate::machine::cores::{Cores, topology};
+use crate::machine::host::host;
+use crate::machine::memory::Memory;
+use crate::machine::{limits, simd};
+
+/// What this machine is. What it does not tell is absent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Platform {
+    /// Name of the node
+    pub host: String,
+    /// Kernel release
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Name of the distribution
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Processor, in its maker's words
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
+    /// Sockets of the machine
+    pub sockets: usize,
+    /// Cores of the machine
+    pub cores: usize,
+    /// Hardware threads of the machine
+    pub threads: usize,
+    /// Cores this process may use: affinity mask and quota
+    pub usable_cores: usize,
+    /// Hardware threads this process may use
+    pub usable_threads: usize,
+    /// Vector units, widest last
+    pub simd: Vec<&'static str>,
+    /// Memory this process may use, 10⁶ bytes
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<f64>,
+    /// Of it free, 10⁶ bytes
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_free_mb: Option<f64>,
+    /// Files this process may have open
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
+    /// The MPI that `mpirun` starts, in its own words
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mpi: Option<String>,
     /// Highest clock that the processor may have, or else the present one, MHz
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock_mhz: Option<f64>,
@@ -39,6 +80,47 @@ pub struct Details {
     /// The job that this process is part of
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<Job>,
+    /// Graphics processors
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gpu: Vec<Gpu>,
+    /// The scheduler, where its commands are in `PATH`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+}
+
+/// A graphics processor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Gpu {
+    /// Model
+    pub name: String,
+    /// Memory, 10⁶ bytes
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<f64>,
+    /// Version of its driver
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+}
+
+/// A scheduler and its limits.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Scheduler {
+    /// `slurm`
+    pub name: String,
+    /// Version
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// One more than the largest index of an array
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_array_size: Option<u64>,
+    /// Jobs the controller keeps, array elements counted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_job_count: Option<u64>,
+    /// How long a finished job is remembered, seconds
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_job_age_s: Option<u64>,
+    /// Why the limits are absent
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// How the tools were compiled.
@@ -93,19 +175,26 @@ pub struct Job {
     pub array_size: Option<u64>,
 }
 
-/// Look.
-pub fn details() -> Details {
+/// Look at this machine alone: no other program is asked, so it takes a millisecond.
+pub fn this_machine() -> Platform {
     within(Path::new("/"), &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
 }
 
 /// The same under another root and in another environment.
-fn within(root: &Path, var: &dyn Fn(&str) -> Option<String>) -> Details {
+fn within(root: &Path, var: &dyn Fn(&str) -> Option<String>) -> Platform {
     let text = |path: &str| fs::read_to_string(root.join(path)).ok().map(|t| t.trim().to_owned());
     let number = |path: &str| text(path)?.parse::<f64>().ok();
+    // The rest of the first line that begins so
     let field = |path: &str, key: &str| {
         let all = text(path)?;
-        let line = all.lines().find(|line| line.starts_with(key))?;
-        Some(line[key.len()..].trim_matches([' ', '\t', ':']).to_owned())
+        let rest = all.lines().find_map(|line| line.strip_prefix(key))?;
+        Some(rest.trim_matches([' ', '\t', ':', '"']).to_owned())
+    };
+    let (cpus, usable, memory) = (topology(root), Cores::here(), Memory::here());
+    let count = |mut keys: Vec<(usize, usize)>| {
+        keys.sort_unstable();
+        keys.dedup();
+        keys.len()
     };
     let cpu = "sys/devices/system/cpu/cpu0/cpufreq/";
     let highest = number(&format!("{cpu}cpuinfo_max_freq")).map(|khz| khz / 1000.0);
@@ -113,25 +202,42 @@ fn within(root: &Path, var: &dyn Fn(&str) -> Option<String>) -> Details {
         let is_node = |name: &str| name.strip_prefix("node").is_some_and(|n| n.parse::<u32>().is_ok());
         entries.flatten().filter(|e| e.file_name().to_str().is_some_and(is_node)).count()
     });
-    let count = |name: &str| var(name)?.parse::<u64>().ok();
-    Details {
+    let amount = |name: &str| var(name)?.parse::<u64>().ok();
+    let megabytes = |bytes: u64| (bytes as f64 * 1e-6).round();
+    Platform {
+        host: host().to_owned(),
+        kernel: text("proc/sys/kernel/osrelease"),
+        system: field("etc/os-release", "PRETTY_NAME="),
+        cpu: field("proc/cpuinfo", "model name"),
+        sockets: count(cpus.iter().map(|c| (c.package, 0)).collect()).max(1),
+        cores: count(cpus.iter().map(|c| (c.package, c.first_sibling)).collect()).max(usable.physical),
+        threads: cpus.len().max(usable.logical),
+        usable_cores: usable.physical,
+        usable_threads: usable.logical,
+        simd: simd::units(),
+        memory_mb: memory.map(|m| megabytes(m.total)),
+        memory_free_mb: memory.map(|m| megabytes(m.available)),
+        open_files: limits::open_files().ok().map(|(soft, _)| soft),
+        mpi: None,
         clock_mhz: highest.or_else(|| field("proc/cpuinfo", "cpu MHz")?.parse().ok()),
         governor: text(&format!("{cpu}scaling_governor")),
         smt: text("sys/devices/system/cpu/smt/active").map(|t| t == "1"),
         numa_nodes: nodes.filter(|n| *n > 0),
         affinity: field("proc/self/status", "Cpus_allowed_list"),
         cgroup_cores: super::cores::quota(root),
-        cgroup_memory_mb: super::memory::limit(root).map(|bytes| (bytes as f64 * 1e-6).round()),
+        cgroup_memory_mb: super::memory::limit(root).map(megabytes),
         load: text("proc/loadavg").and_then(|t| t.split(' ').next()?.parse().ok()),
         build: Build::default(),
         job: var("SLURM_JOB_ID").map(|id| Job {
             id,
             partition: var("SLURM_JOB_PARTITION"),
-            nodes: count("SLURM_JOB_NUM_NODES"),
-            tasks: count("SLURM_NTASKS"),
-            cpus_per_task: count("SLURM_CPUS_PER_TASK"),
-            array_size: count("SLURM_ARRAY_TASK_COUNT"),
+            nodes: amount("SLURM_JOB_NUM_NODES"),
+            tasks: amount("SLURM_NTASKS"),
+            cpus_per_task: amount("SLURM_CPUS_PER_TASK"),
+            array_size: amount("SLURM_ARRAY_TASK_COUNT"),
         }),
+        gpu: Vec::new(),
+        scheduler: None,
     }
 }
 
@@ -170,6 +276,7 @@ mod tests {
         assert!(!Build::default().compiler.is_empty());
         // Where nothing is told nothing is said
         let bare = within(&scratch.path().join("nowhere"), &|_| None);
-        assert_eq!(bare, Details::default());
+        assert_eq!((bare.clock_mhz, bare.governor, bare.smt, bare.numa_nodes), (None, None, None, None));
+        assert_eq!((bare.cpu, bare.affinity, bare.load, bare.job), (None, None, None, None));
     }
 }
