@@ -7,11 +7,12 @@
 mod columns;
 mod search;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::files::{FileError, RunDir, publish};
+use crate::machine::tree::names_below;
 use crate::numerics::{Purpose, Streams};
 use crate::report::ReportError;
 use crate::report::metrics::{Busy, Repeats, Scaling, Shares, median, scaling, shares};
@@ -162,10 +163,11 @@ pub fn runs(folder: &Path, list: &[Listed]) -> Vec<PathBuf> {
 /// A run folder that cannot be read.
 pub fn cases(folder: &Path, list: &[Listed], rows: &[Vec<Row>]) -> Result<Vec<Case>, ReportError> {
     let mut all: Vec<Case> = Vec::new();
+    let mut known: HashMap<(&str, &str), usize> = HashMap::new();
     for (listed, rows) in list.iter().zip(rows) {
         let dir = RunDir::open(&folder.join(&listed.run))?;
-        let same = |case: &&mut Case| case.listed.case == listed.case && case.listed.sweep == listed.sweep;
-        if all.iter_mut().find(same).is_none() {
+        let at = *known.entry((&listed.sweep, &listed.case)).or_insert(all.len());
+        if at == all.len() {
             all.push(Case {
                 listed: listed.clone(),
                 science: dir.identity.name.clone(),
@@ -191,9 +193,9 @@ pub fn cases(folder: &Path, list: &[Listed], rows: &[Vec<Row>]) -> Result<Vec<Ca
                 scaling: None,
             });
         }
-        let case = all.iter_mut().find(same).expect("it was put there");
+        let case = &mut all[at];
         let over = add(case, listed.repeat, rows, dir.stop().is_file());
-        case.names += search::names(dir.root());
+        case.names += names_below(dir.root());
         // Models are made again only where something is to be learnt of them.
         if let (Some(begin), Ok(run)) = (over, Run::open(dir.root())) {
             case.units = run.experiment.model.forward.units();
@@ -207,14 +209,18 @@ pub fn cases(folder: &Path, list: &[Listed], rows: &[Vec<Row>]) -> Result<Vec<Ca
         let repeats = Repeats { workers: case.listed.workers, wall_s: case.wall_s.clone() };
         groups.entry(key(case)).or_default().push(repeats);
     }
+    let mut gained: BTreeMap<(String, String), Vec<Scaling>> = BTreeMap::new();
     for (number, (group, repeats)) in (0_u32..).zip(groups) {
         let mut draw = Streams::new(SEED).at(Purpose::Report, 1, number);
         let found = scaling(&repeats, &mut draw);
         // One number of workers alone says nothing of scaling.
-        for case in all.iter_mut().filter(|case| key(case) == group && found.len() > 1) {
-            case.scaling =
-                found.iter().find(|s| s.workers == case.listed.workers && !case.wall_s.is_empty()).cloned();
+        if found.len() > 1 {
+            gained.insert(group, found);
         }
+    }
+    for case in all.iter_mut().filter(|case| !case.wall_s.is_empty()) {
+        let of = gained.get(&key(case)).into_iter().flatten();
+        case.scaling = of.into_iter().find(|s| s.workers == case.listed.workers).cloned();
     }
     Ok(all)
 }
@@ -232,7 +238,7 @@ fn add(case: &mut Case, repeat: u32, rows: &[Row], over: bool) -> Option<f64> {
     let members: Vec<&Row> = rows.iter().filter(|row| row.kind != Kind::Update).collect();
     let begin = members.iter().filter_map(|r| seconds(&r.timing.start)).fold(f64::INFINITY, f64::min);
     let end = rows.iter().filter_map(|r| seconds(&r.timing.end)).fold(f64::NEG_INFINITY, f64::max);
-    let mut lanes: BTreeMap<(String, String, u32, u32), usize> = BTreeMap::new();
+    let mut lanes: BTreeMap<(&str, &str, u32, u32), usize> = BTreeMap::new();
     let mut work = Vec::new();
     for row in &members {
         let t = &row.timing;
@@ -251,7 +257,7 @@ fn add(case: &mut Case, repeat: u32, rows: &[Row], over: bool) -> Option<f64> {
             case.hosts.push(t.host.clone());
         }
         let next = lanes.len();
-        let worker = *lanes.entry((t.host.clone(), t.job.clone(), t.array_task, t.worker)).or_insert(next);
+        let worker = *lanes.entry((&t.host, &t.job, t.array_task, t.worker)).or_insert(next);
         if let (Some(start), Some(end)) = (seconds(&t.start), seconds(&t.end)) {
             let model = (end - t.wall_s).max(start);
             let lost = !row.error.is_empty() && row.members == 1;
@@ -308,7 +314,7 @@ pub fn write(sweep: &Path, folder: &Path) -> Result<Collected, ReportError> {
     }
     let cases = cases(sweep, &listed, &rows)?;
     warnings.extend(unfinished(&cases));
-    let rows = rows.concat();
+    let rows: Vec<Row> = rows.into_iter().flatten().collect();
     timings::write(folder, &rows)?;
     publish(&folder.join(NAME), &csv(&cases)?)?;
     Ok(Collected { cases, runs: runs(sweep, &listed), rows, warnings })

@@ -3,9 +3,10 @@
 //! Works on runs that are over, under way or half-made: what is not there has no row. The names of columns
 //! that other scaling studies use are theirs (`experiment`, `num_processes`, `wall_clock_seconds`).
 
+use std::fmt::Write as _;
 use std::path::Path;
 
-use chrono::DateTime;
+use chrono::{DateTime, Datelike, NaiveDate};
 
 use crate::files::{Failed, FileError, Iteration, RunDir, load_record, publish};
 use crate::report::ReportError;
@@ -101,7 +102,14 @@ pub fn rows(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), Re
     }
     let mut iteration = dir.identity.first_iteration;
     while dir.iteration(iteration).is_dir() {
-        let mut of = Reader { dir: &dir, run_index, iteration, rows: Vec::new(), warnings: &mut warnings };
+        let mut of = Reader {
+            dir: &dir,
+            run_index,
+            iteration,
+            rows: Vec::new(),
+            warnings: &mut warnings,
+            room: Vec::new(),
+        };
         of.members();
         let parallel = at_once(&of.rows);
         of.rows.iter_mut().for_each(|row| row.num_processes = parallel);
@@ -117,8 +125,14 @@ fn cells(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), Repor
     let run = GridRun::open(root)?;
     let (mut all, mut warnings) = (Vec::new(), Vec::new());
     for stage in 1..=run.last_stage() {
-        let mut of =
-            Reader { dir: &run.dir, run_index, iteration: stage, rows: Vec::new(), warnings: &mut warnings };
+        let mut of = Reader {
+            dir: &run.dir,
+            run_index,
+            iteration: stage,
+            rows: Vec::new(),
+            warnings: &mut warnings,
+            room: Vec::new(),
+        };
         for cell in 1..=run.cells(stage) {
             let folder = run.folder(stage, cell);
             of.row(Kind::Member, cell, 1, &folder.join("timing.toml"), || {
@@ -143,6 +157,8 @@ struct Reader<'a> {
     iteration: Iteration,
     rows: Vec<Row>,
     warnings: &'a mut Vec<String>,
+    /// Room for a file
+    room: Vec<u8>,
 }
 
 impl Reader<'_> {
@@ -183,7 +199,7 @@ impl Reader<'_> {
     }
 
     fn row(&mut self, kind: Kind, member: u32, members: u32, path: &Path, error: impl FnOnce() -> String) {
-        let timing = match load_record(path) {
+        let timing = match Timing::load(path, &mut self.room) {
             Ok(timing) => timing,
             Err(e) if e.is_missing() => return,
             Err(e) => return self.warnings.push(e.to_string()),
@@ -205,12 +221,35 @@ impl Reader<'_> {
 
 /// Seconds since 1970 of a time stamp.
 pub fn seconds(stamp: &str) -> Option<f64> {
-    DateTime::parse_from_rfc3339(stamp).ok().map(|t| t.timestamp_micros() as f64 * 1e-6)
+    micros(stamp).map(|t| t as f64 * 1e-6)
 }
+
+/// Microseconds since 1970 of a time stamp.
+fn micros(stamp: &str) -> Option<i64> {
+    written(stamp.as_bytes())
+        .or_else(|| DateTime::parse_from_rfc3339(stamp).ok().map(|t| t.timestamp_micros()))
+}
+
+/// The same of `2026-11-20T11:00:00.000000Z`, as our clocks write it; none of another form.
+fn written(stamp: &[u8]) -> Option<i64> {
+    const FORM: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
+    let fits = |(s, f): (&u8, &u8)| if *f == b'0' { s.is_ascii_digit() } else { s == f };
+    if stamp.len() != FORM.len() || !stamp.iter().zip(FORM).all(fits) {
+        return None;
+    }
+    let number = |at: std::ops::Range<usize>| stamp[at].iter().fold(0, |n, d| 10 * n + i64::from(d - b'0'));
+    let date = NaiveDate::from_ymd_opt(number(0..4) as i32, number(5..7) as u32, number(8..10) as u32)?;
+    let days = i64::from(date.num_days_from_ce()) - DAYS_TO_1970;
+    let (hour, minute, second) = (number(11..13), number(14..16), number(17..19));
+    let sound = hour < 24 && minute < 60 && second < 60; // a leap second is another parser's matter
+    sound.then(|| (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + number(20..26))
+}
+
+/// Days from the first of the year 1 to that of 1970, the first one counted.
+const DAYS_TO_1970: i64 = 719_163;
 
 /// How many of the rows were at work at the same time, at most.
 fn at_once(rows: &[Row]) -> usize {
-    let micros = |text: &str| DateTime::parse_from_rfc3339(text).map(|t| t.timestamp_micros()).ok();
     let mut edges: Vec<(i64, i32)> = Vec::new();
     for row in rows {
         if let (Some(start), Some(end)) = (micros(&row.timing.start), micros(&row.timing.end)) {
@@ -235,42 +274,47 @@ fn at_once(rows: &[Row]) -> usize {
 /// # Errors
 /// None that a disk could make; kept for the writer's sake.
 pub fn csv(rows: &[Row]) -> Result<Vec<u8>, ReportError> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut put = |record: &[String]| {
-        writer.write_record(record).map_err(|e| FileError::Invalid {
-            path: NAME.into(),
-            kind: "table",
-            why: e.to_string(),
-        })
-    };
-    put(&COLUMNS.map(str::to_owned))?;
+    let mut writer = csv::Writer::from_writer(Vec::with_capacity(256 * (rows.len() + 1)));
+    let wrong = |e: csv::Error| FileError::Invalid { path: NAME.into(), kind: "table", why: e.to_string() };
+    writer.write_record(COLUMNS).map_err(wrong)?;
+    // One record and one room for digits serve all rows.
+    let (mut record, mut digits) = (csv::ByteRecord::new(), String::new());
     for row in rows {
         let t = &row.timing;
-        put(&[
-            row.experiment.clone(),
-            row.config_file.clone(),
-            row.run_index.to_string(),
-            row.iteration.to_string(),
-            row.kind.word().to_owned(),
-            if row.member == 0 { String::new() } else { row.member.to_string() },
-            row.members.to_string(),
-            row.error.is_empty().to_string(),
-            row.error.clone(),
-            row.num_processes.to_string(),
-            t.start.clone(),
-            t.end.clone(),
-            format!("{:?}", t.wall_s),
-            format!("{:?}", t.cpu_s),
-            format!("{:?}", t.peak_rss_mb),
-            t.bytes_read.to_string(),
-            t.bytes_written.to_string(),
-            t.host.clone(),
-            t.job.clone(),
-            t.array_task.to_string(),
-            t.worker.to_string(),
-            t.threads.to_string(),
-            t.attempt.to_string(),
-        ])?;
+        record.clear();
+        let mut put = |cell: std::fmt::Arguments<'_>| {
+            digits.clear();
+            let _ = digits.write_fmt(cell); // into memory
+            record.push_field(digits.as_bytes());
+        };
+        put(format_args!("{}", row.experiment));
+        put(format_args!("{}", row.config_file));
+        put(format_args!("{}", row.run_index));
+        put(format_args!("{}", row.iteration));
+        put(format_args!("{}", row.kind.word()));
+        if row.member == 0 {
+            put(format_args!(""))
+        } else {
+            put(format_args!("{}", row.member))
+        }
+        put(format_args!("{}", row.members));
+        put(format_args!("{}", row.error.is_empty()));
+        put(format_args!("{}", row.error));
+        put(format_args!("{}", row.num_processes));
+        put(format_args!("{}", t.start));
+        put(format_args!("{}", t.end));
+        put(format_args!("{:?}", t.wall_s));
+        put(format_args!("{:?}", t.cpu_s));
+        put(format_args!("{:?}", t.peak_rss_mb));
+        put(format_args!("{}", t.bytes_read));
+        put(format_args!("{}", t.bytes_written));
+        put(format_args!("{}", t.host));
+        put(format_args!("{}", t.job));
+        put(format_args!("{}", t.array_task));
+        put(format_args!("{}", t.worker));
+        put(format_args!("{}", t.threads));
+        put(format_args!("{}", t.attempt));
+        writer.write_byte_record(&record).map_err(wrong)?;
     }
     Ok(writer.into_inner().map_err(|e| FileError::io("write", Path::new(NAME))(e.into_error()))?)
 }
@@ -326,6 +370,22 @@ pub(crate) mod tests {
         let rows = [row(1, 0, 10.0), row(2, 5, 10.0), row(3, 15, 5.0), row(4, 60, 1.0)];
         assert_eq!(at_once(&rows), 2);
         assert_eq!(at_once(&[]), 1);
+    }
+
+    #[test]
+    fn stamps_of_our_clocks_are_read_as_any_reader_would() {
+        for stamp in
+            ["1970-01-01T00:00:00.000000Z", "2024-02-29T23:59:59.999999Z", "2026-11-20T11:04:05.060708Z"]
+        {
+            let any = DateTime::parse_from_rfc3339(stamp).unwrap().timestamp_micros();
+            assert_eq!(written(stamp.as_bytes()), Some(any), "{stamp}");
+        }
+        // Another form is read, too; what is no time is none
+        assert_eq!(micros("1970-01-01T01:00:00+01:00"), Some(0));
+        assert_eq!(
+            (micros("2026-02-30T00:00:00.000000Z"), micros("2026-02-28T24:00:00.000000Z")),
+            (None, None)
+        );
     }
 
     #[test]

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::DateTime;
-
 use crate::report::draw::{Anchor, Axis, Frame, Panel, Picture, RED, colour, viridis};
 use crate::report::figures::{Figure, csv};
 use crate::report::table::{count, span};
-use crate::report::timings::{Kind, Row};
+use crate::report::timings::{Kind, Row, seconds};
 
 /// Lanes that have room.
 const LANES: usize = 64;
@@ -27,8 +25,6 @@ struct Work {
 
 /// Gantt chart and utilisation.
 pub(super) fn figure(rows: &[Row]) -> Option<Figure> {
-    let seconds =
-        |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|t| t.timestamp_micros() as f64 * 1e-6);
     let members: Vec<&Row> = rows.iter().filter(|row| row.kind != Kind::Update).collect();
     let begin = members.iter().filter_map(|r| seconds(&r.timing.start)).fold(f64::INFINITY, f64::min);
     let end = rows.iter().filter_map(|r| seconds(&r.timing.end)).fold(f64::NEG_INFINITY, f64::max);

@@ -1,9 +1,6 @@
 //! How the searches of a sweep went: the best score against evaluations and against time.
 
 use std::collections::BTreeMap;
-use std::path::Path as Folder;
-
-use walkdir::WalkDir;
 
 use crate::files::load_record;
 use crate::report::ReportError;
@@ -112,11 +109,6 @@ pub(super) fn targets(cases: &mut [Case]) {
         let target = last.map(|last| last - 0.01 * (last - early.unwrap_or(last)).abs());
         members.iter().for_each(|&k| cases[k].target = target);
     }
-}
-
-/// Files and folders below a folder.
-pub(super) fn names(root: &Folder) -> u64 {
-    WalkDir::new(root).min_depth(1).into_iter().filter(|entry| entry.is_ok()).count() as u64
 }
 
 #[cfg(test)]
