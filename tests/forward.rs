@@ -183,6 +183,8 @@ fn a_grid_is_in_c_order_with_its_axes_in_the_record() {
     let csv = run.tool("ekp-export").succeeds().out();
     assert_eq!(csv.lines().count(), 13);
     assert!(csv.starts_with("model,state,start,tau,warm[1],warm[2],warm[3]\n1,ok,10.0,1.0,"), "{csv}");
+    run.tool("ekp-export").args([".", "-o", "all.parquet"]).succeeds().says("12 models");
+    assert_eq!(run.tool("ekp-cat").args(["all.parquet"]).succeeds().out(), csv);
     run.tool("ekp-export").args([".", "-o", "all.npy"]).succeeds();
     assert_eq!(npy(&run.path.join("all.outputs.npy")).1, data);
     run.tool("ekp-cat").args(["all.outputs.npy"]).succeeds();
@@ -203,6 +205,11 @@ fn models_that_fail_are_rows_of_nan_and_too_many_stop_the_run() {
     let stop = run.toml("stop.toml");
     assert_eq!((stop["ok"].as_integer(), stop["failed"].as_integer()), (Some(3), Some(2)));
     assert_eq!(statistics(&run)[&("warm[1]".into(), "count".into())], 3.0);
+    // In the table of all models they have their parameters and gaps for outputs
+    run.tool("ekp-export").args([".", "-o", "all.parquet"]).succeeds();
+    let table = run.tool("ekp-cat").args(["all.parquet"]).succeeds().out();
+    assert_eq!(table, run.tool("ekp-export").succeeds().out());
+    assert!(table.lines().nth(2).unwrap().starts_with("2,failed,20.0,-1.0,,,"), "{table}");
     run.tool("ekp-status")
         .succeeds()
         .prints("3 of 5 models ok, 2 failed")

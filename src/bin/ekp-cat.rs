@@ -1,6 +1,6 @@
 //! Print any record of the toolkit, its checksum verified.
 //!
-//! Reads   a state file, an `.npy` array, or a TOML record
+//! Reads   a state file, an `.npy` array, a Parquet table, or a TOML record
 //! Writes  nothing; TOML or CSV on stdout
 
 use std::path::PathBuf;
@@ -20,7 +20,11 @@ use ekp::report::cat::{self, Form};
     after_help = "Examples:
   ekp-cat iteration_003/ensemble.bin --csv
   ekp-cat iteration_003/member_007/data.toml
-  ekp-cat iteration_003/chunk_000001/data.npy"
+  ekp-cat iteration_003/chunk_000001/data.npy
+  ekp-cat results/table.parquet --toml
+
+Of Parquet it reads flat tables with plain pages, as the toolkit writes them; not what is compressed or has
+dictionaries. From Python: write_table(table, path, compression=\"none\", use_dictionary=False)"
 )]
 pub(crate) struct Args {
     /// The file

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// File to write [default: CSV on stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// csv, npy or parquet, of a grid csv or parquet, of a batch csv or npy [default: by the file's name, else csv]
+    /// csv, npy or parquet, of a grid csv or parquet [default: by the file's name, else csv]
     #[arg(long)]
     format: Option<String>,
     /// The whole run in the layout of ClimaCalibrate, into the folder named with `-o`
@@ -126,12 +126,10 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         (target, _) => target,
     };
     let run = Run::open(&args.run)?;
-    if run.experiment.forwards().is_some() && format == "parquet" {
-        return Err(refused("a batch is exported as csv or npy", "`-o table.npy` for many models"));
-    }
     if run.experiment.forwards().is_some() {
         let written = match (target, format.as_str()) {
             (Some(path), "npy") => batch::npy(&run, path)?,
+            (Some(path), "parquet") => batch::parquet(&run, path)?,
             (target, _) => batch::csv(&run, target.as_deref())?,
         };
         args.voice.warn(&written.warnings);

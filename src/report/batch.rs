@@ -1,8 +1,10 @@
 //! The table of a batch of forward models: a row for each model, written chunk by chunk, however many there are.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::files::parquet::{self, Kind, Values};
 use crate::files::rows::{Reader, Writer};
 use crate::files::{Draft, FileError, TomlText, publish};
 use crate::report::ReportError;
@@ -12,6 +14,9 @@ use crate::steps::{Run, StepError};
 
 /// Rows that are held at once.
 const ROWS: usize = 4096;
+
+/// Numbers of a group of rows in Parquet: 32 MB, and few groups, as each costs every reader a description of all columns.
+const GROUP: usize = 1 << 22;
 
 /// What was written.
 #[derive(Debug, Clone, Default)]
@@ -115,6 +120,84 @@ fn quoted(name: &str) -> String {
     } else {
         name.to_owned()
     }
+}
+
+/// Rows that are gathered for a group of Parquet, number by number as they come.
+#[derive(Default)]
+struct Gathered {
+    models: Vec<u32>,
+    failed: Vec<bool>,
+    /// models × parameters
+    parameters: Vec<f64>,
+    /// models × outputs
+    outputs: Vec<f64>,
+}
+
+impl Gathered {
+    /// Write them as a group, one column after the other, and forget them.
+    fn flush(&mut self, writer: &mut parquet::Writer<BufWriter<&mut File>>) -> std::io::Result<()> {
+        let rows = self.models.len();
+        if rows == 0 {
+            return Ok(());
+        }
+        let state = |failed: &bool| Some(if *failed { "failed" } else { "ok" }.to_owned());
+        let own = [
+            Values::Int64(self.models.iter().map(|&m| Some(i64::from(m))).collect()),
+            Values::Text(self.failed.iter().map(state).collect()),
+        ];
+        let given = columns_of(&self.parameters, rows, |_, x| Some(x));
+        // A failed model has no outputs; a NaN of one that did not fail is a number that it gave.
+        let found = columns_of(&self.outputs, rows, |k, x| (!self.failed[k]).then_some(x));
+        writer.group(rows, own.into_iter().chain(given).chain(found))?;
+        *self = Self::default();
+        Ok(())
+    }
+}
+
+/// The columns of numbers that lie row by row.
+fn columns_of(
+    numbers: &[f64],
+    rows: usize,
+    of: impl Fn(usize, f64) -> Option<f64> + Copy,
+) -> impl Iterator<Item = Values> {
+    let width = numbers.len() / rows;
+    (0..width)
+        .map(move |column| Values::Double((0..rows).map(|k| of(k, numbers[k * width + column])).collect()))
+}
+
+/// The table as Parquet, in groups of rows: model, state, parameters, outputs.
+///
+/// # Errors
+/// The disk.
+pub fn parquet(run: &Run, path: &Path) -> Result<Written, ReportError> {
+    let (names, outputs) = columns(run);
+    let heads = [("model".to_owned(), Kind::Int64), ("state".into(), Kind::Text)]
+        .into_iter()
+        .chain(names.iter().chain(&outputs).map(|name| (name.clone(), Kind::Double)))
+        .collect();
+    let id = &run.dir.identity;
+    let mut draft = Draft::new(path)?;
+    let wrong = |e| FileError::io("write", path)(e);
+    let out = BufWriter::new(draft.file());
+    let mut writer =
+        parquet::Writer::new(out, heads, &[("run", &id.id), ("name", &id.name)]).map_err(wrong)?;
+    let most = (GROUP / (names.len() + outputs.len()).max(1)).max(1);
+    let (mut rows, mut gathered) = (0, Gathered::default());
+    let missing = walk(run, |first, parameters, numbers, failed| {
+        let count = numbers.len() / outputs.len().max(1);
+        let models = first..first + u32::try_from(count).unwrap_or(u32::MAX);
+        gathered.failed.extend(models.clone().map(|model| failed.binary_search(&model).is_ok()));
+        gathered.models.extend(models);
+        gathered.parameters.extend_from_slice(parameters);
+        gathered.outputs.extend_from_slice(numbers);
+        rows += count;
+        if gathered.models.len() >= most { gathered.flush(&mut writer).map_err(wrong) } else { Ok(()) }
+    })?;
+    gathered.flush(&mut writer).map_err(wrong)?;
+    let out = writer.finish().map_err(wrong)?;
+    out.into_inner().map_err(|e| wrong(e.into_error()))?;
+    draft.show(false)?;
+    Ok(Written { rows, files: vec![path.to_owned()], warnings: told(missing) })
 }
 
 /// Two arrays, parameters and outputs, and the record that names them, written last.

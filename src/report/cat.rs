@@ -1,14 +1,15 @@
 //! Any record of the toolkit as TOML or CSV, its checksums verified first.
 //!
-//! What a file is its content says, not its name: npy by its magic, state by its first line, else TOML.
+//! What a file is its content says, not its name: npy and Parquet by their magic, state by its first line, else TOML.
 //! Belongs here: telling kinds apart, checking, printing. Not here: what the numbers mean.
 
 mod arrays;
 mod records;
+mod tables;
 
 use std::path::Path;
 
-use crate::files::FileError;
+use crate::files::{FileError, parquet};
 use crate::report::ReportError;
 
 /// How to print.
@@ -29,7 +30,7 @@ pub struct Printed {
     pub note: String,
 }
 
-/// Read, verify and print a file; without a form arrays come as CSV, everything else as TOML.
+/// Read, verify and print a file; without a form arrays and tables come as CSV, everything else as TOML.
 ///
 /// # Errors
 /// It is missing, damaged, or nothing of ours.
@@ -47,13 +48,17 @@ pub fn cat(path: &Path, form: Option<Form>) -> Result<Printed, ReportError> {
     if bytes.starts_with(b"\x93NUMPY") {
         return arrays::npy(path, &bytes, form.unwrap_or(Form::Csv));
     }
+    if bytes.starts_with(parquet::MAGIC) {
+        return tables::parquet(path, &bytes, form.unwrap_or(Form::Csv));
+    }
     if is_state(&bytes) {
         return arrays::state(path, &bytes, form.unwrap_or(Form::Toml));
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => records::toml(path, text, form.unwrap_or(Form::Toml)),
         Err(e) => {
-            let why = format!("it is neither text (byte {}) nor npy nor a state file", e.valid_up_to());
+            let why =
+                format!("it is neither text (byte {}) nor npy nor Parquet nor a state file", e.valid_up_to());
             Err(ReportError::Foreign { path: path.to_owned(), why })
         }
     }
