@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::dds::land;
 use crate::support::{Study, TestRun, program, there};
 
 fn finished(name: &str) -> (Study, TestRun) {
@@ -96,6 +97,33 @@ fn a_run_that_is_not_over_has_a_report_too() {
         fs::remove_dir_all(run.path.join(format!("iteration_000/member_{member:03}"))).unwrap();
     }
     run.tool("ekp-report").succeeds().says("outputs are gone").says("figures");
+}
+
+#[test]
+fn a_search_is_drawn_by_its_trials_and_what_was_best_so_far() {
+    for method in ["dds", "dds-async"] {
+        let study = land(&format!("report_{method}"), method, 4, 60);
+        let run = study.init("run");
+        run.launch(&["-q", "--on", "threads"]);
+        run.tool("ekp-report").succeeds().says("2 figures");
+        let rows = table(&run.read("report/data/fig_search_a.csv"));
+        let number = |row: usize, key: &str| rows[row][key].parse::<f64>().unwrap();
+        assert_eq!(
+            (rows.len(), number(0, "evaluation"), number(59, "evaluation")),
+            (60, 1.0, 60.0),
+            "{method}"
+        );
+        // The best so far is the best of the scores up to there, and in the end the result's
+        let found = run.toml("stop.toml")["best"].as_array().unwrap()[0]["score"].clone();
+        let name = rows[0].keys().find_map(|key| key.strip_prefix("best ")).unwrap().to_owned();
+        let mut best = f64::NEG_INFINITY;
+        for k in 0..60 {
+            best = best.max(number(k, &name));
+            assert_eq!(number(k, &format!("best {name}")), best, "{method} {k}");
+        }
+        assert_eq!(found.as_array().unwrap()[0].as_float(), Some(best), "{method}");
+        assert!(run.read("report/report.html").contains("id=\"fig_search\""));
+    }
 }
 
 /// Asks a browser what it shows: figures, width of the page, size of the smallest text in a picture, errors.

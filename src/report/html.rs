@@ -78,6 +78,10 @@ pub fn of_sweep(name: &str, cases: &[Case], figures: &[Figure], warnings: &[Stri
         let _ = writeln!(t, "<p class=\"bad\">{}</p>", escaped(warning));
     }
     t.push_str("<h2>Cases</h2>\n");
+    let tall = cases.len() > 40;
+    if tall {
+        t.push_str("<div class=\"tall\">");
+    }
     head(
         &mut t,
         &[
@@ -115,7 +119,8 @@ pub fn of_sweep(name: &str, cases: &[Case], figures: &[Figure], warnings: &[Stri
             ],
         );
     }
-    t.push_str("</table></div>\n<h2>Figures</h2>\n");
+    t.push_str(if tall { "</table></div></div>\n" } else { "</table></div>\n" });
+    t.push_str("<h2>Figures</h2>\n");
     if figures.is_empty() {
         t.push_str("<p>Nothing to draw: no group of cases has runs on two numbers of workers.</p>\n");
     }
@@ -209,7 +214,7 @@ fn result(t: &mut String, s: &Status) {
             &[e.name.clone(), short(e.prior_mean), short(e.prior_std), short(e.mean), short(e.std), share],
         );
     }
-    t.push_str("</table></div>\n");
+    t.push_str(if tall { "</table></div></div>\n" } else { "</table></div>\n" });
 }
 
 fn iterations(t: &mut String, s: &Status) {

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::files::{FileError, publish};
+use crate::report::figures::trajectory::Searched;
 use crate::report::figures::{self, Figure};
 use crate::report::gallery::{self, Choice, Sampled};
 use crate::report::html::grid::GridPage;
 use crate::report::html::{self, Page};
 use crate::report::status::{self, View};
 use crate::report::story::Story;
-use crate::report::{ReportError, scaling, timings};
+use crate::report::{ReportError, export, scaling, timings};
 use crate::steps::Run;
 use crate::steps::grid::{GridRun, merge, table};
 
@@ -34,14 +35,25 @@ pub struct Written {
 /// # Errors
 /// The run cannot be read, a picture cannot be turned into a format, the disk.
 pub fn report(run: &Run, view: &View, folder: &Path, formats: &[String]) -> Result<Written, ReportError> {
-    // Searches and batches have no ensembles that move: what is drawn of them is who worked when.
+    // Searches have no ensembles that move: what is drawn of them are their trials.
     let story = run.experiment.calibration().map(|_| Story::read(run)).transpose()?;
     let (rows, mut warnings) = timings::rows(run.dir.root(), 1)?;
     let status = status::look(run, view)?;
     warnings.extend(story.iter().flat_map(|story| &story.warnings).chain(&status.warnings).cloned());
-    let figures = match &story {
-        Some(story) => figures::of_calibration(story, &rows),
-        None => figures::of_times(&rows),
+    let figures = match (&story, run.experiment.searching()) {
+        (Some(story), _) => figures::of_calibration(story, &rows),
+        (None, Some(searching)) => {
+            let table = export::table(run)?;
+            warnings.extend(table.warnings.iter().cloned());
+            let searched = Searched {
+                table: &table,
+                objectives: &searching.score.names,
+                numbered: run.dir.leaderless(),
+                goals: &|scores| searching.score.goals(scores),
+            };
+            figures::of_search(&searched, &rows)
+        }
+        (None, None) => figures::of_times(&rows),
     };
     draw(&figures.iter().collect::<Vec<_>>(), folder, formats)?;
     let platforms = platforms(run.dir.root());

@@ -219,6 +219,18 @@ impl<'a> Panel<'a> {
         self.put(&format!("<g {fill} fill-opacity=\"{opacity}\">{dots}</g>"));
     }
 
+    /// Circles around what is to be seen.
+    pub fn rings(&mut self, points: &[(f64, f64)], radius: f64) {
+        let ring = |(x, y): (f64, f64)| {
+            let (x, y) = (number(x), number(y));
+            format!(
+                "<circle class=\"rule\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" stroke=\"#222222\" stroke-width=\"0.9\" fill=\"none\"/>"
+            )
+        };
+        let rings: String = points.iter().filter_map(|&(x, y)| self.at(x, y)).map(ring).collect();
+        self.put(&rings);
+    }
+
     /// The area between two curves over common places: (x, low, high).
     pub fn band(&mut self, points: &[(f64, f64, f64)], colour: &str, opacity: f64) {
         let there: Vec<_> =
@@ -264,6 +276,18 @@ impl<'a> Panel<'a> {
     pub fn note(&mut self, x: f64, y: f64, anchor: Anchor, text: &str) {
         if let Some(at) = self.at(x, y) {
             self.picture.text((at.0, at.1 - 3.0), SMALL, anchor, text);
+        }
+    }
+
+    /// A word on a dark area, in the colour of the paper; it ends there.
+    pub fn note_within(&mut self, x: f64, y: f64, text: &str) {
+        if let Some(at) = self.at(x, y) {
+            self.picture.put(&format!(
+                "<text class=\"paper\" x=\"{}\" y=\"{}\" font-size=\"{SMALL}\" text-anchor=\"end\" fill=\"#ffffff\">{}</text>",
+                number(at.0),
+                number(at.1 - 3.0),
+                escaped(text)
+            ));
         }
     }
 

@@ -84,7 +84,13 @@ fn calibrations(picture: &mut Picture, bars: &[(&str, &str, f64)]) {
         let y = k as f64;
         panel.block((shortest / 2.0, *wall), (y + 0.2, y + 0.8), colour(k % 2 * 5), 0.85);
         let gain = first / wall;
-        panel.note(wall * 1.1, y + 0.85, Anchor::Start, &format!("{what}, \u{d7}{}", short(gain)));
+        let told = format!("{what}, \u{d7}{}", short(gain));
+        // Beside its bar, or within one that leaves no room.
+        if (2.0 * wall / shortest).ln() > 0.6 * (12.0 * longest / shortest).ln() {
+            panel.note_within(wall / 1.1, y + 0.85, &told);
+        } else {
+            panel.note(wall * 1.1, y + 0.85, Anchor::Start, &told);
+        }
     }
 }
 
@@ -176,7 +182,7 @@ pub fn weak_ensemble(cases: &[Case]) -> Option<Figure> {
         _ => String::new(),
     };
     let caption = format!(
-        "{power}Ensembles from first begin to last end: {}.{gain}",
+        "{power}Ensembles from first begin to last end: {}; dashed is the least possible.{gain}",
         told.collect::<Vec<_>>().join(", ")
     );
     let (title, panels) = ("Sizes and ensembles", vec![('a', a), ('b', b)]);

@@ -10,6 +10,7 @@ mod paths;
 mod posterior;
 pub mod scaling;
 pub mod searches;
+pub mod trajectory;
 mod workers;
 
 use crate::report::draw::Picture;
@@ -45,6 +46,11 @@ pub fn of_calibration(story: &Story, rows: &[Row]) -> Vec<Figure> {
     all.into_iter().flatten().collect()
 }
 
+/// What can be drawn of a search: its trials, and who worked when.
+pub fn of_search(searched: &trajectory::Searched<'_>, rows: &[Row]) -> Vec<Figure> {
+    trajectory::figure(searched).into_iter().chain(workers::figure(rows)).collect()
+}
+
 /// What can be drawn of any run: who worked when.
 pub fn of_times(rows: &[Row]) -> Vec<Figure> {
     workers::figure(rows).into_iter().collect()
@@ -57,6 +63,16 @@ fn csv(heading: &str, rows: impl Iterator<Item = Vec<f64>>) -> String {
         let cells: Vec<String> = row.iter().map(|x| cell(*x)).collect();
         text.push_str(&cells.join(","));
         text.push('\n');
+    }
+    text
+}
+
+/// The same with a name in front of each row.
+fn named_csv<'n>(heading: &str, rows: impl Iterator<Item = (&'n str, Vec<f64>)>) -> String {
+    let mut text = format!("{heading}\n");
+    for (name, row) in rows {
+        let cells: Vec<String> = row.iter().map(|x| cell(*x)).collect();
+        text.push_str(&format!("{},{}\n", self::heading(&[name]), cells.join(",")));
     }
     text
 }

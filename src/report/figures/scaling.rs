@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::draw::{Axis, Corner, Frame, GREY, Panel, Picture, Stroke, colour};
-use crate::report::figures::{Figure, csv};
+use crate::report::draw::{Axis, BLUE, Corner, Frame, GREY, Panel, Picture, RED, Stroke, colour};
+use crate::report::figures::{Figure, named_csv, quantile, sorted};
 use crate::report::metrics::{Scaling, amdahl};
 use crate::report::scaling::Case;
 use crate::report::table::short;
 
-/// Groups with a line of their own.
+/// Groups with a line of their own; more of them are shown together.
 const LINES: usize = 6;
+/// Thin lines that have room.
+const THIN: usize = 200;
+
+/// By name, each in the order of workers.
+type Groups<'a> = BTreeMap<&'a str, Vec<At<'a>>>;
 
 /// One number of workers of a line.
 struct At<'a> {
@@ -29,7 +34,7 @@ impl At<'_> {
 /// Speed-up, efficiency, cost besides the model and memory of the cases of one sweep, or of several whose lines
 /// belong together; none where no group has two numbers of workers.
 pub fn figure(title: &str, cases: &[Case]) -> Option<Figure> {
-    let mut groups: BTreeMap<&str, Vec<At<'_>>> = BTreeMap::new();
+    let mut groups: Groups<'_> = BTreeMap::new();
     for case in cases {
         if let Some(s) = &case.scaling {
             groups.entry(&case.listed.group).or_default().push(At { case, s });
@@ -42,6 +47,7 @@ pub fn figure(title: &str, cases: &[Case]) -> Option<Figure> {
     if most <= least {
         return None;
     }
+    let few = groups.len() <= LINES;
     let mut picture = Picture::new(560.0, 450.0, &format!("{title}: scaling"));
     let frame = |left: f64, top: f64| Frame { left, top, width: 210.0, height: 150.0 };
     let x = || Axis::log("workers", 2, (least / 1.15, most * 1.15));
@@ -52,14 +58,17 @@ pub fn figure(title: &str, cases: &[Case]) -> Option<Figure> {
     let ideal = Stroke::of("ink").dashed().wide(0.8);
     panel.line(&[(least, 1.0), (most, most / least)], ideal);
     panel.name_line(ideal, "ideal");
-    for (k, (name, group)) in groups.iter().enumerate().take(LINES) {
-        let line: Vec<(f64, f64)> = group.iter().map(|at| (f64::from(at.s.workers), at.s.speedup)).collect();
-        let range = |at: &At<'_>| (f64::from(at.s.workers), at.s.speedup_range.0, at.s.speedup_range.1);
-        panel.ranges(&group.iter().map(range).collect::<Vec<_>>(), Stroke::of(colour(k)).wide(1.0));
-        panel.line(&line, Stroke::of(colour(k)));
-        panel.dots(&line, colour(k), 2.4, 1.0);
-        panel.name_line(Stroke::of(colour(k)), if name.is_empty() { "measured" } else { name });
+    if few {
+        for (k, (name, group)) in groups.iter().enumerate() {
+            let range = |at: &At<'_>| (f64::from(at.s.workers), at.s.speedup_range.0, at.s.speedup_range.1);
+            panel.ranges(&group.iter().map(range).collect::<Vec<_>>(), Stroke::of(colour(k)).wide(1.0));
+            panel.name_line(Stroke::of(colour(k)), if name.is_empty() { "measured" } else { name });
+        }
+    } else {
+        panel.name_line(Stroke::of(RED), &format!("median of {} groups", groups.len()));
+        panel.name_area(BLUE, 0.25, "90 % of groups");
     }
+    lines(&mut panel, &groups, |at| at.s.speedup);
     panel.legend(Corner::Foot);
     let highest = 105.0 * all().map(|s| s.efficiency).fold(0.0, f64::max);
     let y = Axis::linear("efficiency (%)", (0.0, highest.max(110.0)));
@@ -70,14 +79,14 @@ pub fn figure(title: &str, cases: &[Case]) -> Option<Figure> {
     }
     lines(&mut panel, &groups, |at| 100.0 * at.s.efficiency);
     // The first number of workers below a limit has a ring.
-    for group in groups.values().take(LINES) {
+    for group in groups.values().filter(|_| few) {
         let below = |limit: f64| group.iter().find(|at| at.s.efficiency < limit);
         let marked: Vec<(f64, f64)> = [below(0.8), below(0.5)]
             .into_iter()
             .flatten()
             .map(|at| (f64::from(at.s.workers), 100.0 * at.s.efficiency))
             .collect();
-        panel.dots(&marked, "ink", 4.0, 0.35);
+        panel.rings(&marked, 4.0);
     }
     let numbers = || groups.values().flatten();
     let y = Axis::by_range("ms per evaluation", numbers().map(At::besides_ms), 30.0);
@@ -87,44 +96,81 @@ pub fn figure(title: &str, cases: &[Case]) -> Option<Figure> {
     let y = Axis::by_range("MB", numbers().map(|at| at.case.peak_rss_mb), 30.0);
     let mut panel = Panel::new(&mut picture, frame(330.0, 236.0), "d  Largest process", x(), y);
     lines(&mut panel, &groups, |at| at.case.peak_rss_mb);
-    let rows = |of: &dyn Fn(&At<'_>) -> Vec<f64>| -> Vec<Vec<f64>> {
-        let each = groups.values().enumerate().flat_map(|(k, group)| group.iter().map(move |at| (k, at)));
-        each.map(|(k, at)| [vec![k as f64 + 1.0, f64::from(at.s.workers)], of(at)].concat()).collect()
+    let table = |heads: &str, of: &dyn Fn(&At<'_>) -> Vec<f64>| {
+        let each = groups.iter().flat_map(|(name, group)| group.iter().map(move |at| (*name, at)));
+        let rows = each.map(|(name, at)| (name, [vec![f64::from(at.s.workers)], of(at)].concat()));
+        named_csv(&format!("group,workers,{heads}"), rows)
     };
-    let speed = rows(&|at| {
+    let speed = table("speedup,speedup_p05,speedup_p95,efficiency,wall_median_s", &|at| {
         let s = at.s;
         vec![s.speedup, s.speedup_range.0, s.speedup_range.1, s.efficiency, s.median_s]
     });
-    let table =
-        csv("group,workers,speedup,speedup_p05,speedup_p95,efficiency,wall_median_s", speed.into_iter());
-    let files = rows(&|at| {
+    let heads = "besides_ms_per_evaluation,names_per_evaluation,bytes_read_per_evaluation,bytes_written_per_evaluation";
+    let files = table(heads, &|at| {
         let n = at.case.ended().max(1) as f64;
         let (read, written) = at.case.bytes;
         vec![at.besides_ms(), at.case.names as f64 / n, read as f64 / n, written as f64 / n]
     });
-    let files = csv(
-        "group,workers,besides_ms_per_evaluation,names_per_evaluation,bytes_read_per_evaluation,bytes_written_per_evaluation",
-        files.into_iter(),
-    );
-    let memory = csv("group,workers,peak_rss_mb", rows(&|at| vec![at.case.peak_rss_mb]).into_iter());
-    let told =
-        groups.iter().map(|(name, group)| told(name, &group.iter().map(|at| at.s).collect::<Vec<_>>()));
+    let memory = table("peak_rss_mb", &|at| vec![at.case.peak_rss_mb]);
+    let seen = if few {
+        let told =
+            groups.iter().map(|(name, group)| told(name, &group.iter().map(|at| at.s).collect::<Vec<_>>()));
+        let told = told.collect::<Vec<_>>().join(" ");
+        format!("{told} In b the first number of workers below 80 % and below 50 % has a ring.")
+    } else {
+        let middle = summary(&groups, |at| at.s.efficiency);
+        let below = |limit: f64| middle.iter().find(|at| at.2 < limit).map(|at| format!("{}", at.0));
+        let below = |limit: f64| below(limit).unwrap_or_else(|| "no number seen".into());
+        format!(
+            "{} groups of cases, each a thin line; the median efficiency falls below 0.8 at {} and below 0.5 at {} \
+             workers. The tables have every group.",
+            groups.len(),
+            below(0.8),
+            below(0.5)
+        )
+    };
     let caption = format!(
-        "{} In b the first number of workers below 80 % and below 50 % has a ring. In c workers' time that was not the \
-         model's: start, files, claims, waiting.",
-        told.collect::<Vec<_>>().join(" ")
+        "{seen} In c workers' time that was not the model's: start, files, claims, waiting; its table has files, names \
+         and bytes for each evaluation, too."
     );
-    let panels = vec![('a', table.clone()), ('b', table), ('c', files), ('d', memory)];
+    let panels = vec![('a', speed.clone()), ('b', speed), ('c', files), ('d', memory)];
     Some(Figure { name: "fig_strong_scaling".into(), title: "Scaling", caption, picture, panels })
 }
 
-/// A line with dots for each group.
-fn lines(panel: &mut Panel<'_>, groups: &BTreeMap<&str, Vec<At<'_>>>, of: impl Fn(&At<'_>) -> f64) {
-    for (k, group) in groups.values().enumerate().take(LINES) {
-        let line: Vec<(f64, f64)> = group.iter().map(|at| (f64::from(at.s.workers), of(at))).collect();
-        panel.line(&line, Stroke::of(colour(k)));
-        panel.dots(&line, colour(k), 2.4, 1.0);
+/// A line with dots for each group; of many groups thin lines, their median and the range of nine tenths of them.
+fn lines(panel: &mut Panel<'_>, groups: &Groups<'_>, of: impl Fn(&At<'_>) -> f64) {
+    let line = |group: &Vec<At<'_>>| -> Vec<(f64, f64)> {
+        group.iter().map(|at| (f64::from(at.s.workers), of(at))).collect()
+    };
+    if groups.len() <= LINES {
+        for (k, group) in groups.values().enumerate() {
+            panel.line(&line(group), Stroke::of(colour(k)));
+            panel.dots(&line(group), colour(k), 2.4, 1.0);
+        }
+        return;
     }
+    for group in groups.values().step_by(groups.len().div_ceil(THIN)) {
+        panel.line(&line(group), Stroke::of(GREY).wide(0.4).faint(0.35));
+    }
+    let all = summary(groups, &of);
+    panel.band(&all.iter().map(|at| (at.0, at.1, at.3)).collect::<Vec<_>>(), BLUE, 0.25);
+    let middle: Vec<(f64, f64)> = all.iter().map(|at| (at.0, at.2)).collect();
+    panel.line(&middle, Stroke::of(RED));
+    panel.dots(&middle, RED, 2.4, 1.0);
+}
+
+/// By number of workers what 5 %, half and 95 % of the groups are below.
+fn summary(groups: &Groups<'_>, of: impl Fn(&At<'_>) -> f64) -> Vec<(f64, f64, f64, f64)> {
+    let mut by: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for at in groups.values().flatten() {
+        by.entry(at.s.workers).or_default().push(of(at));
+    }
+    let row = |(workers, numbers): (u32, Vec<f64>)| {
+        let all = sorted(numbers.into_iter());
+        let [lo, middle, hi] = [0.05, 0.5, 0.95].map(|q| quantile(&all, q));
+        (f64::from(workers), lo, middle, hi)
+    };
+    by.into_iter().map(row).collect()
 }
 
 /// A group in a sentence: where it falls below 0.8 and 0.5, and the serial part that explains it.

@@ -19,10 +19,11 @@ struct Line<'a> {
 
 /// Convergence of the searches of one sweep; none where there are not two cases of them.
 pub fn figure(name: &str, cases: &[Case]) -> Option<Figure> {
-    let lines: Vec<Line<'_>> = cases
-        .iter()
-        .filter(|case| !case.searches.is_empty())
-        .take(LINES)
+    let searching: Vec<&Case> = cases.iter().filter(|case| !case.searches.is_empty()).collect();
+    let left_out = searching.len().saturating_sub(LINES);
+    // Of many cases some, evenly over the list, so that none of its parts is forgotten.
+    let lines: Vec<Line<'_>> = (0..searching.len().min(LINES))
+        .map(|k| searching[k * searching.len() / searching.len().min(LINES)])
         .enumerate()
         .map(|(k, case)| {
             let stroke = Stroke::of(colour(k)).wide(1.3);
@@ -40,8 +41,7 @@ pub fn figure(name: &str, cases: &[Case]) -> Option<Figure> {
     // The first draws are far below: from a tenth of the budget on the lines tell apart.
     let seen: Vec<f64> = paths().flat_map(|path| [0.1, 1.0].map(|s| path.at(s))).flatten().collect();
     let range = padded(seen.iter().copied(), 0.08);
-    let lanes: usize = lines.iter().map(|line| line.case.lanes()).sum();
-    let tall = (lanes as f64 * 3.0).clamp(90.0, 240.0);
+    let tall = (lines.len() as f64 * 18.0).clamp(90.0, 220.0);
     let mut picture = Picture::new(560.0, 360.0 + tall, &format!("{name}: searches"));
     let frame = |left: f64| Frame { left, top: 26.0, width: 210.0, height: 150.0 };
     let x = Axis::log("evaluations", 10, (budget / 100.0, budget * 1.05));
@@ -67,13 +67,18 @@ pub fn figure(name: &str, cases: &[Case]) -> Option<Figure> {
         panel.line(&[(soonest, target), (longest, target)], Stroke::of("ink").wide(0.5).dashed());
     }
     names(&mut picture, &lines, 232.0);
-    let c = workers(&mut picture, &lines, 232.0 + 12.0 * lines.len().div_ceil(3) as f64 + 26.0, tall, lanes);
+    let c = workers(&mut picture, &lines, 232.0 + 12.0 * lines.len().div_ceil(3) as f64 + 26.0, tall);
     let told: Vec<String> = lines.iter().map(|line| told(line.case)).collect();
     let caption = format!(
         "Lines are medians over the runs of a case{}. In c every worker of the first run of each case, bright while the \
-         model ran, over the time of that run. {}.",
+         model ran, over the time of that run. {}.{}",
         target.map_or_else(String::new, |t| format!(", the thin one in b the target {}", short(t))),
-        told.join("; ")
+        told.join("; "),
+        if left_out > 0 {
+            format!(" {left_out} more cases are in the tables of the study.")
+        } else {
+            String::new()
+        }
     );
     let panels = vec![
         ('a', csv("case,evaluations,best_median,best_min,best_max", a.into_iter())),
@@ -119,39 +124,39 @@ fn names(picture: &mut Picture, lines: &[Line<'_>], top: f64) {
     for column in 0..3 {
         let left = 52.0 + 170.0 * column as f64;
         let frame = Frame { left, top: top - 4.0, width: 160.0, height: 12.0 * rows as f64 };
-        let some = lines.iter().skip(column * rows).take(rows);
-        Panel::names(picture, frame, some.map(|line| (line.stroke, line.case.listed.case.as_str())));
+        let names: Vec<(Stroke, String)> = lines
+            .iter()
+            .enumerate()
+            .skip(column * rows)
+            .take(rows)
+            .map(|(k, line)| (line.stroke, format!("{}  {}", k + 1, line.case.listed.case)))
+            .collect();
+        Panel::names(picture, frame, names.iter().map(|(stroke, name)| (*stroke, name.as_str())));
     }
 }
 
-/// The heat map: lanes of all cases, one under the other.
-fn workers(picture: &mut Picture, lines: &[Line<'_>], top: f64, tall: f64, lanes: usize) -> Vec<Vec<f64>> {
-    let mut starts = Vec::new();
-    let mut lane = 0;
-    for (k, line) in lines.iter().enumerate() {
-        starts.push((lane as f64 + 0.5 * line.case.lanes() as f64, (k + 1).to_string()));
-        lane += line.case.lanes();
-    }
-    let y = Axis::linear("case", (0.0, lanes as f64)).from_top().named(starts);
+/// The heat map: a strip for each case, in it a lane for each worker.
+fn workers(picture: &mut Picture, lines: &[Line<'_>], top: f64, tall: f64) -> Vec<Vec<f64>> {
+    let names = (0..lines.len()).map(|k| (k as f64 + 0.5, (k + 1).to_string())).collect();
+    let y = Axis::linear("case", (0.0, lines.len() as f64)).from_top().named(names);
     let frame = Frame { left: 52.0, top, width: 488.0, height: tall };
     let x = Axis::linear("share of the time of the run (%)", (0.0, 100.0));
     let mut panel = Panel::new(picture, frame, "c  Workers at work", x, y);
     let mut rows = Vec::new();
-    let mut lane = 0;
     for (k, line) in lines.iter().enumerate() {
         let case = line.case;
         let end = case.wall_s.first().copied().unwrap_or(0.0);
+        let high = 1.0 / case.lanes() as f64;
         for (worker, bins) in busy(&case.work, case.lanes(), end).into_iter().enumerate() {
-            let y = (lane + worker) as f64;
+            let y = k as f64 + worker as f64 * high;
             for (bin, share) in bins.into_iter().enumerate() {
                 let x = 100.0 * bin as f64 / BINS as f64;
-                panel.block((x, x + 100.0 / BINS as f64), (y, y + 1.0), &viridis(share), 1.0);
+                panel.block((x, x + 100.0 / BINS as f64), (y, y + high), &viridis(share), 1.0);
                 rows.push(vec![k as f64 + 1.0, worker as f64 + 1.0, x / 100.0, share]);
             }
         }
-        lane += case.lanes();
-        if lane < lanes {
-            panel.line(&[(0.0, lane as f64), (100.0, lane as f64)], Stroke::of("#ffffff").wide(1.2));
+        if k > 0 {
+            panel.line(&[(0.0, k as f64), (100.0, k as f64)], Stroke::of("#ffffff").wide(1.6));
         }
     }
     rows

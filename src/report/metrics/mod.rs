@@ -246,6 +246,28 @@ mod tests {
     }
 
     #[test]
+    fn one_repeat_has_its_numbers_and_no_spread() {
+        // 10 s and 4 s, by hand: S = 2.5, E = 5/8, (2/5 − 1/4) / (1 − 1/4) = 1/5
+        let all = scaling(&runs(&[(1, &[10.0]), (4, &[4.0])]), &mut draw());
+        let s = &all[1];
+        assert_eq!((s.speedup, s.efficiency, s.speedup_range), (2.5, 0.625, (2.5, 2.5)));
+        assert_eq!((s.median_s, s.min_s, s.max_s, s.iqr_s), (4.0, 4.0, 4.0, 0.0));
+        assert!((s.karp_flatt.unwrap() - 0.2).abs() < 1e-15, "round-off of a quotient");
+    }
+
+    #[test]
+    fn runs_that_failed_have_no_time_and_count_for_nothing() {
+        // Of three runs on two workers one is over, of those on four none; the median of 10, 12, 11 is 11
+        let all = scaling(&runs(&[(1, &[10.0, 12.0, 11.0]), (2, &[6.0]), (4, &[])]), &mut draw());
+        let seen: Vec<(u32, f64)> = all.iter().map(|s| (s.workers, s.speedup)).collect();
+        assert_eq!(seen, [(1, 1.0), (2, 11.0 / 6.0)]);
+        // Where all of the baseline failed the next one is it
+        let all = scaling(&runs(&[(1, &[]), (2, &[6.0]), (4, &[4.0])]), &mut draw());
+        assert_eq!((all[0].baseline, all[0].workers, all[1].speedup), (2, 2, 1.5));
+        assert_eq!(all[1].efficiency, 0.75);
+    }
+
+    #[test]
     fn spread_of_repeats_is_spread_of_the_speedup() {
         let all = scaling(&runs(&[(1, &[10.0, 10.0, 10.0]), (2, &[5.0, 4.0, 8.0])]), &mut draw());
         let s = &all[1];
