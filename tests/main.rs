@@ -43,6 +43,7 @@ mod status;
 mod storm;
 mod streams;
 mod study;
+mod study_errors;
 mod support;
 mod sweep;
 mod timings;

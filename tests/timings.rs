@@ -66,6 +66,56 @@ fn it_is_harmless_before_anything_has_run() {
     run.tool("ekp-collect-timings").args(["--advise"]).succeeds().says("no member has run yet");
 }
 
+#[test]
+fn accounts_of_the_scheduler_stand_beside_the_times_in_its_own_words() {
+    // Given a run whose members ran as elements of job 4711, and a `sacct` that answers as that of Slurm 22.05 does
+    // (no database of accounts runs in the cluster of the tests)
+    let study = Study::sinusoid("accounts").members(2).iterations(1);
+    let run = study.init("run");
+    run.launch(&["-q", "--on", "threads"]);
+    for member in 1..=2 {
+        let name = format!("iteration_000/member_{member:03}/timing.toml");
+        let text = run.read(&name).replace("job = \"\"", "job = \"4711\"");
+        fs::write(run.path.join(&name), text.replace("array_task = 0", &format!("array_task = {member}")))
+            .unwrap();
+    }
+    let lines = "4711_1|run.member|COMPLETED|0:0|2026-11-20T11:00:00|2026-11-20T11:00:02|2026-11-20T11:00:09|7|2|n1||00:13.204\n\
+                 4711_1.batch|batch|COMPLETED|0:0|2026-11-20T11:00:02|2026-11-20T11:00:02|2026-11-20T11:00:09|7|2|n1|20480K|00:13.204\n\
+                 4711_2|run.member|OUT_OF_MEMORY|0:125|2026-11-20T11:00:00|2026-11-20T11:00:02|2026-11-20T11:01:02|60|2|n2||00:59.000\n";
+    let bin = study.folder.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    study.folder.write("answer.txt", lines);
+    let answer = study.folder.path().join("answer.txt").display().to_string();
+    study.folder.script("bin/sacct", &format!("#!/bin/sh\necho \"$*\" > {answer}.asked\ncat {answer}\n"));
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    // When times are collected
+    let told = run.tool("ekp-collect-timings").env("PATH", &path).succeeds();
+    // Then it was asked once for that job, and its lines are the table, gaps as gaps
+    told.says("accounts of the scheduler: ./results/accounting.csv");
+    let asked = fs::read_to_string(format!("{answer}.asked")).unwrap();
+    assert!(asked.starts_with("-nP -j 4711 -o JobID,JobName,State,"), "{asked}");
+    let table = rows(&run.read("results/accounting.csv"));
+    let cell = |k: usize, key: &str| table[k][key].as_str();
+    assert_eq!((table.len(), cell(0, "JobID"), cell(0, "MaxRSS")), (3, "4711_1", ""));
+    assert_eq!((cell(1, "MaxRSS"), cell(1, "ElapsedRaw"), cell(1, "AllocCPUS")), ("20480K", "7", "2"));
+    assert_eq!(
+        (cell(2, "State"), cell(2, "ExitCode"), cell(2, "NodeList")),
+        ("OUT_OF_MEMORY", "0:125", "n2")
+    );
+    // And what it does not know, or cannot say, is said; times are there all the same
+    let failing = |script: &str, says: &str| {
+        fs::remove_file(run.path.join("results/accounting.csv")).ok();
+        study.folder.script("bin/sacct", script);
+        run.tool("ekp-collect-timings").env("PATH", &path).succeeds().says(says);
+        assert!(!run.has("results/accounting.csv") && run.has("results/timing_raw.csv"));
+    };
+    failing("#!/bin/sh\n", "the scheduler's accounting knows none of the jobs 4711");
+    failing(
+        "#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2\nexit 1\n",
+        "Slurm accounting storage is disabled",
+    );
+}
+
 /// A run whose members took these times and this memory.
 fn measured(study: &Study, wall_s: &[f64], rss_mb: &[f64]) -> TestRun {
     let run = study.init("run");

@@ -28,5 +28,8 @@ fn the_cases_of_a_sweep_run_as_jobs_one_after_the_other_and_end_in_tables() {
     );
     assert!(end < begin, "{end} {begin}");
     bed.program(&sweep, "bash").args(["submit_all.sbatch"]).succeeds().says("queued: 0 cases");
+    // What the scheduler keeps of the jobs is there, or it is said that it keeps nothing
+    let told = bed.tool(&sweep, "ekp-collect-timings").succeeds().err();
+    assert!(sweep.has("results/accounting.csv") || told.contains("no `accounting.csv`: "), "{told}");
     bed.drained(&sweep);
 }
