@@ -33,19 +33,14 @@ study:
 	$(TARGET)/ekp-collect-timings -q $(STUDY) -o examples/scaling/results
 	$(TARGET)/ekp-report --format svg,png,pdf $(STUDY) -o examples/scaling/results
 
-# All tests. As root on Debian it installs what the tests want (Slurm and munge among it); elsewhere
-# the tests that lack a program skip with a message. In CI (CI=true) they fail in place of skipping.
+# All tests, devices among them: CUDA where there is a card, Vulkan on a card or in software. As root on Debian it
+# installs what the tests want (Slurm and munge among it); elsewhere the tests that lack a program skip with a message.
+# In CI (CI=true) they fail in place of skipping.
 test: packages
-	CARGO_INCREMENTAL=0 $(CARGO) test --locked --lib --test main
+	CARGO_INCREMENTAL=0 $(CARGO) test --locked --features cuda,wgpu --lib --test main
 
 packages:
 	@tests/install_packages
-
-# HBV on devices: CUDA where there is a card, Vulkan on a card or in software (101 packages more to build).
-test-gpu:
-	@tests/install_packages gpu
-	CARGO_INCREMENTAL=0 $(CARGO) test --locked --features cuda,wgpu --lib -- hbv::device
-	CARGO_INCREMENTAL=0 $(CARGO) test --locked --features cuda,wgpu --test main -- backends
 
 check:
 	$(CARGO) fmt --all -- --check

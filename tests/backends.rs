@@ -79,7 +79,11 @@ fn a_device_has_the_same_outcomes_or_says_what_it_lacks() {
             Err(words) => {
                 let head = format!("`backend = \"{backend}\"` cannot work here: ");
                 assert!(words.contains(&head) && words.contains("backend = \"threads\""), "{words}");
-                eprintln!("skipped: {}", words.lines().find(|line| line.contains(&head)).unwrap());
+                let why = words.lines().find(|line| line.contains(&head)).unwrap();
+                // A card is rare; Vulkan in software is a package.
+                if backend == "cuda" || there(why, cfg!(not(feature = "wgpu"))) {
+                    eprintln!("skipped: {why}");
+                }
             }
         }
     }
