@@ -17,7 +17,7 @@ pub(super) trait Sink {
     fn evaporated<V: Lanes>(&mut self, _group: usize, _water: V) {}
     /// What comes out of the ground, mm; below 0 what goes there.
     #[inline(always)]
-    fn from_ground<V: Lanes>(&mut self, _group: usize, _water: V) {}
+    fn out_of_ground<V: Lanes>(&mut self, _group: usize, _water: V) {}
 }
 
 /// Keeps everything.
@@ -93,7 +93,7 @@ impl Sink for Booked {
         self.add(group, 0, water);
     }
     #[inline(always)]
-    fn from_ground<V: Lanes>(&mut self, group: usize, water: V) {
+    fn out_of_ground<V: Lanes>(&mut self, group: usize, water: V) {
         self.add(group, 1, water);
     }
 }

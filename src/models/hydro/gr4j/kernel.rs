@@ -174,7 +174,7 @@ impl<S: Sink, const TAPS: usize> Kernel for Run<'_, S, TAPS> {
                     self.sink.take(k, step, routed + direct);
                     // As it happened: the stores give no more than they have.
                     let after = V::load(&group.routing) + routed;
-                    self.sink.from_ground(k, (after - (before + fast)) + (direct - slow));
+                    self.sink.out_of_ground(k, (after - (before + fast)) + (direct - slow));
                 }
             }
         }
