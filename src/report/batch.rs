@@ -134,7 +134,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// Write them as a group, one column after the other, and forget them.
+    /// Write them as a group, one column after the other, and forget them; their memory stays for the next.
     fn flush(&mut self, writer: &mut parquet::Writer<BufWriter<&mut File>>) -> std::io::Result<()> {
         let rows = self.models.len();
         if rows == 0 {
@@ -149,7 +149,10 @@ impl Gathered {
         // A failed model has no outputs; a NaN of one that did not fail is a number that it gave.
         let found = columns_of(&self.outputs, rows, |k, x| (!self.failed[k]).then_some(x));
         writer.group(rows, own.into_iter().chain(given).chain(found))?;
-        *self = Self::default();
+        self.models.clear();
+        self.failed.clear();
+        self.parameters.clear();
+        self.outputs.clear();
         Ok(())
     }
 }

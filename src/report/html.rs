@@ -219,6 +219,11 @@ fn result(t: &mut String, s: &Status) {
 
 fn iterations(t: &mut String, s: &Status) {
     t.push_str("<h2 id=\"iterations\">Iterations</h2>\n");
+    // A search may have hundreds.
+    let tall = s.iterations.len() > 40;
+    if tall {
+        t.push_str("<div class=\"tall\">");
+    }
     head(t, &["iteration", "done", "failed", "running", "missing", "misfit", "step", "time", "took"]);
     for r in &s.iterations {
         let number = |x: Option<f64>| x.map_or_else(|| "-".into(), short);
@@ -238,7 +243,7 @@ fn iterations(t: &mut String, s: &Status) {
             ],
         );
     }
-    t.push_str("</table></div>\n");
+    t.push_str(if tall { "</table></div></div>\n" } else { "</table></div>\n" });
     if s.blocks.len() > 1 {
         t.push_str("<p>How well each block of the observation is met, before the last step:</p>\n");
         head(t, &["block", "misfit of the mean", "of members"]);

@@ -79,7 +79,7 @@ pub(super) fn figure(of: &Searched<'_>) -> Option<Figure> {
         let y = Axis::linear("", padded(trials.iter().map(|t| t.x[i]), 0.04));
         let mut panel = Panel::new(&mut picture, frame, &of.table.parameters[i], below, y);
         let dots: Vec<(f64, f64)> = thinned(&trials, DOTS.1).map(|t| (t.number, t.x[i])).collect();
-        panel.dots(&dots, BLUE, 0.8, 0.3);
+        panel.dots(&dots, BLUE, 0.8, 0.45);
         panel.line(&stairs(&best[0], last, |t| t.x[i]), Stroke::of(RED).wide(1.1));
     }
     let failed = ran().filter(|row| row.state.starts_with("failed")).count();
@@ -126,7 +126,7 @@ fn scores(
     let title = format!("{}  Score by evaluations", char::from(b'a' + q as u8));
     let mut panel = Panel::new(picture, frame, &title, x, Axis::linear(name, (lo, hi)));
     let dots: Vec<(f64, f64)> = thinned(trials, DOTS.0).map(|t| (t.number, t.scores[q])).collect();
-    panel.dots(&dots, BLUE, 1.1, 0.3);
+    panel.dots(&dots, BLUE, 1.1, 0.45);
     let last = trials[trials.len() - 1].number;
     panel.line(&stairs(best, last, |t| t.scores[q]), Stroke::of(RED).wide(1.4));
     panel.name_dots(BLUE, "trial");
