@@ -85,7 +85,12 @@ impl Chains {
                 j: j + octave * from,
                 k: k + STRIDE * from,
                 steps: to - from,
-                c: s[k].scale(MU0 / (lambda * lambda)),
+                // Those of one ratio have the same bits: roots are taken once for all
+                c: if last == Some(at) {
+                    chains.last().map_or_else(Complex::default, |chain| chain.c)
+                } else {
+                    s[k].scale(MU0 / (lambda * lambda))
+                },
                 lambda2: 2.0 * nodes[j + octave * from].0,
                 again: last == Some(at),
             });
@@ -108,7 +113,7 @@ impl Chains {
     }
 
     /// A node of a chain as a chain of its own.
-    fn node(&self, chain: &Chain, t: usize) -> Chain {
+    pub(super) fn node(&self, chain: &Chain, t: usize) -> Chain {
         Chain {
             j: chain.j + self.octave * t,
             k: chain.k + STRIDE * t,
@@ -121,11 +126,11 @@ impl Chains {
 }
 
 /// Two parts of eight complex numbers.
-type Pair<V> = (V, V);
+pub(super) type Pair<V> = (V, V);
 
 /// a b + c.
 #[inline(always)]
-fn fma<V: Lanes>(a: Pair<V>, b: Pair<V>, c: Pair<V>) -> Pair<V> {
+pub(super) fn fma<V: Lanes>(a: Pair<V>, b: Pair<V>, c: Pair<V>) -> Pair<V> {
     (a.1.fnma(b.1, a.0.fma(b.0, c.0)), a.1.fma(b.0, a.0.fma(b.1, c.1)))
 }
 
@@ -138,7 +143,7 @@ fn over<V: Lanes>(a: Pair<V>, b: Pair<V>) -> Pair<V> {
 }
 
 /// Conductivities of eight earths at a node.
-trait Ground<V> {
+pub(super) trait Ground<V> {
     /// μ₀ s σ_i/λ²
     fn layer(&self, i: usize) -> Pair<V>;
     /// The same of σ_{i−1} − σ_i; of −σ_0 for the first
@@ -146,10 +151,10 @@ trait Ground<V> {
 }
 
 /// One conductivity for all s: S/m, and μ₀ s/λ² of the chain.
-struct Plain<'a, V> {
-    sigma: &'a [V],
-    change: &'a [V],
-    c: Pair<V>,
+pub(super) struct Plain<'a, V> {
+    pub(super) sigma: &'a [V],
+    pub(super) change: &'a [V],
+    pub(super) c: Pair<V>,
 }
 
 impl<V: Lanes> Ground<V> for Plain<'_, V> {
@@ -165,9 +170,9 @@ impl<V: Lanes> Ground<V> for Plain<'_, V> {
 }
 
 /// Conductivities that change with s: μ₀ s σ_i at the s of the node, and 1/λ².
-struct Polarised<'a, V> {
-    w: &'a [[Row; 2]],
-    over: V,
+pub(super) struct Polarised<'a, V> {
+    pub(super) w: &'a [[Row; 2]],
+    pub(super) over: V,
 }
 
 impl<V: Lanes> Ground<V> for Polarised<'_, V> {
@@ -187,12 +192,19 @@ impl<V: Lanes> Ground<V> for Polarised<'_, V> {
 }
 
 /// What is worked out for a chain, or a node of a polarised earth: u_i/λ, R_0 … R_{L−1}, D_1 … D_{L−1}.
-struct Work<V> {
-    u: Vec<Pair<V>>,
-    r: Vec<Pair<V>>,
-    d: Vec<Pair<V>>,
+pub(super) struct Work<V> {
+    pub(super) u: Vec<Pair<V>>,
+    pub(super) r: Vec<Pair<V>>,
+    pub(super) d: Vec<Pair<V>>,
     /// Steps after which an exponential is nothing
-    ends: Vec<usize>,
+    pub(super) ends: Vec<usize>,
+}
+
+impl<V: Lanes> Work<V> {
+    pub(super) fn new(layers: usize) -> Self {
+        let zero = (V::splat(0.0), V::splat(0.0));
+        Self { u: vec![zero; layers], r: vec![zero; layers], d: vec![zero; layers], ends: vec![0; layers] }
+    }
 }
 
 /// The gates of some earths, all of as many layers.
@@ -213,12 +225,7 @@ impl Kernel for Batch<'_> {
         let mut thickness = vec![zero; layers];
         let (mut sigma, mut change) = (vec![zero; layers], vec![zero; layers]);
         let mut w = vec![[Row::default(); 2]; if polarised { layers * self.chains.s.len() } else { 0 }];
-        let mut work = Work {
-            u: vec![(zero, zero); layers],
-            r: vec![(zero, zero); layers],
-            d: vec![(zero, zero); layers],
-            ends: vec![0; layers],
-        };
+        let mut work = Work::new(layers);
         let mut field = vec![[Row::default(); 2]; self.chains.s.len()];
         let mut all = Vec::with_capacity(self.earths.len());
         for eight in self.earths.chunks(LANES) {
@@ -234,7 +241,7 @@ impl Kernel for Batch<'_> {
                             over: V::splat(4.0 / (node.lambda2 * node.lambda2)),
                         };
                         media(&ground, &mut work);
-                        decays(&thickness, &mut work, &node);
+                        decays(&thickness, &mut work, V::splat(node.lambda2), 1);
                         walk(self.chains, &node, &mut work, &mut field);
                     }
                 }
@@ -249,7 +256,7 @@ impl Kernel for Batch<'_> {
                         let c = (V::splat(chain.c.re), V::splat(chain.c.im));
                         media(&Plain { sigma: &sigma, change: &change, c }, &mut work);
                     }
-                    decays(&thickness, &mut work, chain);
+                    decays(&thickness, &mut work, V::splat(chain.lambda2), chain.steps);
                     walk(self.chains, chain, &mut work, &mut field);
                 }
             }
@@ -283,7 +290,7 @@ fn relaxed(w: &mut [[Row; 2]], earths: &[Earth], s: &[Complex]) {
 
 /// Roots and reflections of all layers.
 #[inline(always)]
-fn media<V: Lanes>(ground: &impl Ground<V>, work: &mut Work<V>) {
+pub(super) fn media<V: Lanes>(ground: &impl Ground<V>, work: &mut Work<V>) {
     let (one, half) = (V::splat(1.0), V::splat(0.5));
     let mut above = (one, V::splat(0.0));
     for i in 0..work.u.len() {
@@ -302,9 +309,10 @@ fn media<V: Lanes>(ground: &impl Ground<V>, work: &mut Work<V>) {
 
 /// Exponentials at the first node of a chain, and where they end.
 #[inline(always)]
-fn decays<V: Lanes>(thickness: &[V], work: &mut Work<V>, chain: &Chain) {
+pub(super) fn decays<V: Lanes>(thickness: &[V], work: &mut Work<V>, lambda2: V, steps: usize) {
+    let minus = V::splat(0.0) - lambda2;
     for i in 0..work.u.len() - 1 {
-        let h = thickness[i] * V::splat(-chain.lambda2);
+        let h = thickness[i] * minus;
         let (x, y) = (work.u[i].0 * h, work.u[i].1 * h);
         let least = x.max(V::splat(-DEEP));
         let (sin, cosm1) = sin_cosm1(y);
@@ -316,11 +324,11 @@ fn decays<V: Lanes>(thickness: &[V], work: &mut Work<V>, chain: &Chain) {
         let slowest = row.0.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
         let mut own = 2;
         let mut at = -slowest;
-        while at < GONE && own < chain.steps {
+        while at < GONE && own < steps {
             at += at;
             own += 1;
         }
-        work.ends[i] = own.min(chain.steps);
+        work.ends[i] = own.min(steps);
     }
 }
 
@@ -348,14 +356,14 @@ fn walk<V: Lanes>(chains: &Chains, chain: &Chain, work: &mut Work<V>, field: &mu
 
 /// Γ of one interface more: from n/d below to E (R d + n) / (d + R n).
 #[inline(always)]
-fn interface<V: Lanes>(r: Pair<V>, e: Pair<V>, n: Pair<V>, d: Pair<V>) -> (Pair<V>, Pair<V>) {
+pub(super) fn interface<V: Lanes>(r: Pair<V>, e: Pair<V>, n: Pair<V>, d: Pair<V>) -> (Pair<V>, Pair<V>) {
     let x = fma(r, d, n);
     (fma(e, x, x), fma(r, n, d))
 }
 
 /// D of twice the wavenumber.
 #[inline(always)]
-fn doubled<V: Lanes>(d: Pair<V>) -> Pair<V> {
+pub(super) fn doubled<V: Lanes>(d: Pair<V>) -> Pair<V> {
     // D² + 2D, rounded once: what is next to −1 becomes −1
     (d.1.fnma(d.1, d.0.fma(d.0, d.0 + d.0)), (d.1 + d.1) * (d.0 + V::splat(1.0)))
 }
@@ -431,7 +439,7 @@ fn many<V: Lanes>(
 
 /// Gates of `count` earths.
 #[inline(always)]
-fn gates<V: Lanes>(chains: &Chains, field: &[[Row; 2]], count: usize, all: &mut Vec<Vec<f64>>) {
+pub(super) fn gates<V: Lanes>(chains: &Chains, field: &[[Row; 2]], count: usize, all: &mut Vec<Vec<f64>>) {
     const TOGETHER: usize = 4;
     let first = all.len();
     for _ in 0..count {

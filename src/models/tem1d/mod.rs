@@ -9,6 +9,7 @@
 //! parameters and blocks begin with `s001_`, `s002_`, … then.
 //! Belongs here: parameters of an experiment as an earth. Not here: how the field comes about (`doubling`, `reflect`).
 
+mod alone;
 mod contour;
 mod doubling;
 mod gates;

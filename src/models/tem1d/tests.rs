@@ -359,10 +359,25 @@ fn an_earth_has_the_same_bits_alone_in_a_batch_and_at_every_width() {
             )
         })
         .collect();
-    let batch = system.responses(&earths, Width::widest());
-    for width in Width::all() {
-        for (earth, expected) in earths.iter().zip(&batch) {
-            assert_eq!(system.responses(std::slice::from_ref(earth), width)[0], *expected, "{width:?}");
+    let polarised = |earth: &Earth| Earth {
+        polarisation: vec![ColeCole { m: 0.3, tau: 1e-3, c: 0.5 }; 3],
+        ..earth.clone()
+    };
+    let thin = |earth: &Earth| Earth::new(earth.resistivity[..2].to_vec(), vec![0.01 * earth.thickness[0]]);
+    let one = |earth: &Earth| Earth::new(earth.resistivity[..1].to_vec(), Vec::new());
+    for earths in [
+        earths.clone(),
+        earths.iter().map(polarised).collect(),
+        earths.iter().map(thin).collect(),
+        earths.iter().map(one).collect(),
+    ] {
+        let batch = system.responses(&earths, Width::widest());
+        for width in Width::all() {
+            // Alone an earth fills the lanes in another way than among others
+            for (earth, expected) in earths.iter().zip(&batch) {
+                assert_eq!(system.responses(std::slice::from_ref(earth), width)[0], *expected, "{width:?}");
+            }
+            assert_eq!(system.responses(&earths[..11], width), batch[..11], "{width:?}");
         }
     }
 }
