@@ -26,6 +26,7 @@ use ekp::steps::grid::GridRun;
     after_help = "Examples:
   ekp-report RUN                         RUN/report/report.html, figures as SVG, their numbers as CSV
   ekp-report RUN --format svg,png,pdf    PNG of 300 dots per inch, PDF with text as text
+  ekp-report RUN --truth truth.csv       beside what is known of the parameters
   ekp-report 'runs/*' -o reports         a folder for each run
   ekp-report GRID --label hmc --best     of a grid of samplers: estimates, and a gallery of the runs chosen
   ekp-report SWEEP                       cases, speed-up, efficiency of a sweep made by ekp-sweep
@@ -42,6 +43,9 @@ pub(crate) struct Args {
     /// Formats of the figures
     #[arg(long, value_delimiter = ',', default_value = "svg", value_parser = FORMATS.to_vec())]
     format: Vec<String>,
+    /// What is known of the parameters of a calibration, as CSV: a column for each, or for each of a sounding's
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
     /// Of a grid of samplers: show runs on this target, an id or a label
     #[arg(long, value_name = "TARGET")]
     target: Vec<String>,
@@ -64,6 +68,11 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
     let roots = runs::runs(&args.run)?;
     let choice = Choice { targets: args.target.clone(), labels: args.label.clone(), best: args.best };
     for root in &roots {
+        let truth = args.truth.as_deref();
+        let plain = scaling::is_sweep(root) || GridRun::open_if(root)?.is_some();
+        if truth.is_some() && plain {
+            return Err(write::untold(&root.display().to_string()));
+        }
         if scaling::is_sweep(root) {
             let folder = args.output.clone().unwrap_or_else(|| root.join("report"));
             tell(args, &write::sweep(root, &folder, &args.format)?);
@@ -99,7 +108,7 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         let id = &run.dir.identity;
         let per_element = setup::per_element(id.members, id.pack, &site);
         let view = View { named: root.display().to_string(), per_element, jobs: None, iteration: None };
-        let written = write::report(&run, &view, &folder, &args.format)?;
+        let written = write::report(&run, &view, truth, &folder, &args.format)?;
         tell(args, &written);
     }
     Ok(Exit::Done)

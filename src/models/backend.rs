@@ -186,6 +186,10 @@ impl Forward for Shared {
         self.forward.describe()
     }
 
+    fn soundings(&self) -> Option<crate::models::soundings::Soundings> {
+        self.forward.soundings()
+    }
+
     fn reference(&self, thetas: ThetaRef<'_>, want: &Want, places: &mut [Place]) -> Option<Results> {
         self.forward.reference(thetas, want, places)
     }

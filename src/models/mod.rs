@@ -14,6 +14,7 @@ pub mod llc_runs;
 pub mod lorenz96;
 pub mod score;
 pub mod sinusoid;
+pub mod soundings;
 pub mod tem1d;
 
 use std::path::PathBuf;
@@ -379,6 +380,11 @@ pub trait Forward: Send + Sync {
     /// Conventions that a reader of its numbers should know, a line each: time zero, signs, normalisation, units.
     fn describe(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What its parameters and outputs are as soundings over layers; none of every other model.
+    fn soundings(&self) -> Option<soundings::Soundings> {
+        None
     }
 
     /// The same members again by a slow way that is known to be right, where the model has one: what its numbers

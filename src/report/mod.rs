@@ -17,6 +17,7 @@ pub mod gallery;
 pub mod grid;
 pub mod html;
 pub mod metrics;
+mod posterior;
 pub mod runs;
 pub mod scaling;
 pub mod status;

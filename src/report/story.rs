@@ -4,6 +4,7 @@
 //! what was observed. Works on runs under way, and where members' files are gone. Not here: pictures.
 
 use crate::files::{FileError, Iteration, load_record, load_state};
+use crate::models::soundings::Soundings;
 use crate::numerics::{Mat, Purpose, Streams};
 use crate::problem::Ensemble;
 use crate::report::ReportError;
@@ -45,6 +46,10 @@ pub struct Story {
     pub prior: Mat,
     /// Observations and outputs; empty where outputs are gone, or the observation is a series
     pub fits: Vec<Fit>,
+    /// What parameters and blocks are as soundings, of a model that has such
+    pub soundings: Option<Soundings>,
+    /// What is known of each parameter; NaN: nothing
+    pub truth: Vec<f64>,
     /// Iterations of `first` and `last` outputs
     pub shown: Option<(Iteration, Iteration)>,
     /// What a person should know
@@ -74,9 +79,12 @@ impl Story {
             ensembles: Vec::new(),
             prior: Mat::zeros(0, 0),
             fits: Vec::new(),
+            truth: Vec::new(),
+            soundings: run.experiment.model.forward.soundings(),
             shown: None,
             warnings: Vec::new(),
         };
+        story.truth = vec![f64::NAN; story.parameters.len()];
         let mut last_run = None;
         let mut raw = Vec::new();
         let mut iteration = id.first_iteration;

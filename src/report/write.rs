@@ -11,7 +11,7 @@ use crate::report::html::grid::GridPage;
 use crate::report::html::{self, Page};
 use crate::report::status::{self, View};
 use crate::report::story::Story;
-use crate::report::{ReportError, export, scaling, timings};
+use crate::report::{ReportError, export, posterior, scaling, timings};
 use crate::steps::Run;
 use crate::steps::grid::{GridRun, merge, table};
 
@@ -30,13 +30,25 @@ pub struct Written {
 }
 
 /// Report on a run into a folder, which is made if need be: `report.html`, `fig_*.svg` and what else is asked for,
-/// `data/fig_*_a.csv` with the numbers of each panel. The same run gives the same bytes.
+/// `data/fig_*_a.csv` with the numbers of each panel, `data/posterior.csv` with all parameters; `truth` is a table of what
+/// is known of them. The same run gives the same bytes.
 ///
 /// # Errors
 /// The run cannot be read, a picture cannot be turned into a format, the disk.
-pub fn report(run: &Run, view: &View, folder: &Path, formats: &[String]) -> Result<Written, ReportError> {
+pub fn report(
+    run: &Run,
+    view: &View,
+    truth: Option<&Path>,
+    folder: &Path,
+    formats: &[String],
+) -> Result<Written, ReportError> {
     // Searches have no ensembles that move: what is drawn of them are their trials.
-    let story = run.experiment.calibration().map(|_| Story::read(run)).transpose()?;
+    let mut story = run.experiment.calibration().map(|_| Story::read(run)).transpose()?;
+    match (&mut story, truth) {
+        (Some(story), Some(truth)) => story.know(truth)?,
+        (None, Some(_)) => return Err(untold(&run.dir.identity.name)),
+        _ => {}
+    }
     let (rows, mut warnings) = timings::rows(run.dir.root(), 1)?;
     let status = status::look(run, view)?;
     warnings.extend(story.iter().flat_map(|story| &story.warnings).chain(&status.warnings).cloned());
@@ -56,6 +68,9 @@ pub fn report(run: &Run, view: &View, folder: &Path, formats: &[String]) -> Resu
         (None, None) => figures::of_times(&rows),
     };
     draw(&figures.iter().collect::<Vec<_>>(), folder, formats)?;
+    if let Some(table) = story.as_ref().and_then(posterior::csv) {
+        publish(&folder.join("data").join("posterior.csv"), table.as_bytes())?;
+    }
     let platforms = platforms(run.dir.root());
     let id = &run.dir.identity;
     let page =
@@ -206,6 +221,16 @@ fn bytes(figure: &Figure, format: &str) -> Result<Vec<u8>, ReportError> {
             hint: "allowed: svg, and png and pdf where the tools were built with the feature `figures`"
                 .into(),
         }),
+    }
+}
+
+/// What is known of parameters has no place in the report on `name`.
+pub fn untold(name: &str) -> ReportError {
+    ReportError::Refused {
+        what: format!(
+            "`{name}` is no calibration by ensembles: there is no result beside which a truth could stand"
+        ),
+        hint: "leave out `--truth`".into(),
     }
 }
 

@@ -141,4 +141,18 @@ fn a_sounding_gives_its_layers_back() {
     let last = run.toml("stop.toml")["final"].as_integer().unwrap() - 1;
     let fit = run.toml(&format!("iteration_{last:03}/update.toml"))["avg_rmse"].as_float().unwrap();
     assert!(fit * fit < 1.3, "{fit}");
+    // And the report has decays, profiles and a table beside the truth
+    run.tool("ekp-report").args([".", "--truth", "../../truth.csv"]).succeeds().says("6 figures");
+    let lines = |name: &str| -> Vec<Vec<String>> {
+        let text = run.read(&format!("report/data/{name}"));
+        text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
+    };
+    assert_eq!(lines("fig_soundings_a.csv").len(), 1 + 43, "a line for each gate");
+    let profile = lines("fig_soundings_b.csv");
+    // In the conductor p10 and p90 are close to the 5 ohm m that are there
+    let deepest: Vec<f64> = profile.last().unwrap()[5..].iter().map(|x| x.parse().unwrap()).collect();
+    assert!(deepest.iter().all(|rho| (rho / 5.0 - 1.0).abs() < 0.1), "{deepest:?}");
+    let table = lines("posterior.csv");
+    let truth: Vec<&str> = table[1..].iter().map(|row| row.last().unwrap().as_str()).collect();
+    assert_eq!(truth, ["30.0", "200.0", "5.0", "10.0", "40.0"]);
 }

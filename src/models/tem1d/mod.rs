@@ -28,6 +28,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::explain::Marked;
 use crate::files::human::Section;
+use crate::models::soundings::{Curve, Soundings};
 use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, given, split};
 use crate::numerics::lanes::Width;
 
@@ -228,5 +229,23 @@ impl Forward for Tem1d {
 
     fn describe(&self) -> Vec<String> {
         system::conventions(&self.setup)
+    }
+
+    fn soundings(&self) -> Option<Soundings> {
+        let curve = |m: &Moment| Curve {
+            block: m.name.clone(),
+            label: match m.quantity {
+                Quantity::B => "B, T",
+                Quantity::DbDt => "dB/dt, T/s",
+                Quantity::Voltage => "voltage, V",
+            },
+            times: (0..m.gates.len()).map(|k| m.since_off(k)).collect(),
+        };
+        Some(Soundings {
+            names: self.soundings.clone(),
+            layers: self.layers,
+            fixed: self.fixed.clone(),
+            curves: self.setup.moments.iter().map(curve).collect(),
+        })
     }
 }

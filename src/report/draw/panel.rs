@@ -235,6 +235,10 @@ impl<'a> Panel<'a> {
     pub fn band(&mut self, points: &[(f64, f64, f64)], colour: &str, opacity: f64) {
         let there: Vec<_> =
             points.iter().filter_map(|&(x, lo, hi)| Some((self.at(x, lo)?, self.at(x, hi)?))).collect();
+        self.area(&there, colour, opacity);
+    }
+
+    fn area(&mut self, there: &[((f64, f64), (f64, f64))], colour: &str, opacity: f64) {
         let upper = there.iter().map(|(_, hi)| hi);
         let lower = there.iter().rev().map(|(lo, _)| lo);
         let path: Vec<String> =
@@ -245,6 +249,13 @@ impl<'a> Panel<'a> {
                 path.join("L")
             ));
         }
+    }
+
+    /// The area between two curves one beside the other: (y, left, right).
+    pub fn upright_band(&mut self, points: &[(f64, f64, f64)], colour: &str, opacity: f64) {
+        let there: Vec<_> =
+            points.iter().filter_map(|&(y, lo, hi)| Some((self.at(lo, y)?, self.at(hi, y)?))).collect();
+        self.area(&there, colour, opacity);
     }
 
     /// Upright bars from low to high: (x, low, high).

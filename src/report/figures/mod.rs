@@ -10,6 +10,7 @@ mod paths;
 mod posterior;
 pub mod scaling;
 pub mod searches;
+mod soundings;
 pub mod trajectory;
 mod workers;
 
@@ -35,14 +36,15 @@ pub struct Figure {
 
 /// Everything that can be drawn of a calibration, in the order of a report.
 pub fn of_calibration(story: &Story, rows: &[Row]) -> Vec<Figure> {
-    let all = [
-        convergence::figure(story),
-        posterior::marginals(story),
-        posterior::pairs(story),
-        fit::figure(story),
-        paths::figure(story),
-        workers::figure(rows),
-    ];
+    let mut all: Vec<Option<Figure>> =
+        vec![convergence::figure(story), posterior::marginals(story), posterior::pairs(story)];
+    // Decays over five decades say nothing on a linear axis: where there are soundings, they take the place of the fit
+    let soundings = soundings::figures(story);
+    if soundings.is_empty() {
+        all.push(fit::figure(story));
+    }
+    all.extend(soundings.into_iter().map(Some));
+    all.extend([paths::figure(story), workers::figure(rows)]);
     all.into_iter().flatten().collect()
 }
 
