@@ -15,8 +15,9 @@ use crate::steps::{Run, StepError};
 /// Rows that are held at once.
 const ROWS: usize = 4096;
 
-/// Numbers of a group of rows in Parquet: 32 MB, and few groups, as each costs every reader a description of all columns.
-const GROUP: usize = 1 << 22;
+/// Numbers of a group of rows in Parquet: 8 MB, and of very long rows up to 32 MB: each group costs every reader a
+/// description of all columns.
+const GROUP: usize = 1 << 20;
 
 /// What was written.
 #[derive(Debug, Clone, Default)]
@@ -184,7 +185,8 @@ pub fn parquet(run: &Run, path: &Path) -> Result<Written, ReportError> {
     let out = BufWriter::new(draft.file());
     let mut writer =
         parquet::Writer::new(out, heads, &[("run", &id.id), ("name", &id.name)]).map_err(wrong)?;
-    let most = (GROUP / (names.len() + outputs.len()).max(1)).max(1);
+    let width = (names.len() + outputs.len()).max(1);
+    let most = (GROUP / width).max(ROWS.min(4 * GROUP / width)).max(1);
     let (mut rows, mut gathered) = (0, Gathered::default());
     let missing = walk(run, |first, parameters, numbers, failed| {
         let count = numbers.len() / outputs.len().max(1);
