@@ -22,7 +22,7 @@ mod space;
 mod standing;
 
 pub use axis::{Axis, Kind};
-pub use pareto::{crowding, dominates, hypervolume_shares};
+pub use pareto::{MOST_VOLUME, crowding, dominates, hypervolume_shares};
 pub use rule::{perturb, probability};
 pub use space::{Space, Tie};
 pub use standing::{Found, Standing, Tried};

@@ -378,6 +378,49 @@ fn distances_and_volumes_have_their_closed_forms() {
 }
 
 #[test]
+fn volumes_of_three_objectives_are_those_of_counted_cells() {
+    // Points with whole numbers: every unit cell between the reference and the largest is counted by who covers it.
+    let mut seed = 7u64;
+    let mut draw = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((seed >> 33) % 10) as f64
+    };
+    for front in 0..20 {
+        let all: Vec<[f64; 3]> = (0..20).map(|_| std::array::from_fn(|_| draw())).collect();
+        let mut kept: Vec<[f64; 3]> = Vec::new();
+        for p in &all {
+            if !all.iter().any(|other| dominates(other, p)) && !kept.contains(p) {
+                kept.push(*p);
+            }
+        }
+        let goals: Vec<&[f64]> = kept.iter().map(<[f64; 3]>::as_slice).collect();
+        let low: [f64; 3] = std::array::from_fn(|q| {
+            let (least, most) = goals.iter().fold((9.0f64, 0.0f64), |(a, b), g| (a.min(g[q]), b.max(g[q])));
+            least - if most > least { 0.1 * (most - least) } else { 1.0 }
+        });
+        let mut counted = vec![0.0; goals.len()];
+        // Edges of cells: the reference, then whole numbers
+        let edges = |q: usize| -> Vec<f64> {
+            [low[q]].into_iter().chain((0..=10).map(f64::from).filter(|x| *x > low[q])).collect()
+        };
+        for x in edges(0).windows(2) {
+            for y in edges(1).windows(2) {
+                for z in edges(2).windows(2) {
+                    let covers = |g: &&[f64]| g[0] >= x[1] && g[1] >= y[1] && g[2] >= z[1];
+                    let who: Vec<usize> = (0..goals.len()).filter(|&i| covers(&goals[i])).collect();
+                    if let [alone] = who[..] {
+                        counted[alone] += (x[1] - x[0]) * (y[1] - y[0]) * (z[1] - z[0]);
+                    }
+                }
+            }
+        }
+        for (share, expected) in hypervolume_shares(&goals).iter().zip(&counted) {
+            assert!((share - expected).abs() < 1e-9, "{front}: {share} {expected}");
+        }
+    }
+}
+
+#[test]
 fn the_number_of_draws_follows_the_budget() {
     assert_eq!([100, 1000, 1100, 1101, 4000].map(|m| Search::usual_initial(m, false)), [5, 5, 6, 6, 20]);
     assert_eq!(Search::usual_initial(4000, true), 1);

@@ -5,7 +5,7 @@
 
 use super::needed;
 use super::task::METHODS;
-use crate::dds::{Axis, Boundary, Kind, Search, Select, Space, Tie};
+use crate::dds::{Axis, Boundary, Kind, MOST_VOLUME, Search, Select, Space, Tie};
 use crate::explain::{Marked, Place, nearest, one_of, plain};
 use crate::files::human::{Names, Section};
 use crate::problem::Prior;
@@ -154,6 +154,12 @@ fn select(section: &Section<'_>, objectives: usize) -> Result<Select, Marked> {
         let many = if objectives > 1 { "several objectives" } else { "one objective" };
         let label = format!("found `{word}`, allowed with {many}: {}", one_of(fit));
         return Err(section.wrong("selection", "`selection` does not fit the score", label));
+    }
+    if word == Some("hypervolume") && objectives > MOST_VOLUME {
+        let label = format!(
+            "the score has {objectives} objectives, volumes are measured of up to {MOST_VOLUME}; allowed: `crowding` or `uniform`"
+        );
+        return Err(section.wrong("selection", "`hypervolume` is for two or three objectives", label));
     }
     let word = word.unwrap_or(fit[0]);
     if word != "pool" && size.is_some() {

@@ -204,14 +204,24 @@ impl Period {
     /// Something else than two days in order.
     pub fn read(section: &Section<'_>, key: &str) -> Result<Option<Self>, Marked> {
         let Some(days) = section.opt::<Vec<String>>(key)? else { return Ok(None) };
-        let day = |text: &String| NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").ok();
-        match days.iter().map(day).collect::<Vec<_>>()[..] {
-            [Some(first), Some(last)] if first <= last => Ok(Some(Self { first, last })),
-            _ => {
-                let label = "allowed: first and last day, such as `[\"2004-01-01\", \"2007-12-31\"]`";
-                Err(section.wrong(key, format!("`{key}` is no period"), label))
-            }
+        let wrong = |label: String| section.wrong(key, format!("`{key}` is no period"), label);
+        let [first, last] = days.as_slice() else {
+            let label = "allowed: first and last day, such as `[\"2004-01-01\", \"2007-12-31\"]`";
+            return Err(wrong(label.into()));
+        };
+        let day = |text: &String| {
+            let day = NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d");
+            day.map_err(|_| {
+                wrong(format!("`{text}` is no day; allowed: days of the calendar, such as `2004-02-29`"))
+            })
+        };
+        let (first, last) = (day(first)?, day(last)?);
+        if first > last {
+            return Err(wrong(format!(
+                "{first} is after {last}; allowed: first and last day, in this order"
+            )));
         }
+        Ok(Some(Self { first, last }))
     }
 
     /// Number of days.
@@ -289,12 +299,14 @@ mod tests {
         let period = read("p = [\"2004-01-01\", \"2004-12-31\"]").unwrap().unwrap();
         assert_eq!((period.days(), period.to_string().as_str()), (366, "2004-01-01/2004-12-31"));
         assert_eq!(read("q = 1").unwrap(), None);
-        for text in [
-            "p = [\"2004-01-02\", \"2004-01-01\"]",
-            "p = [\"2004-02-30\", \"2005-01-01\"]",
-            "p = [\"2004-01-01\"]",
+        for (text, says) in [
+            ("p = [\"2004-01-02\", \"2004-01-01\"]", "2004-01-02 is after 2004-01-01"),
+            ("p = [\"2004-02-30\", \"2005-01-01\"]", "`2004-02-30` is no day"),
+            ("p = [\"2004-02-29\", \"tomorrow\"]", "`tomorrow` is no day"),
+            ("p = [\"2004-01-01\"]", "first and last day"),
         ] {
-            assert!(read(text).unwrap_err().to_string().contains("no period"), "{text}");
+            let fault = read(text).unwrap_err();
+            assert!(fault.to_string().contains("no period") && fault.picture(false).contains(says), "{text}");
         }
     }
 }

@@ -90,6 +90,17 @@ pub(super) fn read(section: &Section<'_>) -> Result<Scored, Marked> {
     let period = Period::read(section, "calibration")?;
     let evaluation = Period::read(section, "evaluation")?;
     section.finish()?;
+    if let Some(before) = spin_up {
+        for (key, scored) in [("calibration", period), ("evaluation", evaluation)] {
+            if let Some(scored) = scored.filter(|scored| scored.first <= before.last) {
+                let label = format!(
+                    "it begins on {}, `spin_up` ends on {}; allowed: days after it, which it does not know yet",
+                    scored.first, before.last
+                );
+                return Err(section.wrong(key, format!("`{key}` begins within `spin_up`"), label));
+            }
+        }
+    }
     if names.as_ref().is_some_and(Vec::is_empty) {
         return Err(section.wrong(
             "name",
