@@ -44,6 +44,7 @@ fn basin() -> (Basin, &'static str) {
         gradient: 0.0,
         output: None,
         output_unit: unit,
+        inputs: Vec::new(),
     };
     let file = std::env::var_os("EKP_TEST_DATA").map(|f| PathBuf::from(f).join("bow/bow_daily_lumped.csv"));
     if let Some(text) = file.and_then(|file| std::fs::read_to_string(file).ok()) {

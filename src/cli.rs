@@ -4,10 +4,10 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::explain::{Exit, Explain};
+use crate::explain::{Exit, Explain, reason};
 use crate::files::Iteration;
 
 pub use crate::report::table::{short, table};
@@ -84,10 +84,22 @@ pub fn colour() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
-/// Data, on stdout. A reader that went away (`| head`) is no error.
+/// Why data did not get to stdout, if they did not.
+static UNSAID: OnceLock<String> = OnceLock::new();
+
+/// Data, on stdout. A reader that went away (`| head`) is no error; any other is told by [`finish`].
 pub fn out(text: &str) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        unsaid(&error);
+    }
+}
+
+/// Stdout took something not: remembered until the tool ends, unless nobody listens any more.
+pub fn unsaid(error: &io::Error) {
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        let _ = UNSAID.set(reason(error));
+    }
 }
 
 /// End a tool: print the error with its place and advice, choose the exit code.
@@ -98,6 +110,13 @@ pub fn finish<E: Explain>(tool: &str, result: Result<Exit, E>) -> ExitCode {
             complain(tool, &error);
             error.exit()
         }
+    };
+    let exit = match UNSAID.get() {
+        Some(why) => {
+            let _ = writeln!(io::stderr().lock(), "{tool}: error: stdout cannot be written: {why}");
+            if exit == Exit::Done { Exit::Failed } else { exit }
+        }
+        None => exit,
     };
     ExitCode::from(exit as u8)
 }

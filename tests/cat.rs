@@ -80,7 +80,7 @@ fn damage_is_named_with_what_mends_it() {
     fs::write(run.path.join("photo.png"), b"\x89PNG\r\n\xff\xfe").unwrap();
     run.tool("ekp-cat").args(["photo.png"]).fails(2).says("no record of the toolkit");
     run.tool("ekp-cat").args(["iteration_000"]).fails(2).says("is a folder");
-    run.tool("ekp-cat").args(["none.toml"]).fails(1).says("cannot read `none.toml`");
+    run.tool("ekp-cat").args(["none.toml"]).fails(2).says("cannot read `none.toml`");
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn a_machine_and_a_disk_can_be_described() {
     let both: toml::Table = run.tool("ekp-probe").args(["."]).succeeds().out().parse().unwrap();
     assert!(both["folder"]["create_rename_us"].as_float().unwrap() > 0.0);
     assert_eq!(run.snapshot(), before);
-    run.tool("ekp-probe").args(["no/such/folder"]).fails(1).says("cannot probe `no/such/folder`");
+    run.tool("ekp-probe").args(["no/such/folder"]).fails(2).says("cannot probe `no/such/folder`");
 }
 
 #[test]

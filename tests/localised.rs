@@ -24,7 +24,7 @@ fn every_method_and_form_finds_the_sinusoid_through_the_tools() {
     for (name, keys) in [
         ("gnki", "method = 'gnki'\nstep = 0.5".to_owned()),
         ("gnki_sec", "method = 'gnki'\nlocalisation = { rule = 'sec', alpha = 0.2 }".into()),
-        ("sparse", "method = 'sparse'\nsparse = { limit = 7.2 }".into()),
+        ("sparse", "method = 'sparse-eki'\nsparse = { limit = 7.2 }".into()),
         ("nice", "method = 'eki'\nlocalisation = { rule = 'sec-nice', std = 'theory' }".into()),
         ("cross", format!("method = 'eki'\n[localisation]\nrule = 'weights'\nform = 'cross'\n{weights}")),
         ("local", format!("[localisation]\nrule = 'weights'\n{weights}")),
@@ -120,7 +120,7 @@ fn a_member_that_returns_nonsense_is_set_aside_where_that_was_asked_for() {
 
 #[test]
 fn the_starter_of_each_method_passes_its_check() {
-    for method in ["etki", "eki", "gnki", "sparse"] {
+    for method in ["etki", "eki", "gnki", "sparse-eki"] {
         let study = Study::started(&format!("starter_of_{method}"), method);
         crate::support::tool("ekp-init", study.folder.path()).args(["--check"]).succeeds();
     }

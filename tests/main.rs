@@ -30,6 +30,7 @@ mod malformed;
 mod many_cells;
 mod metadata;
 mod methods;
+mod model_inputs;
 mod packs;
 mod protocol;
 mod races;

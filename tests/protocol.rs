@@ -187,7 +187,7 @@ fn runs() -> (Vec<TestRun>, Vec<Study>) {
 
     let localised = "method = 'eki'\n[localisation]\nrule = 'sec-nice'\n\
                      [[group]]\nparameters = ['amplitude', 'vert_shift']\nblocks = ['range', 'mean']";
-    let sparse = "method = 'sparse'\nsparse = { limit = 9.0 }\nlocalisation = { rule = 'weights', \
+    let sparse = "method = 'sparse-eki'\nsparse = { limit = 9.0 }\nlocalisation = { rule = 'weights', \
                   weights = { amplitude = { mean = 0.5 } } }";
     let beside = Study::sinusoid("protocol-npy").members(4).iterations(1).set("files.outputs", "npy");
     let arrays = beside.init("arrays");

@@ -52,7 +52,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     let (dir, over) = match GridRun::open_if(&args.run)? {
         Some(grid) => (grid.dir.clone(), grid.is_over()),
         None => {
-            let run = Run::open(&args.run)?;
+            let run = Run::look(&args.run)?;
             let over = due::stopped(&run)?.is_some();
             (run.dir, over)
         }

@@ -15,7 +15,7 @@ use ekp::launch::setup;
 use ekp::launch::site::{Job, Memory, Walltime};
 use ekp::report::advise::{self, Amounts, Asked};
 use ekp::report::table::count;
-use ekp::report::{ReportError, accounting, runs, scaling, timings};
+use ekp::report::{ReportError, accounting, place, runs, scaling, timings};
 use ekp::steps::Run;
 
 /// Tables of times of runs: what every member and update took, where
@@ -68,12 +68,14 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         }
         if args.output.is_none() && !args.advise {
             let folder = root.join("results");
+            place::folder(&folder)?;
             told(args, &timings::write(&folder, &rows)?, rows.len());
             beside(args, &folder, root, std::slice::from_ref(root), &rows)?;
         }
         all.append(&mut rows);
     }
     if let Some(folder) = &args.output {
+        place::folder(folder)?;
         told(args, &timings::write(folder, &all)?, all.len());
         beside(args, folder, folder, &roots, &all)?;
     }
@@ -90,6 +92,7 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
 /// Tables of a sweep: its runs by case, and what their workers gain.
 fn of_sweep(args: &Args, sweep: &Path) -> Result<Exit, ReportError> {
     let folder = args.output.clone().unwrap_or_else(|| sweep.join("results"));
+    args.output.as_deref().map(place::folder).transpose()?;
     let collected = scaling::write(sweep, &folder)?;
     args.voice.warn(&collected.warnings);
     beside(args, &folder, sweep, &collected.runs, &collected.rows)?;
@@ -128,7 +131,7 @@ fn told(args: &Args, path: &Path, rows: usize) {
 
 /// What members ask for; a `site.toml` that cannot be read counts as one that says nothing.
 fn asked(root: &Path) -> Asked {
-    let Ok(run) = Run::open(root) else { return Asked { per_element: 1, ..Asked::default() } };
+    let Ok(run) = Run::look(root) else { return Asked { per_element: 1, ..Asked::default() } };
     let site = setup::site_of(&run).unwrap_or_default();
     let request = site.slurm.request(Job::Member);
     let id = &run.dir.identity;

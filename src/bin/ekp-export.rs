@@ -11,7 +11,7 @@ use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
 use ekp::files::publish;
 use ekp::report::table::count;
-use ekp::report::{ReportError, batch, cells, climacalibrate, export};
+use ekp::report::{ReportError, batch, cells, climacalibrate, export, place};
 use ekp::steps::Run;
 use ekp::steps::grid::GridRun;
 
@@ -74,6 +74,7 @@ fn of_grid(args: &Args, run: &GridRun) -> Result<Exit, ReportError> {
             "allowed of a grid: csv, parquet",
         ));
     }
+    args.output.as_deref().map(place::file).transpose()?;
     let table = cells::table(run, args.table.as_deref())?;
     let bytes = if format == "csv" { &table.csv } else { &table.parquet };
     match &args.output {
@@ -99,7 +100,9 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         });
     }
     if let (true, Some(folder)) = (args.climacalibrate, &args.output) {
-        let (table, written) = climacalibrate::write(&Run::open(&args.run)?, folder)?;
+        let run = Run::look(&args.run)?;
+        place::folder(folder)?;
+        let (table, written) = climacalibrate::write(&run, folder)?;
         args.voice.warn(&table.warnings);
         cli::out(&format!("{}\n", folder.display()));
         args.voice.say(&format!("{}, numbered from 1", count(written.len(), "iteration")));
@@ -125,7 +128,8 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         }
         (target, _) => target,
     };
-    let run = Run::open(&args.run)?;
+    let run = Run::look(&args.run)?;
+    target.as_ref().map(|path| place::file(path)).transpose()?;
     if run.experiment.forwards().is_some() {
         let written = match (target, format.as_str()) {
             (Some(path), "npy") => batch::npy(&run, path)?,

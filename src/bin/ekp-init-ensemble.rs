@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Exit, StepError> {
-    let run = Run::open(&args.run)?;
+    let run = Run::look(&args.run)?;
     let new = ensemble::run(&run)?;
     let first = run.experiment.first_iteration;
     let name = run.dir.iteration_name(first);

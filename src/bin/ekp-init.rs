@@ -124,7 +124,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
             args.voice.say("the run is there already, with this experiment: scripts and site written anew")
         }
     }
-    let run = Run::open(&prepared.root)?;
+    let run = Run::look(&prepared.root)?;
     args.voice.warn(run.other_tools().as_slice());
     cli::out(&format!("{root}\n"));
     args.voice.say(&setup::next_steps(&prepared, &setup::site_of(&run)?));
@@ -207,7 +207,7 @@ fn again(args: &Args, folder: &Path) -> Result<Exit, LaunchError> {
     let renewed = match GridRun::open_if(folder)? {
         Some(run) => grid::setup::rewrite(&run, args.site.as_deref())?,
         None => {
-            let run = Run::open(folder)?;
+            let run = Run::look(folder)?;
             args.voice.warn(run.other_tools().as_slice());
             setup::rewrite(&run, args.site.as_deref())?
         }
@@ -234,7 +234,7 @@ fn fork(text: &str) -> Result<(PathBuf, u32), LaunchError> {
 fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
     let folder = args.experiment.as_deref().unwrap_or(Path::new("."));
     if let Some(step) = extension.strip_prefix("step=").and_then(|x| x.parse().ok()) {
-        let run = Run::open(folder)?;
+        let run = Run::look(folder)?;
         args.voice.warn(run.other_tools().as_slice());
         args.voice.say(&if extend::set_step(&run, step)? {
             format!("steps have the length {step} from now on")
@@ -244,10 +244,10 @@ fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
         return Ok(Exit::Done);
     }
     if let Some(budget) = extension.strip_prefix("budget=").and_then(|n| n.parse().ok()) {
-        let run = Run::open(folder)?;
+        let run = Run::look(folder)?;
         args.voice.warn(run.other_tools().as_slice());
         let new = extend::budget(&run, budget)?;
-        setup::rewrite(&Run::open(folder)?, args.site.as_deref())?;
+        setup::rewrite(&Run::look(folder)?, args.site.as_deref())?;
         args.voice.say(&if new {
             format!("the search has {budget} evaluations now; submit or launch it again to go on")
         } else {
@@ -262,7 +262,7 @@ fn extend(args: &Args, extension: &str) -> Result<Exit, LaunchError> {
             "write `--extend iterations=20 RUN`, `--extend step=0.5 RUN`, or of a search `--extend budget=2000 RUN`",
         )
     })?;
-    let run = Run::open(folder)?;
+    let run = Run::look(folder)?;
     args.voice.warn(run.other_tools().as_slice());
     let new = extend::iterations(&run, iterations)?;
     setup::rewrite(&run, args.site.as_deref())?;

@@ -11,7 +11,10 @@ use ekp::cli::{self, Voice};
 use ekp::explain::Exit;
 use ekp::files::{FileError, TomlText};
 use ekp::machine::{folder, probe};
-use ekp::report::ReportError;
+use ekp::report::{ReportError, place};
+
+/// What may be named.
+const PROBED: &str = "name a folder that you may write in: `ekp-probe .`";
 
 /// What this machine is, and what a folder's disk can do
 #[derive(Debug, Parser)]
@@ -39,7 +42,7 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
     let disk = match &args.folder {
         Some(path) => {
             args.voice.detail("measuring the disk");
-            Some(folder::probe_folder(path).map_err(FileError::io("probe", path))?)
+            Some(probed(path)?)
         }
         None => None,
     };
@@ -52,6 +55,15 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
     }
     cli::out(&text.finish());
     Ok(Exit::Done)
+}
+
+/// What a folder's disk can do.
+fn probed(path: &Path) -> Result<folder::FolderReport, ReportError> {
+    if path.exists() && !path.is_dir() {
+        let what = format!("`{}` is a file", path.display());
+        return Err(ReportError::Refused { what, hint: PROBED.into() });
+    }
+    folder::probe_folder(path).map_err(FileError::io("probe", path)).map_err(place::refused(PROBED))
 }
 
 fn body(what: &impl serde::Serialize) -> Result<String, FileError> {

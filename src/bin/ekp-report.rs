@@ -14,7 +14,7 @@ use ekp::report::gallery::Choice;
 use ekp::report::status::View;
 use ekp::report::table::count;
 use ekp::report::write::{self, FORMATS, Written};
-use ekp::report::{ReportError, runs, scaling};
+use ekp::report::{ReportError, place, runs, scaling};
 use ekp::steps::Run;
 use ekp::steps::grid::GridRun;
 
@@ -75,16 +75,18 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         }
         if scaling::is_sweep(root) {
             let folder = args.output.clone().unwrap_or_else(|| root.join("report"));
+            place::folder(&folder)?;
             tell(args, &write::sweep(root, &folder, &args.format)?);
             continue;
         }
         if let Some(run) = GridRun::open_if(root)? {
             let folder = folder(args, &roots, root);
+            place::folder(&folder)?;
             let named = root.display().to_string();
             tell(args, &write::grid(&run, &named, &choice, &folder, &args.format)?);
             continue;
         }
-        let run = Run::open(root)?;
+        let run = read(root)?;
         if choice != Choice::default() {
             return Err(ReportError::Refused {
                 what: format!(
@@ -104,6 +106,7 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
             });
         }
         let folder = folder(args, &roots, root);
+        place::folder(&folder)?;
         let site = setup::site_of(&run).unwrap_or_default();
         let id = &run.dir.identity;
         let per_element = setup::per_element(id.members, id.pack, &site);
@@ -112,6 +115,15 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         tell(args, &written);
     }
     Ok(Exit::Done)
+}
+
+/// A run with its model, which knows what some figures show; without it where what the model is made from is gone, or
+/// is another by now.
+fn read(root: &Path) -> Result<Run, ReportError> {
+    match Run::open(root) {
+        Ok(run) => Ok(run),
+        Err(_) => Ok(Run::look(root)?),
+    }
 }
 
 /// Where the report on one of several runs goes.

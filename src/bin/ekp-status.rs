@@ -78,7 +78,7 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
             let whose = if names.len() > 1 { format!("{name}\t") } else { String::new() };
             if let Some(run) = GridRun::open_if(name.as_ref())? {
                 due::lines(&run).iter().for_each(|line| cli::out(&format!("{whose}{line}\n")));
-            } else if let Some(line) = status::next(&Run::open(name.as_ref())?)? {
+            } else if let Some(line) = status::next(&Run::look(name.as_ref())?)? {
                 cli::out(&format!("{whose}{line}\n"));
             }
         }
@@ -136,7 +136,7 @@ fn tell_grids(args: &Args, names: &[String], queue: &mut Asked) -> Result<Exit, 
 }
 
 fn look(args: &Args, name: &str, queue: &mut Asked) -> Result<Status, ReportError> {
-    let run = Run::open(name.as_ref())?;
+    let run = Run::look(name.as_ref())?;
     if !args.watch {
         args.voice.warn(run.other_tools().as_slice());
     }

@@ -54,7 +54,11 @@ fn run(args: &Args) -> Result<Exit, StepError> {
     if let Some(run) = GridRun::open_if(&args.run)? {
         return merged(args, &run);
     }
-    let mut run = Run::open(&args.run)?;
+    let mut run = Run::look(&args.run)?;
+    if run.experiment.forwards().is_some() {
+        // A batch tells with its results what the model's numbers mean.
+        run = Run::open(&args.run)?;
+    }
     if let Some(calibration) = run.experiment.calibration_mut() {
         calibration.algorithm.use_threads(args.threads);
     }

@@ -3,7 +3,7 @@
 //! Reads   the run folder
 //! Writes  outcomes, and with `--to-end` what updates write
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -151,9 +151,8 @@ fn serve(work: Work<'_>) -> Result<Exit, StepError> {
         let mut waiting = waiting.lock().expect("no one panics under this lock");
         waiting.0.push_str(&answer.line());
         if matches!(answer, Answer::End(..)) || waiting.1.elapsed() > Duration::from_millis(50) {
-            let mut stdout = std::io::stdout().lock();
             // A launcher that went away ends our input, too.
-            let _ = stdout.write_all(waiting.0.as_bytes()).and_then(|()| stdout.flush());
+            cli::out(&waiting.0);
             *waiting = (String::new(), Instant::now());
         }
     };

@@ -5,7 +5,7 @@ mod schedule;
 mod unscented;
 
 use super::localisation::Named;
-use super::task::METHODS;
+use super::task::{METHODS, chosen};
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::kalman::Method;
@@ -16,7 +16,7 @@ pub(super) use ensemble::scheduler;
 pub(super) const UNSCENTED: &[&str] = &["utki", "uki"];
 
 /// Methods that draw their first ensemble and optimise, or take one step to the posterior.
-const DRAWN: &[&str] = &["etki", "eki", "gnki", "sparse"];
+const DRAWN: &[&str] = &["etki", "eki", "gnki", "sparse-eki"];
 
 /// Whether a method says itself how many members there are.
 pub fn places_members(method: &str) -> bool {
@@ -25,8 +25,8 @@ pub fn places_members(method: &str) -> bool {
 
 /// Keys that some methods have no use for, and those that have.
 const KEYS: &[(&str, &[&str])] = &[
-    ("perturb", &["eki", "gnki", "sparse"]),
-    ("nugget", &["eki", "gnki", "sparse", "eks", "aldi", "uki"]),
+    ("perturb", &["eki", "gnki", "sparse-eki"]),
+    ("nugget", &["eki", "gnki", "sparse-eki", "eks", "aldi", "uki"]),
     ("impose_prior", &["etki", "eki", "utki", "uki"]),
     ("momentum", DRAWN),
     ("momentum_factor", DRAWN),
@@ -37,7 +37,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("localisation", DRAWN),
     ("group_points", UNSCENTED),
     ("draws", &["gnki"]),
-    ("sparse", &["sparse"]),
+    ("sparse", &["sparse-eki"]),
     ("sigma_points", UNSCENTED),
     ("modified_transform", UNSCENTED),
     ("alpha_reg", UNSCENTED),
@@ -58,7 +58,7 @@ pub(super) struct Algorithm {
 }
 
 pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
-    let method = section.choice("method", METHODS)?.unwrap_or("etki");
+    let method = chosen(section, METHODS)?.unwrap_or("etki");
     let own = UNSCENTED.contains(&method);
     let members = match section.integer("members", 2..=1_000_000)? {
         Some(members) => members,

@@ -13,7 +13,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("method", "etki", "ensemble transform: deterministic; at T = 1 the spread is the posterior's"),
     ("method", "eki", "ensemble inversion: members see their own draws of the observation"),
     ("method", "gnki", "Gauss and Newton: the prior counts in each step, of which one may be enough"),
-    ("method", "sparse", "ensemble inversion with a limit on the sum of magnitudes"),
+    ("method", "sparse-eki", "ensemble inversion with a limit on the sum of magnitudes"),
     ("method", "eks", "ensemble Kalman sampler: the posterior for many members as T grows"),
     ("method", "aldi", "affine-invariant sampler: the posterior as T grows, also with few members"),
     ("method", "utki", "unscented, in the space of its points: members are placed, not drawn"),
@@ -135,7 +135,7 @@ pub(super) fn defaults(method: &str, algorithm: &Item, members: u32) -> Vec<(&'s
     if method == "gnki" {
         add("draws", text("exact"));
     }
-    if matches!(method, "eki" | "gnki" | "sparse") {
+    if matches!(method, "eki" | "gnki" | "sparse-eki") {
         add("localisation", "{ rule = \"none\" }".into());
         let none = matches!(word("momentum"), None | Some("none"));
         add("perturb", none.to_string());
@@ -191,14 +191,14 @@ mod tests {
             ] {
                 let sampler = matches!(*method, "eks" | "aldi");
                 let own = UNSCENTED.contains(method);
-                let refused = ((sampler || matches!(*method, "gnki" | "sparse"))
+                let refused = ((sampler || matches!(*method, "gnki" | "sparse-eki"))
                     && more.starts_with("impose"))
                     || ((sampler || own) && (more.starts_with("mom") || more.starts_with("infl")));
                 if refused {
                     continue;
                 }
                 let members = if own { "" } else { "members = 20\n" };
-                let limit = if *method == "sparse" { "sparse = { limit = 2.0 }\n" } else { "" };
+                let limit = if *method == "sparse-eki" { "sparse = { limit = 2.0 }\n" } else { "" };
                 let text = format!("{HEAD}method = \"{method}\"\niterations = 3\n{members}{limit}{more}");
                 let before = read(&text);
                 let copy = run_copy(&text, 5);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use crate::experiment::dds::SEARCHES;
-use crate::experiment::{ExperimentError, choices};
+use crate::experiment::{ExperimentError, choices, present};
 
 /// Defaults that a reader of the run folder should see, in the order of tables.
 /// (table, key, TOML value, only for these methods, a bar between them)
@@ -79,7 +79,15 @@ pub fn run_copy(text: &str, members: u32) -> String {
     if let Some(observation) = document.get_mut("observation") {
         observation["file"] = toml_edit::value("observation.toml");
     }
-    let method = document["algorithm"].get("method").and_then(Item::as_str).unwrap_or("etki").to_owned();
+    let named = document["algorithm"].get("method").and_then(Item::as_str).unwrap_or("etki").to_owned();
+    let method = present(&named).to_owned();
+    if method != named
+        && let Some(word) = document["algorithm"].get_mut("method").and_then(Item::as_value_mut)
+    {
+        let decor = word.decor().clone();
+        *word = method.as_str().into();
+        *word.decor_mut() = decor;
+    }
     let own = choices::defaults(&method, &document["algorithm"], members);
     let own = own.iter().map(|(key, value)| ("algorithm", *key, value.as_str(), None));
     for (table, key, value, only) in DEFAULTS.iter().copied().chain(own) {
@@ -134,7 +142,7 @@ fn inner_defaults(document: &mut DocumentMut, method: &str) {
         more.push(("localisation", "form", format!("\"{}\"", super::localisation::default_form(method))));
         more.extend(keys.iter().map(|(key, value)| ("localisation", *key, (*value).to_owned())));
     }
-    if method == "sparse" {
+    if method == "sparse-eki" {
         let keys = [("threshold", "0.0"), ("jitter", "0.0"), ("scaling", "\"consistent\"")];
         more.extend(keys.map(|(key, value)| ("sparse", key, value.to_owned())));
     }
@@ -241,7 +249,9 @@ mod tests {
             inline.contains("{ rule = \"delta\" , form = \"local\" }") || inline.contains("form = \"local\""),
             "{inline}"
         );
-        let sparse = copy("method = \"sparse\"\nsparse = { limit = 2.0 }");
+        let sparse = copy("method = \"sparse-eki\"\nsparse = { limit = 2.0 }");
+        // By its former name it is the same experiment.
+        assert_eq!(copy("method = \"sparse\"\nsparse = { limit = 2.0 }"), sparse);
         for text in [gnki, nice, inline, sparse] {
             let copied: toml::Table = text.parse().unwrap();
             assert!(copied["algorithm"]["failed_members"].as_str() == Some("redraw"), "{text}");

@@ -29,7 +29,7 @@ pub use algorithm::places_members;
 pub use copy::{Difference, differences, grid_copy, run_copy, with_settings};
 pub use forward::{BatchOutputs, Forwards};
 pub use model::Model;
-pub use task::{Calibration, METHODS, Task};
+pub use task::{Calibration, METHODS, Task, present};
 
 /// Why an experiment cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -220,6 +220,22 @@ impl Experiment {
     /// # Errors
     /// The first fault, at its line.
     pub fn read(document: &Document, base: &Path) -> Result<Self, Marked> {
+        Self::with(document, base, Model::read)
+    }
+
+    /// The same for tools that run no model: the data of a built-in one are not read, and may be gone.
+    ///
+    /// # Errors
+    /// As [`Experiment::read`].
+    pub fn look(document: &Document, base: &Path) -> Result<Self, Marked> {
+        Self::with(document, base, Model::unbuilt)
+    }
+
+    fn with(
+        document: &Document,
+        base: &Path,
+        model: impl Fn(&Section<'_>, &Path) -> Result<Model, Marked>,
+    ) -> Result<Self, Marked> {
         let top = document.section();
         top.schema("ekp.experiment", 1).map_err(|fault| match top.node("schema") {
             None => fault.hint("`ekp-init --new etki DIR` writes an experiment to start from"),
@@ -230,7 +246,7 @@ impl Experiment {
             .integer("seed", 0..=i64::MAX)?
             .ok_or_else(|| top.missing("seed", "an integer, such as 42"))?;
         let model_section = needed(&top, "model")?;
-        let model = Model::read(&model_section, base)?;
+        let model = model(&model_section, base)?;
         let asked = task::read(&top)?;
         let (mut prior_file, mut prior_names) = (None, None);
         // Tables and grids say themselves what the parameters are.

@@ -13,7 +13,7 @@ use crate::models::landscape::Landscape;
 use crate::models::lorenz96;
 use crate::models::sinusoid::Sinusoid;
 use crate::models::tem1d;
-use crate::models::{Forward, Want};
+use crate::models::{Cause, Forward, ModelError, Output, Place, ThetaRef, Want};
 
 /// Names that `builtin` may have.
 const BUILTIN: &[&str] = &["sinusoid", "lorenz96", "darcy", "hbv", "gr4j", "fuse", "landscape", "tem1d"];
@@ -39,6 +39,18 @@ impl Model {
     /// # Errors
     /// Neither or both of `builtin` and `command`, an unknown name, a fault in the model's options.
     pub fn read(section: &Section<'_>, base: &Path) -> Result<Self, Marked> {
+        Self::with(section, base, true)
+    }
+
+    /// The same without the data of a built-in model, for tools that run none: it cannot be asked for anything.
+    ///
+    /// # Errors
+    /// As [`Model::read`], as far as it is read.
+    pub fn unbuilt(section: &Section<'_>, base: &Path) -> Result<Self, Marked> {
+        Self::with(section, base, false)
+    }
+
+    fn with(section: &Section<'_>, base: &Path, build: bool) -> Result<Self, Marked> {
         let builtin: Option<String> = section.opt("builtin")?;
         let pack = section.integer("pack", 1..=1_000_000)?.unwrap_or(1);
         let pack = u32::try_from(pack).expect("at most a million");
@@ -59,6 +71,16 @@ impl Model {
                 }
                 let asked = Backend::read(section, &name)?;
                 let backend = asked.unwrap_or_default();
+                if !build {
+                    let forward = Arc::new(Unbuilt);
+                    return Ok(Self {
+                        forward,
+                        external: None,
+                        title: name,
+                        pack,
+                        whole: backend.takes_all(),
+                    });
+                }
                 let forward: Arc<dyn Forward> = match name.as_str() {
                     "sinusoid" => Arc::new(Sinusoid::read(options.as_ref())?),
                     "lorenz96" => lorenz96::forward(options.as_ref())?,
@@ -99,6 +121,17 @@ impl Model {
     /// What the caller needs back, from names and lengths of the observation blocks.
     pub fn want(names: &[String], lengths: &[usize]) -> Want {
         Want::series(names.iter().cloned().zip(lengths.iter().copied()).collect())
+    }
+}
+
+/// In place of a built-in model whose data nobody has read.
+struct Unbuilt;
+
+impl Forward for Unbuilt {
+    fn run(&self, _: ThetaRef<'_>, _: &Want, places: &mut [Place]) -> Vec<Result<Output, ModelError>> {
+        // Lost is no outcome: whatever went wrong here is not recorded as a fault of the model.
+        let lost = || ModelError::new(Cause::Lost, "this tool runs no model");
+        places.iter().map(|_| Err(lost())).collect()
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) fn read(algorithm: &Section<'_>, named: &mut Named) -> Result<Sparse,
     let missing = "the most that magnitudes may sum to, such as 2.0";
     let Some(section) = algorithm.section("sparse")? else {
         let label = format!("add `[algorithm.sparse]` with `limit = …`: {missing}");
-        return Err(algorithm.wrong("method", "`sparse` needs a limit", label));
+        return Err(algorithm.wrong("method", "`sparse-eki` needs a limit", label));
     };
     let limit = section.number("limit", "a positive number", |x| x > 0.0)?;
     let limit = limit.ok_or_else(|| section.missing("limit", missing))?;

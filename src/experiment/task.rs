@@ -10,14 +10,35 @@ use super::forward::Forwards;
 use super::localisation::Named as Names;
 use super::{ExperimentError, Failures, Named, algorithm, groups, needed};
 use crate::explain::{Explain, Marked};
-use crate::files::human::{Document, Section};
+use crate::files::human::{Document, Section, Value};
 use crate::kalman::Method;
 use crate::problem::inputs::Source;
 use crate::problem::{Observation, Prior, Problem, observation};
 
 /// Methods that `[algorithm]` knows.
 pub const METHODS: &[&str] =
-    &["etki", "eki", "gnki", "sparse", "eks", "aldi", "utki", "uki", "dds", "dds-async", "forward"];
+    &["etki", "eki", "gnki", "sparse-eki", "eks", "aldi", "utki", "uki", "dds", "dds-async", "forward"];
+
+/// What methods were called before: experiments and runs with such a name mean the present one.
+const FORMER: &[(&str, &str)] = &[("sparse", "sparse-eki")];
+
+/// The present name of a method.
+pub fn present(method: &str) -> &str {
+    FORMER.iter().find(|(before, _)| *before == method).map_or(method, |(_, now)| now)
+}
+
+/// The method that `[algorithm]` names, if it names one.
+pub(super) fn chosen(
+    algorithm: &Section<'_>,
+    known: &[&'static str],
+) -> Result<Option<&'static str>, Marked> {
+    if let Some(Value::Text(word)) = algorithm.node("method").map(|node| &node.value)
+        && let Some((_, now)) = FORMER.iter().find(|(before, _)| before == word)
+    {
+        return Ok(Some(now));
+    }
+    algorithm.choice("method", known)
+}
 
 /// Tables of one kind of method alone, and the method that others are told of.
 const TABLES: &[(&str, &str)] =
@@ -71,7 +92,7 @@ pub(super) struct Asked {
 /// The method and its tables.
 pub(super) fn read(top: &Section<'_>) -> Result<Asked, Marked> {
     let known = [METHODS, &[super::grid::METHOD]].concat();
-    let method = top.section("algorithm")?.map(|a| a.choice("method", &known)).transpose()?.flatten();
+    let method = top.section("algorithm")?.map(|a| chosen(&a, &known)).transpose()?.flatten();
     match method {
         Some(super::grid::METHOD) => {
             let section = needed(top, "algorithm")?;

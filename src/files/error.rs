@@ -69,6 +69,15 @@ impl FileError {
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
+
+    /// True where another path, not another try, is what helps: the one named cannot be used.
+    pub fn is_place(&self) -> bool {
+        use io::ErrorKind as Kind;
+        let Self::Io { source, .. } = self else { return false };
+        let kinds = [Kind::NotFound, Kind::NotADirectory, Kind::IsADirectory, Kind::PermissionDenied];
+        let more = [Kind::ReadOnlyFilesystem, Kind::AlreadyExists, Kind::InvalidInput, Kind::InvalidFilename];
+        kinds.contains(&source.kind()) || more.contains(&source.kind())
+    }
 }
 
 impl Explain for FileError {

@@ -80,6 +80,13 @@ pub struct Identity {
     /// Names of the observations of a series; none without one
     #[serde(default)]
     pub observations: Vec<String>,
+    /// Files that the model was made from, as the experiment names them; none where it has none, and in runs made before
+    /// these were recorded
+    #[serde(default)]
+    pub inputs: Vec<String>,
+    /// The digest of each of them
+    #[serde(default)]
+    pub input_digests: Vec<String>,
     /// Folder of the experiment file, where the model's files are
     pub base: PathBuf,
     /// The same seen from the run folder, for trees that move as a whole

@@ -359,6 +359,7 @@ fn ranks(external: Option<&External>) -> Option<u32> {
 /// # Errors
 /// An unknown method, a folder that holds such files already.
 pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError> {
+    let method = crate::experiment::present(method);
     let grid = method == crate::experiment::grid::METHOD;
     if !grid && !crate::experiment::METHODS.contains(&method) {
         let known = [crate::experiment::METHODS, &[crate::experiment::grid::METHOD]].concat();
@@ -392,14 +393,21 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
             _ => (folder.join(name), filled(text)),
         })
         .collect();
-    if method == "sparse" {
+    if method == "sparse-eki" {
         let limit = "\n[algorithm.sparse]\nlimit = 10.0               # most that the magnitudes of the parameters may sum to\n";
         files[0].1.push_str(limit);
     }
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
         return Err(refused(format!("`{}` is there already", path.display()), "name another folder"));
     }
-    std::fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
+    std::fs::create_dir_all(folder).map_err(FileError::io("make", folder)).map_err(|e| {
+        match e.is_place() {
+            true => {
+                refused(e.to_string(), "name a folder, or where one can be made: `ekp-init --new etki DIR`")
+            }
+            false => e.into(),
+        }
+    })?;
     for (path, text) in &files {
         publish(path, text.as_bytes())?;
         if text.starts_with("#!") {

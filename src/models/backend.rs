@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::machine::gpu::{self, Device, Kind};
-use crate::models::{CheckError, Forward, ModelError, Output, Place, ThetaRef, Want};
+use crate::models::{CheckError, Forward, Input, ModelError, Output, Place, ThetaRef, Want};
 use crate::numerics::Mat;
 use crate::numerics::lanes::LANES;
 
@@ -172,6 +172,10 @@ impl Forward for Shared {
             worker();
         });
         results.into_iter().flatten().collect()
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        self.forward.inputs()
     }
 
     fn fits(&self, names: &[(String, usize)], want: &Want) -> Result<Vec<String>, CheckError> {

@@ -17,9 +17,10 @@ pub mod sinusoid;
 pub mod soundings;
 pub mod tem1d;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::explain::{Exit, Explain, Marked, nearest, one_of};
+use crate::files::digest;
 use crate::numerics::{Address, Mat};
 
 pub use score::{Measure, Moments, Period, Score, Scoring};
@@ -341,6 +342,22 @@ impl Explain for CheckError {
     }
 }
 
+/// A file that a model was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Where it was read
+    pub path: PathBuf,
+    /// Digest of its bytes
+    pub digest: String,
+}
+
+impl Input {
+    /// From the bytes that were read.
+    pub fn new(path: &Path, bytes: &[u8]) -> Self {
+        Self { path: path.to_owned(), digest: digest(bytes) }
+    }
+}
+
 /// A forward model G.
 pub trait Forward: Send + Sync {
     /// Columns of `thetas` are members; `places[j]` says where and as whom member j runs.
@@ -351,6 +368,11 @@ pub trait Forward: Send + Sync {
     /// Units of its domain: columns, bands, cells; 1 where it has none.
     fn units(&self) -> usize {
         1
+    }
+
+    /// Files that it was made from, digested as they were read: a run keeps to those it was made with.
+    fn inputs(&self) -> Vec<Input> {
+        Vec::new()
     }
 
     /// Runs inside this process (a program of its own needs a working folder and a log).

@@ -91,7 +91,11 @@ pub fn csv(run: &Run, path: Option<&Path>) -> Result<Written, ReportError> {
     let mut flush = |text: &mut String| {
         let written = match &mut draft {
             Some(draft) => draft.file().write_all(text.as_bytes()),
-            None => std::io::stdout().lock().write_all(text.as_bytes()),
+            None => match std::io::stdout().lock().write_all(text.as_bytes()) {
+                // A reader that went away (`| head`) is no error.
+                Err(gone) if gone.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+                told => told,
+            },
         };
         text.clear();
         written.map_err(FileError::io("write", &shown))

@@ -10,7 +10,7 @@ mod tables;
 use std::path::Path;
 
 use crate::files::{FileError, parquet};
-use crate::report::ReportError;
+use crate::report::{ReportError, place};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,9 @@ pub fn cat(path: &Path, form: Option<Form>) -> Result<Printed, ReportError> {
             hint: "name a file in it, such as `update.toml`, `ensemble.bin` or `member_001/data.toml`".into(),
         });
     }
-    let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
+    let bytes = std::fs::read(path).map_err(FileError::io("read", path)).map_err(place::refused(
+        "name a file of a run, such as `update.toml`, `iteration_000/ensemble.bin`",
+    ))?;
     if bytes.is_empty() {
         return Err(damaged(path, "it is empty".into()));
     }

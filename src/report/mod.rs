@@ -17,6 +17,7 @@ pub mod gallery;
 pub mod grid;
 pub mod html;
 pub mod metrics;
+pub mod place;
 mod posterior;
 pub mod runs;
 pub mod scaling;

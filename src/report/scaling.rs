@@ -197,8 +197,9 @@ pub fn cases(folder: &Path, list: &[Listed], rows: &[Vec<Row>]) -> Result<Vec<Ca
         let over = add(case, listed.repeat, rows, dir.stop().is_file());
         case.names += names_below(dir.root());
         // Models are made again only where something is to be learnt of them.
-        if let (Some(begin), Ok(run)) = (over, Run::open(dir.root())) {
-            case.units = run.experiment.model.forward.units();
+        if let (Some(begin), Ok(run)) = (over, Run::look(dir.root())) {
+            // What a model is made from may be gone: then nobody knows its units.
+            case.units = Run::open(dir.root()).map_or(case.units, |run| run.experiment.model.forward.units());
             case.searches.extend(search::path(&run, rows, begin)?);
         }
     }

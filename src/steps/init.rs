@@ -1,26 +1,29 @@
 //! Make a run folder from an experiment: everything checked first, then everything at once, or nothing.
 
 mod given;
+mod identity;
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::experiment::{Experiment, ExperimentError, Form, Task, differences, run_copy, with_settings};
+use crate::experiment::{Experiment, ExperimentError, differences, run_copy, with_settings};
 use crate::files::human::{self, Document};
 use crate::files::{
-    FileError, Identity, RunDir, TomlText, digest, load_record, load_state, publish, run_id, save_state,
-    whole_folder,
+    FileError, Identity, RunDir, digest, load_record, load_state, publish, save_state, whole_folder,
 };
 use crate::problem::{Ensemble, Prior};
 use crate::steps::adopt::{self, Adopted, AdoptedRecord};
 use crate::steps::due::open_iteration;
 use crate::steps::ensemble::durable;
 use crate::steps::forward::Planned;
+use crate::steps::inputs;
 use crate::steps::parameters::ENSEMBLE;
 use crate::steps::{Run, StepError};
 
 pub use given::Given;
 use given::{fits, of_calibration};
+pub(super) use identity::record_of;
+use identity::{identity, run_record};
 
 /// What is to be made.
 #[derive(Debug, Clone, Default)]
@@ -186,7 +189,7 @@ fn fork(from: &Path, iteration: u32, prior: &Prior, experiment: &Experiment) -> 
             hint: "write mean and spread of the other run's result into `priors.toml`, or fork to another method".into(),
         });
     }
-    let parent = Run::open(from)?;
+    let parent = Run::look(from)?;
     if !parent.dir.ensemble(iteration).is_file() {
         let first = parent.experiment.first_iteration;
         return Err(StepError::Refused {
@@ -232,59 +235,6 @@ fn fork(from: &Path, iteration: u32, prior: &Prior, experiment: &Experiment) -> 
         });
     }
     Ok(ensemble)
-}
-
-fn identity(
-    experiment: &Experiment,
-    given: &Given,
-    texts: &[(&'static str, String)],
-    base: &Path,
-    root: &Path,
-    beginning: &str,
-) -> Identity {
-    // Comments and order are not the science: digests are taken of the values.
-    let values = |text: &str| text.parse::<toml::Table>().map_or_else(|_| text.to_owned(), |t| t.to_string());
-    let of = |name: &str| {
-        let text = texts.iter().find(|(known, _)| *known == name);
-        text.map_or_else(String::new, |(_, text)| digest(values(text).as_bytes()))
-    };
-    let (experiment_digest, priors) = (of("experiment.toml"), of("priors.toml"));
-    let observation = of("observation.toml");
-    let (blocks, lengths) = given.layout().into_iter().unzip();
-    let pack = match &experiment.task {
-        Task::Search(searching) if let Form::Workers { claim_size } = searching.form => claim_size,
-        _ => experiment.model.pack.min(experiment.members),
-    };
-    let (parameters, components) = given.prior().names().iter().cloned().unzip();
-    let series = given.problem().and_then(|problem| problem.observation.series());
-    let digits = |n: u32| n.to_string().len().max(3);
-    Identity {
-        name: experiment.name.clone(),
-        id: run_id(&experiment_digest, &priors, &format!("{observation}{beginning}")),
-        tools: env!("CARGO_PKG_VERSION").into(),
-        seed: experiment.seed,
-        method: experiment.method.clone(),
-        members: experiment.members,
-        sizes: experiment.sizes.clone(),
-        budget: experiment.budget,
-        iterations: experiment.iterations,
-        first_iteration: experiment.first_iteration,
-        iteration_digits: digits(experiment.iterations + 1),
-        member_digits: digits(experiment.members),
-        pack,
-        models: given.forward().map_or(0, |planned| planned.found.record.models),
-        chunk: given.forward().map_or(0, |planned| planned.chunk),
-        parameters,
-        components,
-        blocks,
-        lengths,
-        observations: series.map_or_else(Vec::new, |series| series.names.clone()),
-        base: base.to_owned(),
-        base_relative: relative(root, base),
-        experiment: experiment_digest,
-        priors,
-        observation,
-    }
 }
 
 fn digest_of(start: &Ensemble) -> String {
@@ -374,8 +324,13 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
 
 fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) -> Result<Made, StepError> {
     let root = &prepared.root;
+    let id = &prepared.identity;
+    let now: Vec<_> = id.inputs.iter().cloned().zip(id.input_digests.iter().cloned()).collect();
+    let mut lines: Vec<String> = inputs::changed(found, &now)
+        .iter()
+        .map(|name| format!("{name}: the model's input is another"))
+        .collect();
     if found.id != prepared.identity.id {
-        let mut lines = Vec::new();
         for (name, text) in &prepared.texts {
             let mut before = fs::read_to_string(root.join(name)).unwrap_or_default();
             if *name == "experiment.toml" {
@@ -384,18 +339,18 @@ fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) 
             }
             lines.extend(differences(&before, text).iter().map(|d| format!("{name}: {d}")));
         }
-        let start: Option<Ensemble> = load_state(&root.join("start.bin"), ENSEMBLE.0, ENSEMBLE.1).ok();
+        let start: Option<Ensemble> = there(load_state(&root.join("start.bin"), ENSEMBLE.0, ENSEMBLE.1))?;
         if start != prepared.start {
             lines.push("start.bin: it starts from another ensemble (`--from`)".into());
         }
-        let theirs: Option<AdoptedRecord> = load_record(&root.join("adopted.toml")).ok();
+        let theirs: Option<AdoptedRecord> = there(load_record(&root.join("adopted.toml")))?;
         if theirs.map(|record| record.digest) != prepared.adopted.as_ref().map(|a| a.digest.clone()) {
             lines.push("adopted.toml: its first iterations are others (`--adopt`)".into());
         }
-        if !lines.is_empty() {
-            lines.truncate(12);
-            return Err(StepError::Changed { folder: root.display().to_string(), differences: lines });
-        }
+    }
+    if !lines.is_empty() {
+        lines.truncate(12);
+        return Err(StepError::Changed { folder: root.display().to_string(), differences: lines });
     }
     let mut made = Made::Same;
     for (name, text) in machine {
@@ -404,6 +359,15 @@ fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) 
         }
     }
     Ok(made)
+}
+
+/// What a file says, if there is one.
+fn there<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if e.is_missing() => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Write a machine file anew when it says something else; true if it did. The line that tells by which
@@ -420,62 +384,6 @@ pub fn renew(path: &Path, text: &str) -> Result<bool, FileError> {
         publish(path, text.as_bytes())?;
     }
     Ok(!same)
-}
-
-fn run_record(prepared: &Prepared) -> String {
-    let id = &prepared.identity;
-    let mut comments = "ekp run: who this run is. Written once by `ekp-init`, never changed.\n\
-                        `base` is the folder of the experiment file, where the model's files are."
-        .to_owned();
-    if let Some(origin) = &prepared.origin {
-        comments.push_str(&format!("\nIts first ensemble (`start.bin`) is that of {origin}."));
-    }
-    if let Some(adopted) = &prepared.adopted {
-        comments
-            .push_str(&format!("\nIts first iterations (`adopted.toml`) were made in `{}`.", adopted.origin));
-    }
-    record_of(id, &comments)
-}
-
-/// The text of `run.toml`.
-pub(super) fn record_of(id: &Identity, comments: &str) -> String {
-    let lengths = |n: &[usize]| n.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect::<Vec<u32>>();
-    let mut text = TomlText::record::<Identity>(comments);
-    text.text("name", &id.name)
-        .text("id", &id.id)
-        .text("tools", &id.tools)
-        .number("seed", id.seed)
-        .text("method", &id.method)
-        .number("members", id.members);
-    if !id.sizes.is_empty() {
-        text.numbers("sizes", &id.sizes);
-    }
-    if id.budget > 0 {
-        text.number("budget", id.budget);
-    }
-    text.number("iterations", id.iterations)
-        .number("first_iteration", id.first_iteration)
-        .number("iteration_digits", i64::try_from(id.iteration_digits).unwrap_or(3))
-        .number("member_digits", i64::try_from(id.member_digits).unwrap_or(3))
-        .number("pack", id.pack);
-    if id.models > 0 {
-        text.number("models", id.models).number("chunk", id.chunk);
-    }
-    text.texts("parameters", &id.parameters)
-        .numbers("components", &lengths(&id.components))
-        .texts("blocks", &id.blocks)
-        .numbers("lengths", &lengths(&id.lengths));
-    if !id.observations.is_empty() {
-        text.texts("observations", &id.observations);
-    }
-    text.text("base", &id.base.to_string_lossy())
-        .text("base_relative", &id.base_relative.to_string_lossy())
-        .text("experiment", &id.experiment)
-        .text("priors", &id.priors);
-    if !id.observation.is_empty() {
-        text.text("observation", &id.observation);
-    }
-    text.finish()
 }
 
 #[cfg(test)]

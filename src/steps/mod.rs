@@ -14,6 +14,7 @@ pub mod extend;
 pub mod forward;
 pub mod grid;
 pub mod init;
+mod inputs;
 pub mod member;
 pub mod outcomes;
 pub mod pack;
@@ -35,6 +36,7 @@ use std::path::Path;
 
 use crate::experiment::{Calibration, Experiment, ExperimentError, load};
 use crate::explain::{Exit, Explain, Marked};
+use crate::files::human::Document;
 use crate::files::{FileError, RunDir, load_record, publish};
 use crate::problem::PriorError;
 use crate::problem::{AlgorithmError, Observation, Prior, Problem};
@@ -50,11 +52,29 @@ pub struct Run {
 }
 
 impl Run {
-    /// Open a run folder.
+    /// Open a run folder to run its model.
+    ///
+    /// # Errors
+    /// It is no run folder, its files or those of the model cannot be read, or the model's files are others than the
+    /// run was made with.
+    pub fn open(path: &Path) -> Result<Self, StepError> {
+        let run = Self::with(path, Experiment::read)?;
+        inputs::check(&run.dir.identity, &run.experiment.model, &run.dir.base())?;
+        Ok(run)
+    }
+
+    /// Open a run folder to look, or to make a step without the model: what the model is made from is not read.
     ///
     /// # Errors
     /// It is no run folder, or its files cannot be read.
-    pub fn open(path: &Path) -> Result<Self, StepError> {
+    pub fn look(path: &Path) -> Result<Self, StepError> {
+        Self::with(path, Experiment::look)
+    }
+
+    fn with(
+        path: &Path,
+        read: impl Fn(&Document, &Path) -> Result<Experiment, Marked>,
+    ) -> Result<Self, StepError> {
         let dir = RunDir::open(path)?.absolute()?;
         if dir.identity.method == crate::experiment::grid::METHOD {
             return Err(StepError::Refused {
@@ -64,7 +84,7 @@ impl Run {
             });
         }
         let document = load(&dir.top("experiment.toml"))?;
-        let mut experiment = Experiment::read(&document, &dir.base()).map_err(ExperimentError::from)?;
+        let mut experiment = read(&document, &dir.base()).map_err(ExperimentError::from)?;
         if let Some(calibration) = experiment.calibration_mut()
             && let Some(step) = dir.step()?
         {
@@ -174,6 +194,12 @@ pub enum StepError {
         folder: String,
         /// What differs, a line each
         differences: Vec<String>,
+    },
+    /// Files of the model that are not those its run was made with
+    #[error("{} changed since this run was made", inputs::named(files))]
+    Inputs {
+        /// Which, as the experiment names them
+        files: Vec<String>,
     },
     /// A place where no run folder can be made
     #[error("no run folder can be made at `{folder}`: {why}")]
@@ -329,6 +355,10 @@ impl Explain for StepError {
             Self::Changed { .. } => {
                 Some("give the new experiment a folder of its own: `ekp-init experiment.toml OTHER_RUN`".into())
             }
+            Self::Inputs { .. } => Some(
+                "the run keeps to what it was made with: put that back, or make a run of its own with `ekp-init experiment.toml OTHER_RUN`"
+                    .into(),
+            ),
             Self::Occupied { .. } => Some("name another folder, or empty it".into()),
             Self::NotReady { missing, .. } => {
                 let list: Vec<String> = missing.iter().take(5).map(|(m, why)| format!("member {m}: {why}")).collect();
@@ -377,7 +407,10 @@ impl Explain for StepError {
             Self::Experiment(e) => e.exit(),
             Self::Algorithm(e) => e.exit(),
             Self::Prior(e) => e.exit(),
-            Self::Changed { .. } | Self::Occupied { .. } | Self::NoSuchMember { .. } => Exit::Usage,
+            Self::Changed { .. }
+            | Self::Inputs { .. }
+            | Self::Occupied { .. }
+            | Self::NoSuchMember { .. } => Exit::Usage,
             Self::NoSuchIteration { .. } | Self::Refused { .. } => Exit::Usage,
             Self::NotReady { .. } => Exit::NotYet,
             Self::OtherGrid { .. } => Exit::Usage,

@@ -127,10 +127,14 @@ pub(super) fn cases() -> Vec<Case> {
         method("update_freq_negative", "uki", "update_freq = -1"),
         algorithm("draws_with_etki", "draws = \"peer\""),
         method("gnki_step_above_one", "gnki", "step = 1.5"),
-        method("sparse_without_limit", "sparse", ""),
-        method("sparse_limit_zero", "sparse", "sparse = { limit = 0 }"),
-        method("sparse_limit_missing", "sparse", "sparse = { limits = 2 }"),
-        method("sparse_parameter_unknown", "sparse", "sparse = { limit = 2, parameters = [\"amplitud\"] }"),
+        method("sparse_without_limit", "sparse-eki", ""),
+        method("sparse_limit_zero", "sparse-eki", "sparse = { limit = 0 }"),
+        method("sparse_limit_missing", "sparse-eki", "sparse = { limits = 2 }"),
+        method(
+            "sparse_parameter_unknown",
+            "sparse-eki",
+            "sparse = { limit = 2, parameters = [\"amplitud\"] }",
+        ),
         method("sparse_table_with_eki", "eki", "sparse = { limit = 2 }"),
         // [algorithm.localisation]
         localised("localisation_without_rule", "eki", "form = \"cross\""),

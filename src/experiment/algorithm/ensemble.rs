@@ -31,7 +31,7 @@ pub(super) fn read(
             let peer = section.choice("draws", &["exact", "peer"])? == Some("peer");
             Process::Gnki { perturbed: perturbed()?, draws: if peer { Draws::Peer } else { Draws::Exact } }
         }
-        "sparse" => Process::Sparse { perturbed: perturbed()? },
+        "sparse-eki" => Process::Sparse { perturbed: perturbed()? },
         "eks" => Process::Eks,
         "aldi" => Process::Aldi,
         _ => Process::Etki,
@@ -47,7 +47,7 @@ pub(super) fn read(
     let localisation = localisation::read(section, method, members, named)?;
     let groups = groups::read(section, named)?;
     let own_steps = groups::own_steps(section, !groups.is_empty())?;
-    let sparse = if method == "sparse" { sparse::read(section, named)? } else { Default::default() };
+    let sparse = if method == "sparse-eki" { sparse::read(section, named)? } else { Default::default() };
     let inflation = inflation(section, method == "eki" && impose_prior, &schedule)?;
     let failures = match section.choice("failed_members", &["redraw", "ignore"])? {
         Some("ignore") => FailureRule::Ignore,
@@ -60,7 +60,8 @@ pub(super) fn read(
         warnings.push("`eki` without perturbed observations: the spread collapses too fast, do not read it as uncertainty".into());
     }
     if matches!(process, Process::Sparse { .. }) && matches!(schedule, Schedule::Fixed { .. }) {
-        warnings.push("`sparse` with steps of fixed length: the data count once for each step of 1".into());
+        warnings
+            .push("`sparse-eki` with steps of fixed length: the data count once for each step of 1".into());
     }
     if let Schedule::DataMisfit { terminate_at, on_terminate: OnTerminate::Stop } = schedule
         && terminate_at.is_finite()

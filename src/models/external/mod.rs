@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use crate::explain::{Marked, Source};
 use crate::machine::process::{self, Job};
-use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want};
+use crate::models::{Cause, CheckError, Forward, Input, ModelError, Output, Place, ThetaRef, Want};
 
 use argument::Argument;
 use link::Links;
@@ -230,6 +230,16 @@ impl Forward for External {
             Err(error) => Err(error.clone()),
         };
         places.iter_mut().enumerate().map(one).collect()
+    }
+
+    /// Templates; what is linked for the program is not read here, and may be large.
+    fn inputs(&self) -> Vec<Input> {
+        let read = |t: &Declared| {
+            let path = self.base.join(&t.from);
+            // One that cannot be read is told by the member that needs it.
+            fs::read(&path).ok().map(|bytes| Input::new(&path, &bytes))
+        };
+        self.templates.iter().filter_map(read).collect()
     }
 
     fn in_process(&self) -> bool {

@@ -10,6 +10,7 @@ use chrono::Datelike;
 
 use crate::explain::Marked;
 use crate::files::human::{Section, Value};
+use crate::models::Input;
 use crate::models::hydro::pet::Formula;
 use crate::models::hydro::table::{Calendar, Kind, Table, Unit};
 use crate::models::score::Period;
@@ -37,6 +38,8 @@ pub struct Basin {
     pub output: Option<Period>,
     /// From mm/step to the unit of the output
     pub output_unit: Unit,
+    /// Files it was read from
+    pub inputs: Vec<Input>,
 }
 
 /// A part of a basin with one elevation.
@@ -58,7 +61,7 @@ impl Basin {
         let dates: String = options.opt("dates")?.unwrap_or_else(|| "date".into());
         let forcing: String = options.need("forcing")?;
         let table = Table::read(&base.join(&forcing), &options.place("forcing"), &dates)?;
-        let calendar = table.calendar;
+        let (calendar, mut inputs) = (table.calendar, vec![table.input.clone()]);
         let above_0 = |key: &str| options.number(key, "above 0", |x| x > 0.0);
         let area = above_0("area_km2")?;
         let latitude = options.number("latitude_deg", "-90 to 90", |x| x.abs() <= 90.0)?;
@@ -85,7 +88,7 @@ impl Basin {
         };
         let (mut flow, mut unit) = (None, "mm/step".to_owned());
         if let Some(column) = Column::read(options, "flow", Kind::Flow)? {
-            flow = Some(column.flow(&table, base, area, &dates)?);
+            flow = Some(column.flow(&table, base, area, &dates, &mut inputs)?);
             unit.clone_from(&column.unit);
         }
         if let Some(word) = options.choice("unit", Kind::Flow.units())? {
@@ -111,6 +114,7 @@ impl Basin {
             gradient,
             output,
             output_unit,
+            inputs,
         })
     }
 
@@ -231,12 +235,20 @@ impl<'a> Column<'a> {
     }
 
     /// Observed flow on the steps of the forcing, from the same file or from `file`.
-    fn flow(&self, forcing: &Table, base: &Path, area: Option<f64>, dates: &str) -> Result<Vec<f64>, Marked> {
+    fn flow(
+        &self,
+        forcing: &Table,
+        base: &Path,
+        area: Option<f64>,
+        dates: &str,
+        inputs: &mut Vec<Input>,
+    ) -> Result<Vec<f64>, Marked> {
         let file: Option<String> = self.section.opt("file")?;
         let dates: String = self.section.opt("dates")?.unwrap_or_else(|| dates.to_owned());
         self.section.finish()?;
         let Some(file) = file else { return self.numbers(forcing, Kind::Flow, area) };
         let table = Table::read(&base.join(file), &self.section.place("file"), &dates)?;
+        inputs.push(table.input.clone());
         let (own, steps) = (table.calendar, forcing.calendar);
         if own.step_h != steps.step_h {
             let label = format!("its steps have {} h, those of the forcing {} h", own.step_h, steps.step_h);

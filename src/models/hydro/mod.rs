@@ -33,7 +33,7 @@ use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::models::hydro::basin::{Basin, inside};
 use crate::models::score::{LOG_SHARE, Measure, Moments, Scoring};
-use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want};
+use crate::models::{Cause, CheckError, Forward, Input, ModelError, Output, Place, ThetaRef, Want};
 
 /// A parameter of a model.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +67,11 @@ pub trait Runoff: Send + Sync {
     /// Columns of one run.
     fn units(&self) -> usize {
         1
+    }
+
+    /// Files it was read from, beside those of the basin.
+    fn inputs(&self) -> &[Input] {
+        &[]
     }
 
     /// May this set be run at all? An error says why not.
@@ -401,6 +406,10 @@ impl<M: Runoff> Hydro<M> {
 impl<M: Runoff> Forward for Hydro<M> {
     fn units(&self) -> usize {
         self.model.units()
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        [&self.basin.inputs, self.model.inputs()].concat()
     }
 
     fn run(

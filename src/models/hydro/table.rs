@@ -13,6 +13,7 @@ use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 
 use crate::explain::{Marked, Place, Source, nearest, one_of, plain, reason};
 use crate::files::human;
+use crate::models::Input;
 
 #[cfg(feature = "netcdf")]
 mod netcdf;
@@ -125,14 +126,19 @@ pub struct Table {
     source: Arc<Source>,
     heading: Vec<Range<usize>>,
     rows: Vec<Vec<Range<usize>>>,
+    /// The file it was read from
+    pub input: Input,
     /// What the file itself says of units, by column
     units: BTreeMap<String, String>,
     /// Its steps
     pub calendar: Calendar,
 }
 
-/// The text of a table, and the units that it came with.
-type Text = (Arc<Source>, BTreeMap<String, String>);
+/// The text of a table, the units that it came with, and the file.
+type Text = (Arc<Source>, Units, Input);
+
+/// Units by column.
+type Units = BTreeMap<String, String>;
 
 impl Table {
     /// Read a file named at `named`; `dates` is the name of its column of dates.
@@ -157,14 +163,15 @@ impl Table {
     fn source(path: &Path, named: &Place, dates: &str) -> Result<Text, Marked> {
         let read = || {
             let bytes = std::fs::read(path)?;
+            let input = Input::new(path, &bytes);
             if path.extension().is_none_or(|end| end != "gz") {
-                return Ok(bytes);
+                return Ok((bytes, input));
             }
             let mut whole = Vec::new();
             flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut whole)?;
-            Ok(whole)
+            Ok((whole, input))
         };
-        let bytes = read().map_err(|error: std::io::Error| {
+        let (bytes, input) = read().map_err(|error: std::io::Error| {
             let label = format!("`{}`: {}", path.display(), reason(&error));
             let fault = named.marked("this file cannot be read", label);
             match error.kind() {
@@ -179,9 +186,10 @@ impl Table {
                 let label = format!("`{}`: {words}", path.display());
                 named.marked("this netCDF file cannot be used", label)
             };
-            return of_netcdf(path, bytes, dates).map_err(shown);
+            let (source, units) = of_netcdf(path, bytes, dates).map_err(shown)?;
+            return Ok((source, units, input));
         }
-        Ok((Source::new(path, human::text(path, bytes)?), BTreeMap::new()))
+        Ok((Source::new(path, human::text(path, bytes)?), BTreeMap::new(), input))
     }
 
     fn split(text: Text, dates: &str) -> Result<Self, Marked> {
@@ -190,7 +198,7 @@ impl Table {
         Ok(table)
     }
 
-    fn cut((source, units): Text) -> Result<Self, Marked> {
+    fn cut((source, units, input): Text) -> Result<Self, Marked> {
         let text = source.text.trim_start_matches('\u{feff}');
         let mut at = source.text.len() - text.len();
         let mut lines = Vec::new();
@@ -213,7 +221,7 @@ impl Table {
         let heading = cells(&source.text, first.clone(), separator);
         let rows: Vec<_> = rest.iter().map(|line| cells(&source.text, line.clone(), separator)).collect();
         let none = Calendar { start: NaiveDateTime::default(), step_h: 24, steps: rows.len() };
-        let table = Self { source: Arc::clone(&source), heading, rows, units, calendar: none };
+        let table = Self { source: Arc::clone(&source), heading, rows, input, units, calendar: none };
         for (row, line) in table.rows.iter().zip(rest) {
             if row.len() != table.heading.len() {
                 let label = format!("{} cells, the heading has {}", row.len(), table.heading.len());
@@ -385,13 +393,13 @@ impl Table {
 
 /// The table of a netCDF file; an error in words.
 #[cfg(feature = "netcdf")]
-fn of_netcdf(path: &Path, bytes: Vec<u8>, dates: &str) -> Result<Text, String> {
+fn of_netcdf(path: &Path, bytes: Vec<u8>, dates: &str) -> Result<(Arc<Source>, Units), String> {
     let table = netcdf::as_table(path, bytes, dates)?;
     Ok((Source::new(path, table.text), table.units))
 }
 
 #[cfg(not(feature = "netcdf"))]
-fn of_netcdf(_: &Path, _: Vec<u8>, _: &str) -> Result<Text, String> {
+fn of_netcdf(_: &Path, _: Vec<u8>, _: &str) -> Result<(Arc<Source>, Units), String> {
     Err("this program was built without netCDF (`--features netcdf`)".into())
 }
 

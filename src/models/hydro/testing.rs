@@ -75,6 +75,7 @@ pub(crate) fn synthetic(steps: usize) -> Basin {
         gradient: 0.0,
         output: None,
         output_unit: Unit::of("mm/step", 24, None).unwrap(),
+        inputs: Vec::new(),
     }
 }
 

@@ -29,7 +29,9 @@ use std::sync::{Arc, OnceLock};
 use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::models::soundings::{Curve, Soundings};
-use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, given, split};
+use crate::models::{
+    Cause, CheckError, Forward, Input, ModelError, Output, Place, ThetaRef, Want, given, split,
+};
 use crate::numerics::lanes::Width;
 
 pub use gates::{Gate, Moment, Quantity};
@@ -43,6 +45,8 @@ const MOST: i64 = 64;
 /// A sounding as a forward model.
 pub struct Tem1d {
     setup: Setup,
+    /// The file of the system; none where it is one of the toolkit
+    input: Option<Input>,
     layers: usize,
     /// What the names of each sounding begin with; one empty text where there is one sounding
     soundings: Vec<String>,
@@ -57,7 +61,7 @@ pub struct Tem1d {
 /// # Errors
 /// A fault in the options or in the system's file, at its line.
 pub fn forward(section: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, Marked> {
-    let setup = read::setup(section, base)?;
+    let (setup, input) = read::setup(section, base)?;
     let layers = section
         .integer("layers", 1..=MOST)?
         .ok_or_else(|| section.missing("layers", "how many, such as 3"))?;
@@ -85,7 +89,7 @@ pub fn forward(section: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, M
         }
     }
     section.finish()?;
-    Ok(Arc::new(Tem1d { setup, layers, soundings, fixed, system: OnceLock::new() }))
+    Ok(Arc::new(Tem1d { setup, input, layers, soundings, fixed, system: OnceLock::new() }))
 }
 
 /// Names of all parameters of so many layers.
@@ -188,6 +192,10 @@ impl Forward for Tem1d {
         places: &mut [Place],
     ) -> Vec<Result<Output, ModelError>> {
         self.all(thetas, want, places.len(), |system, earths| system.responses(earths, Width::widest()))
+    }
+
+    fn inputs(&self) -> Vec<Input> {
+        self.input.iter().cloned().collect()
     }
 
     fn fits(&self, names: &[(String, usize)], want: &Want) -> Result<Vec<String>, CheckError> {

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use crate::explain::{Marked, reason};
 use crate::files::human::{Document, Section};
+use crate::models::Input;
 use crate::models::tem1d::{Accuracy, Geometry, Moment, Quantity, Setup, Shape};
 
 /// Ready-made systems.
@@ -21,11 +22,12 @@ const READY: [(&str, &str); 2] = [
     ("dual_moment", include_str!("systems/dual_moment.toml")),
 ];
 
-/// The system that `[model.tem1d] system` names.
-pub(super) fn setup(section: &Section<'_>, base: &Path) -> Result<Setup, Marked> {
+/// The system that `[model.tem1d] system` names, with the file it was read from, where it is not of the toolkit.
+pub(super) fn setup(section: &Section<'_>, base: &Path) -> Result<(Setup, Option<Input>), Marked> {
     let name: String = section.need("system")?;
     if let Some((_, text)) = READY.iter().find(|(ready, _)| *ready == name) {
-        return system(&Document::parse(Path::new(&format!("{name} (of the toolkit)")), text)?);
+        let document = Document::parse(Path::new(&format!("{name} (of the toolkit)")), text)?;
+        return Ok((system(&document)?, None));
     }
     let path = base.join(&name);
     let bytes = std::fs::read(&path).map_err(|e| {
@@ -33,7 +35,8 @@ pub(super) fn setup(section: &Section<'_>, base: &Path) -> Result<Setup, Marked>
             format!("`{}`: {}; ready-made are \"default\" and \"dual_moment\"", path.display(), reason(&e));
         section.wrong("system", "this system cannot be read", label)
     })?;
-    system(&Document::from_bytes(&path, bytes)?)
+    let input = Input::new(&path, &bytes);
+    Ok((system(&Document::from_bytes(&path, bytes)?)?, Some(input)))
 }
 
 /// A system file, read.

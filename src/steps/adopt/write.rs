@@ -15,7 +15,7 @@ use crate::steps::{Run, StepError, Update, update};
 /// # Errors
 /// The disk.
 pub(in crate::steps) fn write(adopted: &Adopted, problem: &Problem, hidden: &Path) -> Result<(), StepError> {
-    let run = Run::open(hidden)?;
+    let run = Run::look(hidden)?;
     let first = run.dir.identity.first_iteration;
     durable(&run.dir.adopted(), record(adopted, first).as_bytes())?;
     let mut decided = None;

@@ -85,6 +85,8 @@ fn identity(grid: &Grid, ids: &[Vec<String>], text: &str, base: &Path, root: &Pa
         blocks: Vec::new(),
         lengths: Vec::new(),
         observations: Vec::new(),
+        inputs: Vec::new(),
+        input_digests: Vec::new(),
         base: base.to_owned(),
         base_relative: relative(root, base),
         experiment,

@@ -17,6 +17,7 @@ mod tests;
 
 use std::ops::Range;
 
+use crate::models::Input;
 use network::Network;
 
 pub use spread::{Balance, Spread, forward};
@@ -62,6 +63,8 @@ pub struct Domain {
     /// Pieces of work
     tasks: Vec<Range<usize>>,
     area_km2: f64,
+    /// Files it was read from
+    inputs: Vec<Input>,
 }
 
 impl Domain {
@@ -82,12 +85,26 @@ impl Domain {
             }
         }
         let area_km2 = units.iter().map(|unit| unit.area_km2).sum();
-        Self { units, forcing, network, classes: vec![Vec::new()], muskingum_x: 0.2, tasks, area_km2 }
+        Self {
+            units,
+            forcing,
+            network,
+            classes: vec![Vec::new()],
+            muskingum_x: 0.2,
+            tasks,
+            area_km2,
+            inputs: Vec::new(),
+        }
     }
 
     /// Number of units.
     pub fn units(&self) -> usize {
         self.units.len()
+    }
+
+    /// Files it was read from.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
     }
 
     /// Number of basins: of reaches, where there is a river.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::explain::{Marked, nearest};
 use crate::files::human::Section;
+use crate::models::Input;
 use crate::models::hydro::basin::Basin;
 use crate::models::hydro::domain::network::{LARGEST_X, Network, NoTree};
 use crate::models::hydro::domain::{Domain, Forcing, Unit};
@@ -90,8 +91,13 @@ impl Domain {
             heights = river.column("elevation_m")?.map(|column| river.elevations(column)).transpose()?;
             river.section.finish()?;
         }
+        let mut inputs: Vec<Input> = [Some(&units), river.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|named| named.table.input.clone())
+            .collect();
         let of = basins_of(&units, &mut names, network.is_some())?;
-        let forcing = forcing_of(options, base, whole, &names)?;
+        let forcing = forcing_of(options, base, whole, &names, &mut inputs)?;
         let elevation = units.elevations(units.needed("elevation_m")?)?;
         let area = units.numbers(units.needed("area_km2")?, "km², above 0", |a| a > 0.0)?;
         let (classes, class) = classes_of(options, &units)?;
@@ -109,7 +115,7 @@ impl Domain {
         }
         let x = options.number("muskingum_x", "0 to 1/3", |x| (0.0..=LARGEST_X).contains(&x))?;
         options.finish()?;
-        Ok(Self { muskingum_x: x.unwrap_or(0.2), classes, ..Self::new(list, forcing, network) })
+        Ok(Self { muskingum_x: x.unwrap_or(0.2), classes, inputs, ..Self::new(list, forcing, network) })
     }
 
     /// Do the factors of classes stand for parameters of the model?
@@ -198,9 +204,11 @@ fn forcing_of(
     base: &Path,
     whole: &Basin,
     names: &Names,
+    inputs: &mut Vec<Input>,
 ) -> Result<Vec<Forcing>, Marked> {
-    let precipitation = by_basin(options, "precipitation", Kind::Depth, base, whole, names)?;
-    let temperature = by_basin(options, "temperature", Kind::Temperature, base, whole, names)?;
+    let mut read = |key: &str, kind: Kind| by_basin(options, key, kind, base, whole, names, inputs);
+    let precipitation = read("precipitation", Kind::Depth)?;
+    let temperature = read("temperature", Kind::Temperature)?;
     let count = names.0.len();
     let all = |series: &Vec<f64>| vec![series.clone(); count];
     if precipitation.is_none() && temperature.is_none() {
@@ -219,6 +227,7 @@ fn by_basin(
     base: &Path,
     whole: &Basin,
     names: &Names,
+    inputs: &mut Vec<Input>,
 ) -> Result<Option<Vec<Vec<f64>>>, Marked> {
     let Some(section) = options.section(key)? else { return Ok(None) };
     let file: String = section.need("file")?;
@@ -229,6 +238,7 @@ fn by_basin(
     };
     section.finish()?;
     let table = Table::read(&base.join(file), &section.place("file"), &dates)?;
+    inputs.push(table.input.clone());
     let (own, steps) = (table.calendar, whole.calendar);
     let shift = (steps.start - own.start).num_hours() / i64::from(own.step_h);
     let first = usize::try_from(shift).unwrap_or(usize::MAX);

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::explain::Marked;
 use crate::files::human::Section;
-use crate::models::Forward;
 use crate::models::hydro::basin::{Band, Basin};
 use crate::models::hydro::domain::{Domain, Unit};
 use crate::models::hydro::{Book, Hydro, Parameter, Runoff, Sums, Target};
+use crate::models::{Forward, Input};
 
 /// Sets that go through the units together.
 const SETS: usize = 16;
@@ -120,6 +120,7 @@ impl<M: Runoff> Spread<M> {
             pet: whole.pet.clone(),
             flow: None,
             bands: vec![Band { dz_km: 0.0, share: 1.0 }],
+            inputs: Vec::new(),
             ..*whole
         }
     }
@@ -301,6 +302,10 @@ impl<M: Runoff> Runoff for Spread<M> {
 
     fn units(&self) -> usize {
         self.domain.units()
+    }
+
+    fn inputs(&self) -> &[Input] {
+        self.domain.inputs()
     }
 
     fn check(&self, set: &[f64]) -> Result<(), String> {

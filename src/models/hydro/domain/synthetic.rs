@@ -50,6 +50,7 @@ pub fn basin(days: usize, seed: u64) -> Basin {
         gradient: 0.1,
         output: None,
         output_unit: Measure::of("mm/step", 24, None).expect("a unit without an area"),
+        inputs: Vec::new(),
     }
 }
 

@@ -3,7 +3,10 @@
 use super::*;
 
 fn table(text: &str) -> Result<Table, Marked> {
-    Table::split((Source::new("forcing.csv", text), BTreeMap::new()), "date")
+    Table::split(
+        (Source::new("forcing.csv", text), BTreeMap::new(), Input::new(Path::new("forcing.csv"), &[])),
+        "date",
+    )
 }
 
 fn numbers(text: &str, kind: Kind, unit: &str) -> Result<Vec<f64>, Marked> {
