@@ -51,7 +51,11 @@ impl Voice {
 /// # Errors
 /// What is allowed, in words.
 pub fn iteration(text: &str) -> Result<Iteration, String> {
-    text.parse().map_err(|_| "allowed: a number, as in the folder's name (`3` for `iteration_003`)".into())
+    let large = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().map_err(|_| match large {
+        true => format!("allowed: at most {}", Iteration::MAX),
+        false => "allowed: a number, as in the folder's name (`3` for `iteration_003`)".into(),
+    })
 }
 
 /// For clap: a number from 1 on.

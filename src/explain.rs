@@ -121,6 +121,17 @@ impl Marked {
         self.source.line(self.span.start)
     }
 
+    /// The text of that line.
+    pub fn text(&self) -> &str {
+        self.source.text.lines().nth(self.line() - 1).unwrap_or_default()
+    }
+
+    /// The same fault at another place, where that is what a person wrote.
+    #[must_use]
+    pub fn moved(self, place: &Place) -> Self {
+        Self { source: Arc::clone(&place.source), span: place.span.clone(), ..self }
+    }
+
     /// What is wrong.
     pub fn title(&self) -> &str {
         &self.title
@@ -191,6 +202,11 @@ pub fn reason(error: &io::Error) -> String {
         }
         _ => text.to_owned(),
     }
+}
+
+/// `1 member`, `3 members`.
+pub fn count(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A number as a person writes it in TOML: `3`, `0.1`, `1e-300`, `nan`.

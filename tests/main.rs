@@ -31,6 +31,7 @@ mod many_cells;
 mod metadata;
 mod methods;
 mod model_inputs;
+mod outputs;
 mod packs;
 mod protocol;
 mod races;

@@ -100,7 +100,7 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
         args.voice.warn(&prepared.warnings);
         args.voice.say(&setup::summary(&prepared));
         adopted(args, &prepared);
-        test_only::test_only(&prepared, &site)?.iter().for_each(|line| args.voice.say(line));
+        told(args, &test_only::test_only(&prepared, &site)?);
         return Ok(Exit::Done);
     }
     if args.try_ {
@@ -145,7 +145,7 @@ fn of_grid(args: &Args, request: &Request) -> Result<Exit, LaunchError> {
         args.voice.warn(&prepared.warnings);
         args.voice.warn(&grid::setup::strange(&prepared.grid, &site));
         args.voice.say(&grid::setup::summary(&prepared.grid));
-        grid::setup::test_only(&prepared, &site)?.iter().for_each(|line| args.voice.say(line));
+        told(args, &grid::setup::test_only(&prepared, &site)?);
         return Ok(Exit::Done);
     }
     let made_by = setup::made_by();
@@ -284,6 +284,12 @@ fn starter(args: &Args, method: &str) -> Result<Exit, LaunchError> {
     let then = if method == "grid" { "ekp-init --check" } else { "ekp-init --try" };
     args.voice.say(&format!("next:  edit `{0}/experiment.toml`, then  {then} {0}", folder.display()));
     Ok(Exit::Done)
+}
+
+/// What Slurm says of the jobs.
+fn told(args: &Args, answer: &test_only::Told) {
+    answer.lines.iter().for_each(|line| args.voice.say(line));
+    answer.more.iter().for_each(|all| args.voice.detail(all));
 }
 
 fn refused(what: String, hint: &str) -> LaunchError {

@@ -250,7 +250,7 @@ fn folder(args: &Args) -> Result<PathBuf, LaunchError> {
     let experiment =
         if path.is_dir() && !path.join("run.toml").exists() && path.join("experiment.toml").exists() {
             path.join("experiment.toml")
-        } else if path.is_file() {
+        } else if path.is_file() || path.extension().is_some_and(|end| end == "toml") {
             path.clone()
         } else {
             return Ok(path.clone());

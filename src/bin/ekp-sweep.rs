@@ -67,7 +67,11 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
             args.voice.warn(&swept.warnings());
             members += swept.members;
         }
-        args.voice.say(&format!("{} in all, at most {members} members", count(cases(&sweeps), "case")));
+        args.voice.say(&format!(
+            "{} in all, at most {}",
+            count(cases(&sweeps), "case"),
+            count(usize::try_from(members).unwrap_or(usize::MAX), "member")
+        ));
         return Ok(Exit::Done);
     }
     let swept = sweep::make(&sweeps, &folder, &setup::made_by())?;
@@ -99,6 +103,12 @@ fn sweeps(args: &Args) -> Result<Vec<Sweep>, LaunchError> {
     })?;
     let mut all = Vec::new();
     for path in &paths {
+        if !path.exists() {
+            return Err(refused(
+                format!("there is no sweep `{}`", path.display()),
+                "name the file, or a folder of sweeps: `ekp-sweep sweep.toml`",
+            ));
+        }
         let document = load(path).map_err(StepError::from)?;
         let read = Sweep::read(&document, folder_of(path), args.platform.as_deref());
         let mut sweep = read.map_err(|e| StepError::from(ExperimentError::from(e)))?;

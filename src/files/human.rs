@@ -164,13 +164,16 @@ fn node(
     let too_large = |what: &str, most: &str| {
         Marked::new(source, span.clone(), format!("this {what} is too large"), format!("allowed: {most}"))
     };
-    let integer = || too_large("integer", "from -9223372036854775808 to 9223372036854775807");
+    let integer = |negative: bool| match negative {
+        true => too_large("integer", "at least -9223372036854775808"),
+        false => too_large("integer", "at most 9223372036854775807"),
+    };
     let number = || too_large("number", "at most 1.8e308; `inf` where infinity is meant");
     let value = match value {
         DeValue::String(s) => Value::Text(s.to_string()),
         DeValue::Integer(i) => {
             let parsed = i64::from_str_radix(i.as_str(), i.radix());
-            Value::Integer(parsed.map_err(|_| integer())?)
+            Value::Integer(parsed.map_err(|_| integer(i.as_str().starts_with('-')))?)
         }
         DeValue::Float(x) => {
             let parsed: f64 = x.as_str().parse().map_err(|_| number())?;

@@ -9,9 +9,10 @@ pub struct Members(Vec<u32>);
 
 /// Why a text names no members.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{found}` names no members; allowed: `7`, `1-64` or `3,7,9`, counted from 1")]
+#[error("`{found}` names no members{why}; allowed: `7`, `1-64` or `3,7,9`, counted from 1")]
 pub struct MembersError {
     found: String,
+    why: &'static str,
 }
 
 impl Members {
@@ -58,7 +59,8 @@ impl Members {
 impl FromStr for Members {
     type Err = MembersError;
     fn from_str(text: &str) -> Result<Self, MembersError> {
-        let wrong = || MembersError { found: text.to_owned() };
+        let because = |why| MembersError { found: text.to_owned(), why };
+        let wrong = || because("");
         let mut members = Vec::new();
         for part in text.split(',') {
             let number = |s: &str| s.trim().parse::<u32>().ok().filter(|&m| m >= 1).ok_or_else(wrong);
@@ -66,8 +68,11 @@ impl FromStr for Members {
                 Some((first, last)) => (number(first)?, number(last)?),
                 None => (number(part)?, number(part)?),
             };
-            if first > last || last - first > 10_000_000 {
-                return Err(wrong());
+            if first > last {
+                return Err(because(": the first of a range is larger than the last"));
+            }
+            if last - first > 10_000_000 {
+                return Err(because(": a range has at most 10000000"));
             }
             members.extend(first..=last);
         }

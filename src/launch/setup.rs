@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::experiment::load;
-use crate::explain::{nearest, one_of};
+use crate::explain::{count, nearest, one_of};
 use crate::files::{FileError, RunDir, publish};
 use crate::launch::dry_run::core_time;
 use crate::launch::queue::{Patience, Queue};
@@ -29,6 +29,10 @@ const MANY: u32 = 1000;
 pub fn site(given: Option<&Path>, experiment: &Path) -> Result<Site, LaunchError> {
     let beside = experiment.parent().unwrap_or(Path::new("")).join("site.toml");
     match given {
+        Some(path) if !path.exists() => Err(refused(
+            format!("there is no site file `{}`", path.display()),
+            "name it, or leave `--site` out: `site.toml` beside the experiment is taken where there is one",
+        )),
         Some(path) => read_site(path),
         None if beside.is_file() => read_site(&beside),
         None => Ok(Site::default()),
@@ -178,31 +182,33 @@ pub fn summary(prepared: &Prepared) -> String {
     let e = &prepared.experiment;
     if e.searching().is_some() {
         return format!(
-            "{} with {} at a time, {} parameters, {} evaluations of `{}`",
+            "{} with {} at a time, {}, {} of `{}`",
             e.method,
             e.members,
-            prepared.given.prior().dim(),
-            e.budget,
+            count(prepared.given.prior().dim(), "parameter"),
+            count(e.budget as usize, "evaluation"),
             e.model.title
         );
     }
     let observations: usize = prepared.identity.lengths.iter().sum();
     if let Some(planned) = prepared.given.forward() {
         return format!(
-            "{} models of `{}`, {} parameters, {observations} outputs, in {} chunks of {}",
-            planned.found.record.models,
+            "{} of `{}`, {}, {}, in {} of {}",
+            count(planned.found.record.models as usize, "model"),
             e.model.title,
-            planned.found.record.columns.len(),
-            planned.chunks(),
+            count(planned.found.record.columns.len(), "parameter"),
+            count(observations, "output"),
+            count(planned.chunks() as usize, "chunk"),
             planned.chunk
         );
     }
     format!(
-        "{} with {} members, {} parameters, {observations} observations, at most {} iterations of `{}`",
+        "{} with {}, {}, {}, at most {} of `{}`",
         e.method,
-        e.members,
-        prepared.given.prior().dim(),
-        e.iterations,
+        count(e.members as usize, "member"),
+        count(prepared.given.prior().dim(), "parameter"),
+        count(observations, "observation"),
+        count(e.iterations as usize, "iteration"),
         e.model.title
     )
 }
@@ -264,8 +270,8 @@ pub fn try_once(prepared: &Prepared, site: &Site) -> Result<(String, bool), Laun
             for ((name, expected), values) in names {
                 let odd = values.iter().filter(|x| !x.is_finite()).count();
                 text.push_str(&format!(
-                    "output `{name}`: {} numbers, as many as wanted ({expected}), {odd} not finite\n",
-                    values.len()
+                    "output `{name}`: {}, as many as wanted ({expected}), {odd} not finite\n",
+                    count(values.len(), "number")
                 ));
             }
             let u = trial.usage;

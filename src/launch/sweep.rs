@@ -14,6 +14,7 @@ use minijinja::{Value, context};
 
 use crate::experiment::sweep::{Case, Order, Sweep};
 use crate::experiment::with_settings;
+use crate::explain;
 use crate::files::human::Document;
 use crate::files::{FileError, publish};
 use crate::launch::scripts::{self, environment, fill, job_name};
@@ -222,11 +223,12 @@ fn count(swept: &mut Swept, case: &Case, prepared: &Prepared) {
     swept.cases += 1;
     swept.members += members;
     swept.lines.push(format!(
-        "{}\t{}\t{}\t{} workers\tat most {members} members",
+        "{}\t{}\t{}\t{}\tat most {}",
         case.folder(),
         id.method,
         case.launch.on,
-        case.launch.workers
+        explain::count(case.launch.workers as usize, "worker"),
+        explain::count(usize::try_from(members).unwrap_or(usize::MAX), "member")
     ));
     for warning in &prepared.warnings {
         swept.warned.entry(warning.clone()).or_default().push(case.folder());

@@ -28,7 +28,7 @@ const SILENT: [&str; 4] =
 ///
 /// # Errors
 /// Slurm refuses a job: the site is at fault.
-pub fn test_only(prepared: &Prepared, site: &Site) -> Result<Vec<String>, LaunchError> {
+pub fn test_only(prepared: &Prepared, site: &Site) -> Result<Told, LaunchError> {
     let context = setup::context(prepared, site, "ekp-init --check")?;
     let array = scripts::arrays(1..=context.elements, &site.slurm).into_iter().next();
     let shown =
@@ -40,6 +40,14 @@ pub fn test_only(prepared: &Prepared, site: &Site) -> Result<Vec<String>, Launch
     ask_all(&shown.collect::<Vec<_>>())
 }
 
+/// What Slurm says.
+pub struct Told {
+    /// For people
+    pub lines: Vec<String>,
+    /// All that a client without a cluster says, where that is more than a clause
+    pub more: Option<String>,
+}
+
 /// A script, as it is shown to Slurm.
 pub(super) struct Shown {
     pub(super) name: String,
@@ -49,13 +57,14 @@ pub(super) struct Shown {
 }
 
 /// Show scripts to Slurm, where it is; a line for people each.
-pub(super) fn ask_all(shown: &[Shown]) -> Result<Vec<String>, LaunchError> {
+pub(super) fn ask_all(shown: &[Shown]) -> Result<Told, LaunchError> {
     let Some(sbatch) = process::find("sbatch".as_ref()) else {
-        return Ok(vec!["no `sbatch` here: the jobs were not shown to Slurm".into()]);
+        let lines = vec!["no `sbatch` here: the jobs were not shown to Slurm".into()];
+        return Ok(Told { lines, more: None });
     };
     let scratch = Scratch::within(&std::env::temp_dir(), "check")
         .map_err(FileError::io("make", &std::env::temp_dir()))?;
-    let mut lines = Vec::new();
+    let (mut lines, mut more) = (Vec::new(), None);
     for Shown { name, text, array } in shown {
         let path = scratch.path().join(name);
         fs::write(&path, text).map_err(FileError::io("write", &path))?;
@@ -67,7 +76,12 @@ pub(super) fn ask_all(shown: &[Shown]) -> Result<Vec<String>, LaunchError> {
         match ask(&sbatch, &args, scratch.path()) {
             Answer::Taken(says) => lines.push(format!("Slurm takes `{name}`: {says}")),
             Answer::Silent(says) => {
-                lines.push(format!("Slurm does not answer, `{name}` was not checked: {says}"));
+                // A client without a cluster chatters: the first clause says what there is.
+                let first = says.split("; ").next().unwrap_or_default();
+                lines.push(format!("Slurm does not answer, `{name}` was not checked: {first}"));
+                if first.len() < says.len() {
+                    more = Some(says);
+                }
                 break;
             }
             Answer::Refused(says) => {
@@ -78,7 +92,7 @@ pub(super) fn ask_all(shown: &[Shown]) -> Result<Vec<String>, LaunchError> {
             }
         }
     }
-    Ok(lines)
+    Ok(Told { lines, more })
 }
 
 enum Answer {

@@ -1,5 +1,7 @@
 //! Tables and numbers for people.
 
+pub use crate::explain::count;
+
 /// A table with columns as wide as their widest cell; numbers to the right.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -62,11 +64,6 @@ pub fn bytes(amount: u64) -> String {
     }
     let decimals = usize::from(unit > 0 && value < 9.95);
     format!("{value:.decimals$} {}", units[unit])
-}
-
-/// `1 member`, `3 members`.
-pub fn count(n: usize, thing: &str) -> String {
-    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

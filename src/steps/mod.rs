@@ -37,7 +37,7 @@ use std::path::Path;
 use crate::experiment::{Calibration, Experiment, ExperimentError, load};
 use crate::explain::{Exit, Explain, Marked};
 use crate::files::human::Document;
-use crate::files::{FileError, RunDir, load_record, publish};
+use crate::files::{FileError, Members, RunDir, load_record, publish};
 use crate::problem::PriorError;
 use crate::problem::{AlgorithmError, Observation, Prior, Problem};
 
@@ -360,10 +360,15 @@ impl Explain for StepError {
                     .into(),
             ),
             Self::Occupied { .. } => Some("name another folder, or empty it".into()),
-            Self::NotReady { missing, .. } => {
+            Self::NotReady { iteration, missing, .. } => {
                 let list: Vec<String> = missing.iter().take(5).map(|(m, why)| format!("member {m}: {why}")).collect();
                 let more = if missing.len() > 5 { format!(", and {} more", missing.len() - 5) } else { String::new() };
-                Some(format!("{}{more}", list.join("; ")))
+                let all = Members::new(missing.iter().map(|(m, _)| *m).collect()).to_string();
+                let run = match all.len() {
+                    0..100 => format!("`ekp-run-member . -i {iteration} -m {all}` runs them"),
+                    _ => "`ekp-launch .` runs them".into(),
+                };
+                Some(format!("{run}; {}{more}", list.join("; ")))
             }
             Self::CellsOpen { missing, .. } => {
                 let list: Vec<&str> = missing.iter().take(4).map(|(_, why)| why.as_str()).collect();

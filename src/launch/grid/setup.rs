@@ -9,7 +9,7 @@ use crate::launch::queue::{Patience, Queue};
 use crate::launch::scripts::{ScriptContext, arrays};
 use crate::launch::setup::{ANSWER, made_by, read_site, site, site_of_dir};
 use crate::launch::site::{Chain, Site};
-use crate::launch::test_only::{Shown, ask_all};
+use crate::launch::test_only::{Shown, Told, ask_all};
 use crate::launch::{LaunchError, tools};
 use crate::steps::grid::GridRun;
 use crate::steps::grid::init::{self, Prepared};
@@ -73,7 +73,7 @@ pub fn make(
 ///
 /// # Errors
 /// Slurm refuses a job: the site is at fault.
-pub fn test_only(prepared: &Prepared, site: &Site) -> Result<Vec<String>, LaunchError> {
+pub fn test_only(prepared: &Prepared, site: &Site) -> Result<Told, LaunchError> {
     let files = machine(&prepared.grid, &prepared.identity, site, "ekp-init --check")?;
     let stages = prepared.grid.stages.iter().map(|stage| (scripts::script_of(&stage.name), Some(stage)));
     let wanted = stages.chain([("ekp_merge.sbatch".to_owned(), None)]);

@@ -131,7 +131,7 @@ pub enum Workers {
 impl Workers {
     /// What may be written.
     pub const ALLOWED: &'static str =
-        "`physical`, `logical`, a number, or a negative number (all physical cores but so many)";
+        "`physical`, `logical`, a number from 1 on, or a negative number (all physical cores but so many)";
 
     /// Read `physical`, `logical`, `8`, `-2`.
     pub fn parse(text: &str) -> Option<Self> {

@@ -378,7 +378,9 @@ impl Table {
                     .hint("fill the gap before; only flow may be missing"));
             }
             if x < low * per_day || x > high * per_day {
-                let bounds = (plain(unit.to(low * per_day)), plain(unit.to(high * per_day)));
+                // What the units make of round numbers is not round to the last digit.
+                let round = |x: f64| plain((x * 1e6).round() / 1e6);
+                let bounds = (round(unit.to(low * per_day)), round(unit.to(high * per_day)));
                 let label =
                     format!("found {} {unit_name}, allowed: {} to {}", plain(found), bounds.0, bounds.1);
                 return Err(self

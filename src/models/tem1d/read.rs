@@ -205,9 +205,13 @@ fn moment(section: &Section<'_>, norm: f64, area: f64) -> Result<Moment, Marked>
         return Err(section.wrong("lowpass", "this is no cut-off frequency", "allowed: Hz, above 0"));
     }
     section.finish()?;
+    if gates.is_empty() {
+        let key = if section.keys().any(|key| key == "gates") { "gates" } else { "open" };
+        return Err(section.wrong(key, "the moment has no gates", "found none, allowed: one at least, in s"));
+    }
     let moment = Moment { name, quantity, waveform, repetition, lowpass, gates, scale: 1.0 };
     let key = if moment.gates.iter().any(|g| g.0 == g.1) { "gates" } else { "open" };
-    if moment.gates.is_empty() || moment.gates.iter().any(|g| !(g.0 > moment.off() && g.1.is_finite())) {
+    if moment.gates.iter().any(|g| !(g.0 > moment.off() && g.1.is_finite())) {
         let label = format!("allowed: gates after the current has ended, later than {:?} s", moment.off());
         return Err(section.wrong(key, "these gates cannot be computed", label));
     }
