@@ -311,8 +311,8 @@ pub(super) fn media<V: Lanes>(ground: &impl Ground<V>, work: &mut Work<V>) {
 #[inline(always)]
 pub(super) fn decays<V: Lanes>(thickness: &[V], work: &mut Work<V>, lambda2: V, steps: usize) {
     let minus = V::splat(0.0) - lambda2;
-    for i in 0..work.u.len() - 1 {
-        let h = thickness[i] * minus;
+    for (i, h) in thickness.iter().enumerate().take(work.u.len() - 1) {
+        let h = *h * minus;
         let (x, y) = (work.u[i].0 * h, work.u[i].1 * h);
         let least = x.max(V::splat(-DEEP));
         let (sin, cosm1) = sin_cosm1(y);

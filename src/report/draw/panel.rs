@@ -85,6 +85,9 @@ pub enum Corner {
     Foot,
 }
 
+/// Where something is in the picture, points
+type Place = (f64, f64);
+
 enum Mark {
     Line(Stroke),
     Dot(&'static str),
@@ -238,7 +241,7 @@ impl<'a> Panel<'a> {
         self.area(&there, colour, opacity);
     }
 
-    fn area(&mut self, there: &[((f64, f64), (f64, f64))], colour: &str, opacity: f64) {
+    fn area(&mut self, there: &[(Place, Place)], colour: &str, opacity: f64) {
         let upper = there.iter().map(|(_, hi)| hi);
         let lower = there.iter().rev().map(|(lo, _)| lo);
         let path: Vec<String> =
