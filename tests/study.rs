@@ -9,38 +9,52 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/scaling")
 }
 
-/// Names of the cases of a platform, in the order in which they run, each once.
-fn cases(platform: &str) -> Vec<String> {
+/// Names of the cases of a platform, in the order in which they run, each once; first those that every machine has,
+/// then those that need more (NumPy, JAX, a card).
+fn cases(platform: &str) -> [Vec<String>; 2] {
     let folder = Folder::new("study_cases");
     let sweep = tool("ekp-sweep", folder.path());
     let told =
         sweep.args([examples().as_os_str()]).args(["x", "--dry-run", "--platform", platform]).succeeds();
-    // A graphics processor is listed, or it is said that there is none.
-    if platform == "hpc" {
-        assert!(told.out().contains("jax_gpu_jit") || told.err().contains("jax_gpu_jit"), "{}", told.err());
-    }
+    let text = fs::read_to_string(examples().join("4_backends/sweep.toml")).unwrap();
+    let listed: toml::Table = text.parse().unwrap();
+    let here = |case: &&toml::Value| {
+        let platforms = case.get("platforms").and_then(toml::Value::as_array);
+        platforms.is_none_or(|all| all.iter().any(|one| one.as_str() == Some(platform)))
+    };
+    let optional: Vec<String> = listed["case"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|case| case.get("optional").is_some())
+        .filter(here)
+        .map(|case| case["name"].as_str().unwrap().to_owned())
+        .collect();
     let mut names: Vec<String> = Vec::new();
-    let device = |line: &&str| !line.starts_with("jax_gpu") && !line.contains("_cuda_");
-    for line in told.out().lines().filter(device) {
+    for line in told.out().lines().filter(|line| line.contains('\t')) {
         let run = line.split('\t').next().unwrap();
         let name =
             run.rsplit_once("_r").filter(|(_, n)| n.parse::<u32>().is_ok()).map_or(run, |(name, _)| name);
         let workers = line.split('\t').nth(3).unwrap();
         let shown = format!("{name}\t{workers}");
-        if !names.contains(&shown) {
+        if !names.contains(&shown) && !optional.iter().any(|one| one == name) {
             names.push(shown);
         }
     }
-    names
+    // What is not listed is said to be left out.
+    let missing = optional.iter().filter(|name| !told.out().contains(&format!("{name}\t"))).count();
+    assert!(missing == 0 || told.err().contains("left out: "), "{optional:?} {}", told.err());
+    [names, optional]
 }
 
 #[test]
 fn the_cases_of_the_study_are_those_of_other_studies_and_ours() {
     let all = ["laptop", "hpc"].map(|platform| {
-        let cases = cases(platform);
-        golden(&format!("study/{platform}.txt"), &format!("{}\n", cases.join("\n")));
+        let [cases, optional] = cases(platform);
+        let shown = format!("{}\noptional: {}\n", cases.join("\n"), optional.join(" "));
+        golden(&format!("study/{platform}.txt"), &shown);
         let name = |case: &String| case.split('\t').next().unwrap().to_owned();
-        cases.iter().map(name).collect::<Vec<String>>()
+        cases.iter().map(name).chain(optional).collect::<Vec<String>>()
     });
     // What the published study calls its cases: each is here, under its name
     let [laptop, hpc] = &all;
@@ -59,7 +73,8 @@ fn the_cases_of_the_study_are_those_of_other_studies_and_ours() {
     large.extend(powers(64).map(|p| format!("strong_processpool_np{p}")));
     large.extend(powers(128).map(|p| format!("strong_mpi_np{p}")));
     large.extend(
-        ["sync_dds_np16", "sync_dds_np64", "async_dds_pool20_batch16", "weak_distributed"].map(String::from),
+        ["sync_dds_np16", "sync_dds_np64", "async_dds_pool20_batch16", "jax_gpu_jit", "weak_distributed"]
+            .map(String::from),
     );
     large.extend(models.iter().map(|m| format!("ensemble_hybrid_{m}")));
     for (names, wanted) in [(laptop, &small), (hpc, &large)] {
@@ -68,26 +83,36 @@ fn the_cases_of_the_study_are_those_of_other_studies_and_ours() {
     }
 }
 
-#[test]
-fn all_parts_of_the_study_run_and_end_in_tables_and_figures() {
-    let folder = Folder::new("study");
-    // Given a copy of the study with little to do: budgets of 24, no repeats
+/// A copy of the study with little to do: no repeats, budgets of 24; `change` may change a sweep, or leave it out.
+pub(crate) fn small(folder: &Folder, change: impl Fn(&str, &mut toml::Table) -> bool) {
     for entry in fs::read_dir(examples()).unwrap() {
         let path = entry.unwrap().path().join("sweep.toml");
         let Ok(text) = fs::read_to_string(&path) else { continue };
         let name = path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
         let mut table: toml::Table = text.parse().unwrap();
-        if name.starts_with("eki") {
-            continue; // has a test of its own
-        }
         table.insert("repeats".into(), 1.into());
         from_here(&mut table);
         let budget = if name.contains("weak") { 6 } else { 24 };
         let set = table.entry("set").or_insert_with(|| toml::Table::new().into()).as_table_mut().unwrap();
         set.remove("algorithm");
         set.insert("algorithm.budget".into(), budget.into());
-        folder.write(&format!("{name}/sweep.toml"), &toml::to_string(&table).unwrap());
+        // A process of Python takes seconds where JAX is.
+        for case in table.get_mut("case").and_then(toml::Value::as_array_mut).into_iter().flatten() {
+            if case.get("optional").is_some() && case["name"].as_str().unwrap().starts_with("jax_") {
+                case["set"].as_table_mut().unwrap().insert("algorithm.budget".into(), 2.into());
+            }
+        }
+        if change(&name, &mut table) {
+            folder.write(&format!("{name}/sweep.toml"), &toml::to_string(&table).unwrap());
+        }
     }
+}
+
+#[test]
+fn all_parts_of_the_study_run_and_end_in_tables_and_figures() {
+    let folder = Folder::new("study");
+    // Given the study but for the Kalman calibrations, which have a test of their own
+    small(&folder, |name, _| !name.starts_with("eki"));
     let study = TestRun { path: folder.path().join("study") };
     tool("ekp-sweep", folder.path()).args([".", "study", "--platform", "laptop"]).succeeds();
     // When make carries all of it out
@@ -127,4 +152,40 @@ fn from_here(table: &mut toml::Table) {
             _ => {}
         }
     }
+}
+
+#[test]
+fn what_a_run_costs_besides_the_model_is_told_by_its_length_and_by_how_many_go_together() {
+    // Given the sweep of short runs, 64 of them at most
+    let folder = Folder::new("overhead");
+    let of = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/overhead");
+    for name in ["experiment.toml", "program.toml", "priors.toml", "nap.sh"] {
+        fs::copy(of.join(name), folder.path().join(name)).unwrap();
+    }
+    let text = fs::read_to_string(of.join("1_quick/sweep.toml")).unwrap();
+    let few = |n: &str| format!("algorithm.members = {n}\nalgorithm.budget  = {n}");
+    let few_set = |n: &str| format!("\"algorithm.members\" = {n}, \"algorithm.budget\" = {n}");
+    let mut less = text.clone();
+    for n in ["2048", "1024", "256", "512"] {
+        less = less.replace(&few(n), &few("64")).replace(&few_set(n), &few_set("8"));
+    }
+    less = less.replace("cost_s = 0.1\n", "cost_s = 0.02\n");
+    folder.write("1_quick/sweep.toml", &less);
+    tool("ekp-sweep", folder.path()).args([".", "study", "-q"]).succeeds();
+    let study = TestRun { path: folder.path().join("study") };
+    program("make", &study.path).args(["-s"]).succeeds();
+    // When it is reported on
+    tool("ekp-report", folder.path()).args(["study", "--format", "svg"]).succeeds();
+    // Then there is a figure with a number for each way and length: no way is cheaper than none
+    assert!(study.has("report/fig_overhead.svg") && !study.has("report/fig_async_dds.svg"));
+    let table = study.read("report/data/fig_overhead_a.csv");
+    let rows: Vec<Vec<f64>> =
+        table.lines().skip(1).map(|line| line.split(',').map(|x| x.parse().unwrap()).collect()).collect();
+    assert_eq!(rows.len(), 30, "three lengths, ten ways: {table}");
+    assert!(table.starts_with("way (claim pack pool program threads),together,"), "{table}");
+    for row in &rows {
+        let (run_s, besides_s, efficiency) = (row[2], row[3], row[4]);
+        assert!(besides_s > 0.0 && (efficiency - run_s / (run_s + besides_s)).abs() < 1e-12, "{row:?}");
+    }
+    assert!(study.read("report/report.html").contains("What a worker spends on a run besides the model"));
 }

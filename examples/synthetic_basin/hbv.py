@@ -5,7 +5,7 @@
     hbv.py --batch SETS.csv SCORES.csv          a batch: a row of named parameters for each set
     hbv.py --time                               seconds of one evaluation, and of one of 64 and of 1024 together
 
-`--array` says what computes: numpy, jax (each operation by itself) or jax-jit (compiled). Sets lie side by side in arrays,
+`--array` says what computes: numpy, jax (each operation by itself), jax-jit (compiled) or jax-gpu (compiled for a card). Sets lie side by side in arrays,
 days follow each other. Forcing and observed flow come from forcing.csv in the working folder. The numbers are those of
 `builtin = "hbv"` but for rounding.
 """
@@ -69,12 +69,20 @@ def numpy_runoff(sets, days):
     return out
 
 
-def jax_runoff(compiled):
-    """The same in JAX, in doubles: a scan that is compiled once per size, or a loop of single operations."""
+def jax_on(array):
+    """JAX in doubles, on the processor or on a card."""
     import jax
-    import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_platforms", "cuda" if array == "jax-gpu" else "cpu")
+    jax.devices()  # fails where there is no card
+    return jax
+
+
+def jax_runoff(array):
+    """The same in JAX: a scan that is compiled once per size, or a loop of single operations."""
+    jax = jax_on(array)
+    jnp = jax.numpy
 
     def start(n):
         return tuple(jnp.full(n, x) for x in (0.0, 0.0, 150.0, 10.0, 10.0))
@@ -89,24 +97,24 @@ def jax_runoff(compiled):
             out.append(q)
         return jnp.stack(out)
 
-    run = jax.jit(scanned) if compiled else looped
+    run = looped if array == "jax" else jax.jit(scanned)
     return lambda sets, days: np.asarray(run(jnp.asarray(sets), jnp.asarray(days)))
 
 
 class Hbv:
     """The model in its basin."""
 
-    def __init__(self, array="numpy", forcing="forcing.csv"):
+    def __init__(self, array="numpy", last=CALIBRATION[1], forcing="forcing.csv"):
         with open(forcing, newline="") as file:
             rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-        first, last = CALIBRATION
+        first = CALIBRATION[0]
         rows = [row for row in rows if SPIN_UP <= row["date"] <= last]
         number = lambda name: np.array([float(row[name] or "nan") for row in rows])
         self.days = np.stack([number(name) for name in ("temp_c", "precip_mm", "pet_mm")], axis=1)
         observed = number("q_mm")
         self.counts = np.array([row["date"] >= first for row in rows]) & np.isfinite(observed) & (observed >= 0)
         self.observed = observed[self.counts]
-        self.runoff = {"numpy": numpy_runoff}.get(array) or jax_runoff(array == "jax-jit")
+        self.runoff = numpy_runoff if array == "numpy" else jax_runoff(array)
 
     def flow(self, sets):
         """Days by sets, mm/d; sets are columns, their parameters in the order of NAMES."""
@@ -149,15 +157,17 @@ def seconds(model):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", metavar="FILE")
-    parser.add_argument("--array", choices=("numpy", "jax", "jax-jit"), default=os.environ.get("HBV_ARRAY", "numpy"))
+    parser.add_argument("--array", choices=("numpy", "jax", "jax-jit", "jax-gpu"), default=os.environ.get("HBV_ARRAY", "numpy"))
+    parser.add_argument("--until", default=CALIBRATION[1], metavar="DATE", help="last day that counts")
     parser.add_argument("--batch", action="store_true")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--version", action="store_true")
     asked = parser.parse_args()
     if asked.version:
-        print(f"{VERSION}, {asked.array}, numpy {np.__version__}, python {sys.version.split()[0]}")
+        arrays = f"numpy {np.__version__}" if asked.array == "numpy" else f"jax {jax_on(asked.array).__version__}"
+        print(f"{VERSION}, {asked.array}, {arrays}, python {sys.version.split()[0]}")
         return
-    model = Hbv(asked.array)
+    model = Hbv(asked.array, asked.until)
     if asked.time:
         seconds(model)
         return

@@ -133,7 +133,12 @@ fn possible(
 ) -> Result<Option<Prepared>, LaunchError> {
     let ready = ready(sweep, case, folder)?;
     match named(case, init::check(&ready.request).map_err(LaunchError::from)) {
-        Ok(prepared) => Ok(Some(prepared)),
+        Ok(prepared) => {
+            let external = prepared.experiment.model.external.as_ref().filter(|_| case.optional);
+            let Some(why) = external.and_then(|program| program.unable()) else { return Ok(Some(prepared)) };
+            swept.warned.entry(format!("left out: {why}")).or_default().push(case.folder());
+            Ok(None)
+        }
         Err(error) if case.optional => {
             let why = error.to_string();
             // The label of the marked line says most: `^^^^ built without …`

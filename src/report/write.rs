@@ -185,12 +185,15 @@ fn of_sweeps(sweeps: &[&str], cases: &[scaling::Case]) -> Vec<Figure> {
         }
         let ways = |way: bool| own.iter().any(|case| case.listed.settings.contains("dds-async") == way);
         let backends = figures::compare::backends(&own);
-        if ways(true) && ways(false) && backends.is_none() {
+        // Those of one generation search for nothing.
+        let searched = !name.starts_with("overhead");
+        if searched && ways(true) && ways(false) && backends.is_none() {
             put(figures::searches::figure(name, &own), name);
         }
         put(backends, name);
     }
     put(figures::compare::weak_ensemble(cases), "");
+    put(figures::overhead::figure(cases), "");
     figures
 }
 

@@ -28,7 +28,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::explain::{Marked, Source};
-use crate::machine::process::{self, Job};
+use crate::machine::process::{self, Captured, End, Job};
 use crate::models::{Cause, CheckError, Forward, Input, ModelError, Output, Place, ThetaRef, Want};
 
 use argument::Argument;
@@ -98,15 +98,34 @@ impl External {
 
     /// What the model says about its version: the first line `version_command` prints.
     pub fn version(&self) -> Option<String> {
+        let answer = self.asked()?;
+        let lines = [answer.stdout.as_str(), answer.stderr.as_str()];
+        let mut lines = lines.iter().flat_map(|text| text.lines()).map(str::trim);
+        lines.find(|line| !line.is_empty()).map(str::to_owned)
+    }
+
+    /// Why the model cannot even say its version, in the last words of `version_command`: something that it needs is
+    /// not on this machine. None where it can, or where no command asks it.
+    pub fn unable(&self) -> Option<String> {
+        self.version_command.first()?;
+        match self.asked() {
+            Some(answer) if matches!(answer.ended.end, End::Exit(0)) => None,
+            Some(answer) => {
+                let last = answer.stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
+                Some(last.unwrap_or("its `version_command` fails").to_owned())
+            }
+            None => Some("its `version_command` cannot be started".into()),
+        }
+    }
+
+    /// What `version_command` prints.
+    fn asked(&self) -> Option<Captured> {
         let (first, args) = self.version_command.split_first()?;
         let program = program::absolute(&self.base, Path::new(first))?;
         let args: Vec<OsString> = args.iter().map(Into::into).collect();
         let mut job = Job::new(&program, &args, &self.base);
         job.timeout = Some(VERSION_PATIENCE);
-        let answer = process::capture(&job).ok()?;
-        let lines = [answer.stdout.as_str(), answer.stderr.as_str()];
-        let mut lines = lines.iter().flat_map(|text| text.lines()).map(str::trim);
-        lines.find(|line| !line.is_empty()).map(str::to_owned)
+        process::capture(&job).ok()
     }
 
     /// Do the files, the templates and the program fit these parameters? Returns warnings.

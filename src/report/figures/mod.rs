@@ -6,6 +6,7 @@ pub mod chains;
 pub mod compare;
 mod convergence;
 mod fit;
+pub mod overhead;
 mod paths;
 mod posterior;
 pub mod scaling;
