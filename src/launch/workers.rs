@@ -14,7 +14,11 @@ use crate::plan::Due;
 use crate::steps::{Run, StepError, due, trials, update};
 
 /// Open files of a launcher besides those of its workers: its own, those of an update, those of a start.
-const OWN_FILES: usize = 24;
+const OWN_FILES: u64 = 24;
+/// What a worker takes of the processes of a user: a thread of the launcher, itself, the model.
+const PROCESSES: usize = 3;
+/// Processes and threads of a launcher besides those: what asks the queue, signals, an update.
+const OWN_PROCESSES: u64 = 8;
 
 /// How many workers that is on this machine; a number given counts as it is, cores are shared out among the
 /// threads of each worker.
@@ -35,16 +39,26 @@ pub fn parse(text: &str) -> Result<Workers, String> {
     Workers::parse(text).ok_or_else(|| format!("allowed: {}", Workers::ALLOWED))
 }
 
-/// Fewer workers where this process may not have as many files open as they all need. `files` is what one
-/// of them keeps open here.
+/// Fewer workers where this process may not have as many files open, or its user not as many processes, as they all
+/// need. `files` is what one of them keeps open here.
 pub fn that_fit(wanted: usize, files: usize, watch: &dyn Watch) -> usize {
-    let Ok((limit, _)) = machine::limits::open_files() else { return wanted };
-    let free = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OWN_FILES);
-    let fit = (free / files.max(1)).max(1);
-    if fit < wanted {
-        watch.note(&format!("{fit} workers, not {wanted}: `ulimit -n` allows {limit} open files"));
+    let mut fit = wanted;
+    let mut at_most = |free: u64, each: usize, limit: &str| {
+        let room = (usize::try_from(free).unwrap_or(usize::MAX) / each.max(1)).max(1);
+        if room < fit {
+            watch.note(&format!("{room} workers, not {fit}: {limit}"));
+            fit = room;
+        }
+    };
+    if let Ok((limit, _)) = machine::limits::open_files() {
+        at_most(limit.saturating_sub(OWN_FILES), files, &format!("`ulimit -n` allows {limit} open files"));
     }
-    wanted.min(fit)
+    // A thread that could not be started would leave the others waiting.
+    if let Some(left) = machine::limits::processes_left((wanted * PROCESSES) as u64) {
+        let limit = format!("`ulimit -u` leaves {left} processes and threads");
+        at_most(left.saturating_sub(OWN_PROCESSES), PROCESSES, &limit);
+    }
+    fit
 }
 
 /// Start a program that carries the plan, in a process group of its own, and wait for its end. When this
