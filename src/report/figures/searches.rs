@@ -111,9 +111,11 @@ fn by_time(paths: &[Searched], soonest: f64, longest: f64) -> Vec<[f64; 2]> {
         .filter_map(|t| {
             let known =
                 |path: &Searched| path.points.iter().take_while(|p| p.at_s <= t).last().map(|p| p.best);
-            let best = sorted(paths.iter().filter_map(known));
-            let middle = (2 * best.len() > paths.len()).then(|| median(&best)).flatten()?;
-            Some([t, middle])
+            // A run that knows nothing yet is below all others: so a median never falls.
+            let mut best: Vec<f64> = paths.iter().map(|p| known(p).unwrap_or(f64::NEG_INFINITY)).collect();
+            best.sort_by(f64::total_cmp);
+            let middle = 0.5 * (best.get(best.len().checked_sub(1)? / 2)? + best.get(best.len() / 2)?);
+            middle.is_finite().then_some([t, middle])
         })
         .collect()
 }
