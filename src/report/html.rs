@@ -90,7 +90,7 @@ pub fn of_sweep(name: &str, cases: &[Case], figures: &[Figure], warnings: &[Stri
             "workers",
             "runs",
             "wall, median",
-            "runs/s of the model",
+            "runs/s",
             "speed-up",
             "efficiency",
             "at work",
