@@ -53,7 +53,7 @@ fn pools_ranks_and_searches_of_the_study_run_as_jobs_of_a_cluster() {
     // Given the first three parts as `--platform hpc` has them, no larger than the bed
     let folder = Folder::new("study_slurm");
     small(&folder, |name, sweep| {
-        if !["1_", "2_", "3_"].iter().any(|part| name.starts_with(part)) {
+        if !["1_strong", "2_", "3_"].iter().any(|part| name.starts_with(part)) {
             return false;
         }
         let hpc = sweep["platform"]["hpc"].as_table_mut().unwrap();
