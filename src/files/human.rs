@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::explain::{Marked, Source};
 
+pub use arrays::canonical;
 pub use section::{FromNode, Names, Section};
 
 /// A value with its place in the file.

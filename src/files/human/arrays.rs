@@ -74,6 +74,60 @@ impl Long {
     }
 }
 
+/// What a text says, whatever its comments, order and blanks: the general parser's own writing of its tables, the same
+/// bytes in a twentieth of the time where arrays are long. A text that is not TOML stays as it is.
+pub fn canonical(text: &str) -> String {
+    let general = |text: &str| text.parse::<toml::Table>().ok().map(|table| table.to_string());
+    in_pieces(text, general).or_else(|| general(text)).unwrap_or_else(|| text.to_owned())
+}
+
+/// Long arrays are set aside, and come back where the text that stood for them comes out; none where there are none, or
+/// something in them may be written in another way.
+fn in_pieces(text: &str, general: impl Fn(&str) -> Option<String>) -> Option<String> {
+    const MARK: &str = "@long-array@";
+    if text.contains(MARK) {
+        return None;
+    }
+    let long = Long::find(text);
+    let rest = long.rest.as_deref()?;
+    let (mut short, mut from) = (String::new(), 0);
+    for (k, (open, _)) in long.arrays.iter().enumerate() {
+        short.push_str(&rest[from..=*open]);
+        short.push_str(&format!("\"{MARK}{k}\""));
+        from = open + 1;
+    }
+    short.push_str(&rest[from..]);
+    drop(long.rest);
+    let short = general(&short)?;
+    let mut whole = String::with_capacity(text.len());
+    let quoted = format!("\"{MARK}");
+    let mut pieces = short.split(&quoted);
+    whole.push_str(pieces.next()?);
+    for piece in pieces {
+        let (k, after) = piece.split_once('"')?;
+        let items = long.arrays.get(k.parse::<usize>().ok()?)?.1.take();
+        for (n, Node { value, span }) in items.iter().enumerate() {
+            if n > 0 {
+                whole.push_str(", ");
+            }
+            match value {
+                Value::Integer(x) => whole.push_str(&x.to_string()),
+                Value::Float(x) if text[span.clone()].contains(['.', 'e', 'E']) && x.is_finite() => {
+                    whole.push_str(&decimal(*x));
+                }
+                _ => return None,
+            }
+        }
+        whole.push_str(after);
+    }
+    Some(whole)
+}
+
+/// A finite number as the general writer writes it: all digits, no exponent.
+fn decimal(x: f64) -> String {
+    if x == 0.0 || x % 1.0 == 0.0 { format!("{x}.0") } else { format!("{x}") }
+}
+
 /// The last sign of a string that begins at `at`, if it ends on its line.
 fn closing(bytes: &[u8], at: usize) -> Option<usize> {
     let mut end = at + 1;
@@ -163,6 +217,29 @@ mod tests {
                 };
                 assert!(with.iter().zip(&general).all(|(a, b)| same(a, b)));
             }
+        }
+    }
+
+    #[test]
+    fn canonical_text_is_that_of_the_general_parser() {
+        let numbers = long(200);
+        let odd = "-0.0, 0.0, 1e300, -2.5e-310, 1E5, 123456789.125, -7, 0, 5e-324, 0.1";
+        let texts = [
+            format!(
+                "# c\nz = [{numbers}]\na = \"x\"\n[[block]]\ny = [{numbers}{odd}]\nm = [[{numbers}], [{numbers} 1]]\n"
+            ),
+            format!("b = {{ diagonal = [\n{numbers}], k = 1 }}\ns = [1, 2]\n[t.u]\nv = 'q'\n"),
+            format!("y = [{numbers} +1.5]\nx = [{numbers} +3]\n"),
+            format!("y = [{numbers} nan]\nx = [{numbers} inf, -inf]\n"),
+            format!("y = [{numbers}]\nw = '@long-array@0'\n"),
+            format!("y = [{numbers}]\ny = 1\n"),
+            "not = = toml".into(),
+            "short = [1.0, 2]\n".into(),
+        ];
+        for text in texts {
+            let general =
+                text.parse::<toml::Table>().map_or_else(|_| text.clone(), |table| table.to_string());
+            assert!(canonical(&text) == general, "{text}");
         }
     }
 

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use crate::experiment::{Experiment, Form, Task};
+use crate::files::human::canonical;
 use crate::files::{Identity, TomlText, digest, run_id};
 use crate::steps::init::{Given, Prepared, relative};
 use crate::steps::inputs;
@@ -19,10 +20,9 @@ pub(super) fn identity(
     beginning: &str,
 ) -> Identity {
     // Comments and order are not the science: digests are taken of the values.
-    let values = |text: &str| text.parse::<toml::Table>().map_or_else(|_| text.to_owned(), |t| t.to_string());
     let of = |name: &str| {
         let text = texts.iter().find(|(known, _)| *known == name);
-        text.map_or_else(String::new, |(_, text)| digest(values(text).as_bytes()))
+        text.map_or_else(String::new, |(_, text)| digest(canonical(text).as_bytes()))
     };
     let (experiment_digest, priors) = (of("experiment.toml"), of("priors.toml"));
     let observation = of("observation.toml");
