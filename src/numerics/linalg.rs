@@ -1,6 +1,6 @@
 //! Dense linear algebra over `Mat`: products, Gram matrices, factorisations, sample covariances.
 //!
-//! A thin wrap of faer, always on one thread: sums keep one order, so results repeat bit for bit on one
+//! A thin wrap of faer and of what is faster here (`factor`, `gram`, `reweight`), always on one thread: sums keep one order, so results repeat bit for bit on one
 //! kind of processor. Every factorisation looks for NaN and infinity first, because faer's
 //! eigendecomposition of a NaN matrix succeeds.
 //! Belongs here: what a textbook on matrices has. Not here: what the numbers stand for.
@@ -188,31 +188,19 @@ impl Cholesky {
     /// `NotFinite`; `NotPositiveDefinite`.
     pub fn new(a: &Mat) -> Result<Self, LinalgError> {
         finite(a)?;
-        if a.nrows() >= factor::LEAST {
-            let mut l = Mat::zeros(a.nrows(), a.ncols());
-            l.data_mut().copy_from_slice(a.data());
-            if factor::in_place(&mut l)? {
-                return Ok(Self { l });
-            }
-        }
-        let llt = view(a).llt(Side::Lower).map_err(|_| LinalgError::NotPositiveDefinite)?;
-        Ok(Self { l: owned(llt.L()) })
+        Ok(Self { l: factor::cholesky(a)? })
     }
 
     /// L, with zeros above the diagonal.
     pub fn factor(&self) -> &Mat {
         &self.l
     }
+        assert_eq!(a.nrows(), a.ncols(), "a symmetric matrix is square");
 
-    /// Smallest Lᵢᵢ²/Aᵢᵢ: the share of a row that the rows above leave unexplained, 1 for a diagonal matrix.
-    /// Below a few rounding errors the matrix is singular to working precision, whatever its units.
-    pub fn least_pivot(&self) -> f64 {
-        let n = self.l.nrows();
-        let mut rows = vec![0.0; n];
-        for k in 0..n {
-            rows.iter_mut().zip(self.l.col(k)).for_each(|(row, l)| *row += l * l);
-        }
-        (0..n).map(|i| self.l[(i, i)].powi(2) / rows[i]).fold(1.0, f64::min)
+    /// Smallest Lᵢᵢ²/Aᵢᵢ: the share of a row that the rows above leave unexplained, 1 for a diagonal matrix; `a` is
+    /// the matrix that was factored. Below a few rounding errors it is singular to working precision, whatever its units.
+    pub fn least_pivot(&self, a: &Mat) -> f64 {
+        (0..a.nrows()).map(|i| self.l[(i, i)].powi(2) / a[(i, i)]).fold(1.0, f64::min)
     }
 
     /// B ← A⁻¹ B.
@@ -232,13 +220,6 @@ impl Cholesky {
         self.solve(&mut x);
         x.col(0).to_vec()
     }
-}
-
-/// Below a factored block of columns `k ..` on the diagonal, X of X Lᵀ = A takes A's place.
-pub(super) fn solve_below(a: &mut Mat, k: usize, width: usize) {
-    let (above, below) = view_mut(a).subcols_mut(k, width).split_at_row_mut(k + width);
-    let l = above.as_ref().subrows(k, width);
-    faer_solve::solve_lower_triangular_in_place(l, below.transpose_mut(), Par::Seq);
 }
 
 /// X that makes ‖A X − B‖ least, for A with full column rank: columns of A scaled to length 1, then Householder's QR.
@@ -438,7 +419,7 @@ mod tests {
     fn the_least_pivot_does_not_depend_on_units() {
         // Variances 1e-12 and 1e6, correlation 0.6: 1 − 0.36 is left unexplained.
         let a = Mat::from_columns(2, 2, vec![1e-12, 0.6e-3, 0.6e-3, 1e6]);
-        let least = Cholesky::new(&a).unwrap().least_pivot();
+        let least = Cholesky::new(&a).unwrap().least_pivot(&a);
         assert!((least - 0.64).abs() < 1e-14, "{least}");
     }
 

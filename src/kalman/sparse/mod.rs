@@ -70,7 +70,8 @@ impl Sparse {
 /// # Errors
 /// `NotFinite`; `NoConvergence`, also where the path to the limit is lost in rounding.
 pub fn project(a: &Mat, mut sigma: Mat, limited: &[usize], options: &Sparse) -> Result<Mat, LinalgError> {
-    let firm = Cholesky::new(&sigma).is_ok_and(|c| c.least_pivot() > f64::EPSILON * sigma.nrows() as f64);
+    let firm =
+        Cholesky::new(&sigma).is_ok_and(|c| c.least_pivot(&sigma) > f64::EPSILON * sigma.nrows() as f64);
     if !firm {
         let eigen = linalg::symmetric_eigen(&sigma)?;
         let most = eigen.values.last().copied().unwrap_or(0.0).max(f64::MIN_POSITIVE);

@@ -24,7 +24,7 @@ impl Dense {
         let factor = Cholesky::new(&matrix)?;
         // A pivot of the size of rounding would be pure rounding: 10 n eps.
         let least = 10.0 * f64::EPSILON * matrix.nrows() as f64;
-        if factor.least_pivot() <= least {
+        if factor.least_pivot(&matrix) <= least {
             return Err(LinalgError::NotPositiveDefinite);
         }
         Ok(Self { matrix, factor, root: OnceLock::new() })
