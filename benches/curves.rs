@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use ekp::kalman::evidence::{Evidence, Keep, Rows, gather};
 use ekp::kalman::{eki, etki};
-use ekp::numerics::{Mat, Purpose, Streams, standard_normals};
+use ekp::numerics::{LinalgError, Mat, Purpose, Streams, standard_normals};
 use ekp::problem::observation::{Covariance, Noise};
 
 /// Processor time of this process, s.
@@ -45,7 +45,7 @@ fn rough(member: u32, rows: usize, cols: usize) -> Mat {
 
 /// Times of one ETKI, one EKI and one perturbed EKI update, the pass over the outputs included, s.
 fn updates(d: usize, p: usize, members: usize) -> [f64; 3] {
-    let (u, g) = (rough(1, d, members), rough(2, p, members));
+    let (mut u, g) = (rough(1, d, members), rough(2, p, members));
     let y = rough(3, p, 1).data().to_vec();
     let rows: Vec<usize> = (0..p).collect();
     let all: Vec<usize> = (0..members).collect();
@@ -53,14 +53,19 @@ fn updates(d: usize, p: usize, members: usize) -> [f64; 3] {
     noise.push(&Covariance::Diagonal(vec![0.5; p]), &rows).expect("a diagonal is a covariance");
     let data = Rows { g: &g, rows: &rows, members: &all, y: &y, noise: &noise };
     let seen = || gather(&data, Keep::Gram).0;
+    // Each step starts where the last one ended, in its place.
+    let mut step = |update: &dyn Fn(Mat, &Evidence) -> Result<Mat, LinalgError>| {
+        u = update(std::mem::take(&mut u), &seen()).expect("numbers");
+    };
     [
-        best(|| etki::update(&u, &seen(), 0.1)),
-        best(|| eki::update(&u, &seen(), 0.1, None)),
+        best(|| step(&|u, evidence| etki::update(u, evidence, 0.01))),
+        best(|| step(&|u, evidence| eki::update(u, evidence, 0.01, None))),
         best(|| {
-            let evidence = seen();
-            let Evidence::Gram { s, .. } = &evidence else { unreachable!("asked for") };
-            let pull = eki::noise_in_ensemble_space(s, &rough(4, members, members));
-            eki::update(&u, &evidence, 0.1, pull.as_ref().ok())
+            step(&|u, evidence| {
+                let Evidence::Gram { s, .. } = evidence else { unreachable!("asked for") };
+                let pull = eki::noise_in_ensemble_space(s, &rough(4, members, members))?;
+                eki::update(u, evidence, 0.01, Some(&pull))
+            });
         }),
     ]
 }

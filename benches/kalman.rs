@@ -12,7 +12,7 @@ use std::time::Instant;
 use ekp::files::human::Document;
 use ekp::kalman::evidence::{Evidence, Keep, Rows, gather, gather_on};
 use ekp::kalman::{Group, Kalman, Process, eki, etki};
-use ekp::numerics::{Mat, Purpose, Streams, linalg, standard_normals};
+use ekp::numerics::{LinalgError, Mat, Purpose, Streams, linalg, standard_normals};
 use ekp::problem::observation::{Block, Covariance, Noise};
 use ekp::problem::{Algorithm, Evaluated, Observation, Prior, Problem};
 
@@ -125,7 +125,7 @@ fn main() {
         (10_000, 10_000, 200, 15),
         (100_000, 100_000, 100, 10),
     ] {
-        let (u, g) = (normals(1, d, members), normals(2, p, members));
+        let (mut u, g) = (normals(1, d, members), normals(2, p, members));
         let y = normals(3, p, 1).data().to_vec();
         let rows: Vec<usize> = (0..p).collect();
         let all: Vec<usize> = (0..members).collect();
@@ -141,13 +141,18 @@ fn main() {
         let row = |what, ms, floor| print(&Row { size: size.clone(), what, ms, floor });
         row("Gram of the outputs", best(runs, || linalg::gram(&g)), small(pf * jf * jf));
         row("one pass over the outputs", best(runs, || gather(&data, Keep::Gram)), small(pf * jf * jf));
-        row("ETKI", best(runs, || etki::update(&u, &gather(&data, Keep::Gram).0, 0.1)), floor);
-        row("EKI", best(runs, || eki::update(&u, &gather(&data, Keep::Gram).0, 0.1, None)), floor);
+        // Each step starts where the last one ended, in its place.
+        let mut step = |update: &dyn Fn(Mat, &Evidence) -> Result<Mat, LinalgError>| {
+            u = update(std::mem::take(&mut u), &gather(&data, Keep::Gram).0).expect("numbers");
+        };
+        row("ETKI", best(runs, || step(&|u, evidence| etki::update(u, evidence, 0.01))), floor);
+        row("EKI", best(runs, || step(&|u, evidence| eki::update(u, evidence, 0.01, None))), floor);
         let perturbed = || {
-            let (evidence, _) = gather(&data, Keep::Gram);
-            let Evidence::Gram { s, .. } = &evidence else { unreachable!("asked for") };
-            let pull = eki::noise_in_ensemble_space(s, &normals(4, members, members));
-            eki::update(&u, &evidence, 0.1, pull.as_ref().ok())
+            step(&|u, evidence| {
+                let Evidence::Gram { s, .. } = evidence else { unreachable!("asked for") };
+                let pull = eki::noise_in_ensemble_space(s, &normals(4, members, members))?;
+                eki::update(u, evidence, 0.01, Some(&pull))
+            });
         };
         row("EKI, perturbed", best(runs, perturbed), floor);
         if p >= 10_000 {

@@ -5,6 +5,8 @@
 //! doi:10.1137/16M105959X; the ensemble-space form is the matrix-inversion lemma, as in
 //! Evensen (2004), Ocean Dynamics 54, 539–560, doi:10.1007/s10236-004-0099-2.
 
+use std::borrow::Cow;
+
 use super::evidence::Evidence;
 use crate::numerics::columns;
 use crate::numerics::linalg::{self, Cholesky};
@@ -20,7 +22,7 @@ use crate::problem::observation::Noise;
 ///
 /// | symbol | argument | shape | unit |
 /// |---|---|---|---|
-/// | u | `u` | d × J | unconstrained parameter space |
+/// | u | `u` | d × J; one that is given away is overwritten | unconstrained parameter space |
 /// | Y, r | `evidence` | p × J, p (or their products) | 1: in units of the noise |
 /// | Δt | `dt` | scalar, > 0 | 1 |
 /// | E | `noise` | `Whitened`: E = W Γ^½ Ξ, p × J | 1; none: not perturbed |
@@ -31,7 +33,13 @@ use crate::problem::observation::Noise;
 ///
 /// # Source
 /// See the head of the file.
-pub fn update(u: &Mat, evidence: &Evidence, dt: f64, noise: Option<&Mat>) -> Result<Mat, LinalgError> {
+pub fn update<'a>(
+    u: impl Into<Cow<'a, Mat>>,
+    evidence: &Evidence,
+    dt: f64,
+    noise: Option<&Mat>,
+) -> Result<Mat, LinalgError> {
+    let u = u.into();
     let members = u.ncols();
     assert_eq!(evidence.members(), members, "evidence speaks of these members");
     let scale = dt / members as f64;
@@ -48,10 +56,10 @@ pub fn update(u: &Mat, evidence: &Evidence, dt: f64, noise: Option<&Mat>) -> Res
             // u + (u − ū) K as weights of old members in new ones
             linalg::with_column_sums(&mut k, 0.0);
             (0..members).for_each(|j| k[(j, j)] += 1.0);
-            return Ok(linalg::reweighted(u, &k));
+            return Ok(linalg::reweight(u, &k));
         }
         Evidence::Whitened { y, .. } => {
-            let (x, _) = linalg::centred(u); // d × J
+            let (x, _) = linalg::centred(&u); // d × J
             let spectrum = evidence.spectrum(scale)?;
             let yv = linalg::matmul(y, &spectrum.v); // p × r
             let ve = noise.map(|e| linalg::matmul_tn(&yv, e)); // r × J
@@ -63,7 +71,7 @@ pub fn update(u: &Mat, evidence: &Evidence, dt: f64, noise: Option<&Mat>) -> Res
             linalg::matmul(&linalg::matmul(&x, &spectrum.v), &k) // d × J
         }
     };
-    let mut moved = u.clone();
+    let mut moved = u.into_owned();
     columns::add_scaled(moved.data_mut(), 1.0, change.data());
     Ok(moved)
 }

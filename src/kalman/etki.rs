@@ -6,6 +6,8 @@
 //! doi:10.1175/1520-0493(2004)132<1590:WIBAAE>2.0.CO;2; as an inversion with steps Δt:
 //! Huang, Huang, Reich & Stuart (2022), Inverse Problems 38, 125006, doi:10.1088/1361-6420/ac99fa.
 
+use std::borrow::Cow;
+
 use super::evidence::Evidence;
 use super::spectrum::{Spectrum, Values};
 use crate::numerics::columns;
@@ -21,7 +23,7 @@ use crate::numerics::{LinalgError, Mat};
 ///
 /// | symbol | argument | shape | unit |
 /// |---|---|---|---|
-/// | u | `u` | d × J | unconstrained parameter space |
+/// | u | `u` | d × J; one that is given away is overwritten | unconstrained parameter space |
 /// | Y, r | `evidence` | p × J, p (or their products) | 1: in units of the noise |
 /// | Δt | `dt` | scalar, > 0 | 1 |
 ///
@@ -30,7 +32,7 @@ use crate::numerics::{LinalgError, Mat};
 ///
 /// # Source
 /// See the head of the file. The complement of V is left as it is, so that p < J costs p² J.
-pub fn update(u: &Mat, evidence: &Evidence, dt: f64) -> Result<Mat, LinalgError> {
+pub fn update<'a>(u: impl Into<Cow<'a, Mat>>, evidence: &Evidence, dt: f64) -> Result<Mat, LinalgError> {
     Ok(moved(u, &decompose(evidence, dt)?))
 }
 
@@ -79,13 +81,14 @@ pub fn decompose(evidence: &Evidence, dt: f64) -> Result<Decomposed, LinalgError
     evidence.spectrum(scale).map(Decomposed::Eigen)
 }
 
-/// The step.
-pub fn moved(u: &Mat, decomposed: &Decomposed) -> Mat {
+/// The step; an ensemble that is given away is overwritten.
+pub fn moved<'a>(u: impl Into<Cow<'a, Mat>>, decomposed: &Decomposed) -> Mat {
+    let u = u.into();
     let members = u.ncols();
     let spectrum = match decomposed {
         Decomposed::Form { form, scale, pull } => {
             let (root, w) = (form.inverse_root(*scale), form.inverse_times(*scale, pull));
-            return linalg::reweighted(u, &transform(root, &w));
+            return linalg::reweight(u, &transform(root, &w));
         }
         Decomposed::Eigen(spectrum) => spectrum,
     };
@@ -98,9 +101,9 @@ pub fn moved(u: &Mat, decomposed: &Decomposed) -> Mat {
             scaled.col_mut(j).iter_mut().for_each(|x| *x /= (1.0 + l).sqrt());
         }
         let root = linalg::matmul_nt(&scaled, &spectrum.v);
-        return linalg::reweighted(u, &transform(root, &linalg::matvec(&spectrum.v, &w)));
+        return linalg::reweight(u, &transform(root, &linalg::matvec(&spectrum.v, &w)));
     }
-    let (x, mean) = linalg::centred(u); // d × J
+    let (x, mean) = linalg::centred(&u); // d × J
     let xv = linalg::matmul(&x, &spectrum.v); // d × r
     let shift = linalg::matvec(&xv, &w); // d
     // X (I+Λ)^(−½) as a change of X within the span of V

@@ -5,6 +5,8 @@
 //! eigendecomposition of a NaN matrix succeeds.
 //! Belongs here: what a textbook on matrices has. Not here: what the numbers stand for.
 
+use std::borrow::Cow;
+
 use faer::linalg::matmul::matmul as faer_matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::{Solve, SolveLstsq};
@@ -67,6 +69,20 @@ pub fn reweighted(a: &Mat, t: &Mat) -> Mat {
         (0..n).for_each(|j| add_scaled(out.col_mut(j), 1.0, first));
         out
     })
+}
+
+/// [`reweighted`], in the place of an A that nobody else needs: the same bits, and no second matrix.
+pub fn reweight(a: Cow<'_, Mat>, t: &Mat) -> Mat {
+    match a {
+        Cow::Borrowed(a) => reweighted(a, t),
+        Cow::Owned(mut a) => {
+            assert!(
+                t.nrows() == a.ncols() && t.ncols() == a.ncols(),
+                "a weight of each column for each column"
+            );
+            if reweight::in_place(&mut a, t) { a } else { reweighted(&a, t) }
+        }
+    }
 }
 
 /// K minus the mean of each of its columns, plus `total / n`: columns then sum to `total`.
@@ -187,6 +203,7 @@ impl Cholesky {
     /// # Errors
     /// `NotFinite`; `NotPositiveDefinite`.
     pub fn new(a: &Mat) -> Result<Self, LinalgError> {
+        assert_eq!(a.nrows(), a.ncols(), "a symmetric matrix is square");
         finite(a)?;
         Ok(Self { l: factor::cholesky(a)? })
     }
@@ -195,7 +212,6 @@ impl Cholesky {
     pub fn factor(&self) -> &Mat {
         &self.l
     }
-        assert_eq!(a.nrows(), a.ncols(), "a symmetric matrix is square");
 
     /// Smallest Lᵢᵢ²/Aᵢᵢ: the share of a row that the rows above leave unexplained, 1 for a diagonal matrix; `a` is
     /// the matrix that was factored. Below a few rounding errors it is singular to working precision, whatever its units.

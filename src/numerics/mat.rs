@@ -1,5 +1,7 @@
 //! A dense matrix of doubles, columns one after the other.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::pages;
@@ -126,6 +128,18 @@ impl Mat {
     /// No NaN, no infinity.
     pub fn is_finite(&self) -> bool {
         self.data.iter().all(|x| x.is_finite())
+    }
+}
+
+impl From<Mat> for Cow<'_, Mat> {
+    fn from(owned: Mat) -> Self {
+        Self::Owned(owned)
+    }
+}
+
+impl<'a> From<&'a Mat> for Cow<'a, Mat> {
+    fn from(lent: &'a Mat) -> Self {
+        Self::Borrowed(lent)
     }
 }
 
