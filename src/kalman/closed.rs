@@ -108,7 +108,7 @@ fn updates_with_noise_of_ensemble_space_have_the_law_of_those_with_explicit_nois
     let gamma = noise(&[(Covariance::Diagonal((0..p).map(|i| 0.3 + 0.1 * i as f64).collect()), p)]);
     let (gram, whitened) = (evidence(&g, &y, &gamma, Keep::Gram), evidence(&g, &y, &gamma, Keep::Whitened));
     let Evidence::Gram { s, .. } = &gram else { panic!("asked for") };
-    let root = linalg::symmetric_root(s).unwrap();
+    let root = eki::noise_in_ensemble_space(s, &Mat::identity(members)).unwrap();
     let size = d * members;
     let (mean_a, cov_a) = moments(draws, size, |k| {
         let pull = linalg::matmul(&root, &rough(100_000 + k, members, members));

@@ -76,14 +76,26 @@ pub fn update<'a>(
     Ok(moved)
 }
 
-/// `Yᵀ E` for standard normal E (p × J), drawn without E: its columns are N(0, YᵀY), so `(YᵀY)^½ Z` has their law.
+/// `Yᵀ E` for standard normal E (p × J), drawn without E: its columns are N(0, YᵀY), so `L Z` has their law where
+/// `L Lᵀ = YᵀY`.
 ///
-/// Saves p × J normal numbers. `z` is J × J, one column of standard normals per member.
+/// Saves p × J normal numbers. `z` is J × J, one column of standard normals per member. The products of centred
+/// outputs are singular, at least along 1, which no step sees: L is the Cholesky factor of `YᵀY + δ I`, δ of the size
+/// of the products' own rounding. Where that is not enough, L is the principal root, for forty times as long.
 ///
 /// # Errors
 /// `NotFinite`, `NoConvergence`.
 pub fn noise_in_ensemble_space(s: &Mat, z: &Mat) -> Result<Mat, LinalgError> {
-    Ok(linalg::matmul(&linalg::symmetric_root(s)?, z))
+    let n = s.ncols();
+    let most = (0..n).map(|j| s[(j, j)]).fold(f64::MIN_POSITIVE, f64::max);
+    let mut lifted = s.clone();
+    // n sums, each rounded to eps of the largest product, a few times
+    (0..n).for_each(|j| lifted[(j, j)] += 8.0 * n as f64 * f64::EPSILON * most);
+    match Cholesky::new(&lifted) {
+        Ok(cholesky) => Ok(linalg::matmul(cholesky.factor(), z)),
+        Err(LinalgError::NotPositiveDefinite) => Ok(linalg::matmul(&linalg::symmetric_root(s)?, z)),
+        Err(error) => Err(error),
+    }
 }
 
 /// `W Γ^½ Ξ`: standard normals Ξ (p × J) become draws of the noise Γ by its principal root, and then are whitened
@@ -120,6 +132,30 @@ mod tests {
         let mut moved = u.clone();
         columns::add_scaled(moved.data_mut(), 1.0, linalg::matmul(&c_ug, &off).data());
         moved
+    }
+
+    #[test]
+    fn the_root_of_products_of_any_rank_gives_them_back() {
+        // J − 1 by centring; 3 of few outputs; 1; 0 where all members agree
+        for (p, members) in [(40, 12), (3, 20), (1, 9), (0, 5)] {
+            let y = linalg::centred(&rough(11, p.max(1), members)).0;
+            let s = if p == 0 { Mat::zeros(members, members) } else { linalg::gram(&y) };
+            let root = noise_in_ensemble_space(&s, &Mat::identity(members)).unwrap();
+            let again = linalg::matmul_nt(&root, &root);
+            let most = s.data().iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+            for (x, y) in again.data().iter().zip(s.data()) {
+                // δ, and as many rounding errors of the factor
+                let allowed = 16.0 * members as f64 * f64::EPSILON * most + 1e-300;
+                assert!((x - y).abs() <= allowed, "{p} × {members}: {x} {y}");
+            }
+        }
+        // Products that rounding has made indefinite beyond δ have the principal root of what is not negative
+        let mut s = Mat::identity(3);
+        s[(2, 2)] = -1e-9;
+        let root = noise_in_ensemble_space(&s, &Mat::identity(3)).unwrap();
+        assert!((root[(0, 0)] - 1.0).abs() < 1e-15 && root[(2, 2)].abs() < 1e-15);
+        s[(0, 1)] = f64::NAN;
+        assert_eq!(noise_in_ensemble_space(&s, &Mat::identity(3)), Err(LinalgError::NotFinite));
     }
 
     #[test]
