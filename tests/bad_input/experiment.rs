@@ -141,6 +141,7 @@ pub(super) fn cases() -> Vec<Case> {
         localised("localisation_unknown", "eki", "rule = \"sec_nice\""),
         localised("localisation_as_text", "eki", "weights = \"all\"\nrule = \"weights\""),
         localised("localisation_with_etki", "etki", "rule = \"sec-nice\""),
+        localised("localisation_with_uki", "uki", "rule = \"delta\""),
         localised("localisation_joint_with_etki", "etki", "rule = \"delta\"\nform = \"joint\""),
         localised("localisation_local_with_eki", "eki", "rule = \"delta\"\nform = \"local\""),
         localised("localisation_cross_with_gnki", "gnki", "rule = \"delta\"\nform = \"cross\""),
