@@ -72,6 +72,13 @@ pub struct Place {
     pub span: Range<usize>,
 }
 
+/// Places are the same where they name the same bytes of the same file.
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.source.path == other.source.path && self.span == other.span
+    }
+}
+
 impl Place {
     /// A fault here, as [`Marked::new`].
     pub fn marked(&self, title: impl Into<String>, label: impl Into<String>) -> Marked {

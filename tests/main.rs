@@ -3,6 +3,7 @@
 
 mod acceptance;
 mod adopt;
+mod advice;
 mod backends;
 mod bad_input;
 mod cancel;

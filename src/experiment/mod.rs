@@ -26,7 +26,7 @@ use crate::problem::Prior;
 
 pub use self::dds::{Form, Scored, Searching};
 pub use algorithm::places_members;
-pub use copy::{Difference, differences, grid_copy, run_copy, with_settings};
+pub use copy::{Difference, differences, grid_copy, run_copy, setting_at, with_settings};
 pub use forward::{BatchOutputs, Forwards};
 pub use model::Model;
 pub use task::{Calibration, METHODS, Task, present};
@@ -388,6 +388,13 @@ impl Experiment {
             None => load(&folder.join("priors.toml"))?,
         };
         Ok(Prior::read_with(&document, self.prior_names.as_ref(), fields)?)
+    }
+
+    /// Where the file of the prior says this parameter, seen from `folder`.
+    pub fn prior_place(&self, folder: &Path, name: &str) -> Option<Place> {
+        let document = self.prior_file.as_ref()?.load(folder).ok()?;
+        let top = document.section();
+        top.keys().any(|key| key == name).then(|| top.place(name))
     }
 
     /// The prior as it stands in its file.

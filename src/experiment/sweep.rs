@@ -15,18 +15,21 @@
 //!
 //! Belongs here: which cases there are, and what each changes. Not here: making and starting them (`launch::sweep`).
 
+mod case;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::experiment::Named;
 use crate::experiment::grid::{Axis, Label, scalars, shown};
-use crate::explain::{Marked, nearest, one_of};
+use crate::explain::{Marked, Place, nearest, one_of};
 use crate::files::human::{Document, Node, Section, Value};
 use crate::files::quoted;
 
+use case::{case, foreign};
+
 /// Most cases of a sweep, repeats counted.
 const MOST: usize = 100_000;
-/// Ways to carry a run, as `ekp-launch --on` has them.
-const ON: &[&str] = &["local", "threads", "make", "mpi", "slurm"];
 
 /// In which order cases run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub struct Case {
     pub launch: Launch,
     /// How long it takes, in any unit, as far as anybody knows
     pub cost: f64,
+    /// Where the sweep says each setting (`site.…` of the site), and `experiment`
+    pub places: Vec<(String, Place)>,
     /// Where the machine or the build cannot do it, it is left out with a word, and is no fault
     pub optional: bool,
 }
@@ -118,7 +123,8 @@ impl Sweep {
         top.schema("ekp.sweep", 1)?;
         let name: String = top.need("name")?;
         plain_name(&top, "name", &name)?;
-        let experiment = folder.join(top.need::<String>("experiment")?);
+        let path = folder.join(top.need::<String>("experiment")?);
+        let experiment = Named { path, place: top.place("experiment") };
         let site = top.opt::<String>("site")?.map(|path| folder.join(path));
         let pattern: Option<String> = top.opt("names")?;
         let number =
@@ -208,6 +214,11 @@ impl Swept {
             Some(_) => vec![section.need::<String>("sets")?],
             None => Vec::new(),
         };
+        if let Some(fault) =
+            sets.iter().find_map(|key| foreign(key, |title, label| section.wrong("sets", title, label)))
+        {
+            return Err(fault);
+        }
         let axis = Axis::read(section)?;
         let tables = axis.labels.iter().all(|label| label.options().is_some());
         if tables != sets.is_empty() {
@@ -357,7 +368,7 @@ fn grid(
     axes: &[Swept],
     pattern: &str,
     common: &[Setting],
-    experiment: &Path,
+    experiment: &Named,
     folder: &Path,
     cases: &mut Vec<Case>,
 ) -> Result<(), Marked> {
@@ -397,7 +408,7 @@ fn grid(
 fn single(
     section: &Section<'_>,
     common: &[Setting],
-    experiment: &Path,
+    experiment: &Named,
     folder: &Path,
     platform: Option<&str>,
 ) -> Result<Option<Case>, Marked> {
@@ -422,56 +433,6 @@ fn single(
     let made = case(section, name, group, all, experiment, folder)?;
     let here = platforms.is_none_or(|p| platform.is_some_and(|wanted| p.iter().any(|p| p == wanted)));
     Ok(here.then_some(Case { cost, optional, ..made }))
-}
-
-/// Tell apart what is for the experiment, for the site and for the launch; later settings count.
-fn case(
-    section: &Section<'_>,
-    name: String,
-    group: String,
-    all: Vec<Setting>,
-    experiment: &Path,
-    folder: &Path,
-) -> Result<Case, Marked> {
-    let mut case = Case {
-        name,
-        repeat: 0,
-        group,
-        experiment: experiment.to_owned(),
-        settings: Vec::new(),
-        site: Vec::new(),
-        launch: Launch::default(),
-        cost: 1.0,
-        optional: false,
-    };
-    for (key, value, span) in all {
-        let wrong = |label: String| {
-            Marked::new(section.source(), span.clone(), format!("`{key}` cannot be this"), label)
-        };
-        let bare = value.trim_matches('"');
-        let count = || {
-            bare.parse::<u32>()
-                .ok()
-                .filter(|n| (1..=1_000_000).contains(n))
-                .ok_or_else(|| wrong(format!("found {value}, allowed: a number from 1 on")))
-        };
-        match key.as_str() {
-            "launch.workers" => case.launch.workers = count()?,
-            "launch.threads" => case.launch.threads = count()?,
-            "launch.nodes" => case.launch.nodes = count()?,
-            "launch.on" if ON.contains(&bare) => case.launch.on = bare.to_owned(),
-            "launch.on" => return Err(wrong(format!("found {value}, allowed: {}", one_of(ON)))),
-            "experiment" => case.experiment = folder.join(bare),
-            other if other.starts_with("launch.") => {
-                return Err(wrong("allowed: launch.on, launch.workers, launch.threads, launch.nodes".into()));
-            }
-            _ => match key.strip_prefix("site.") {
-                Some(key) => case.site.push(format!("{key}={value}")),
-                None => case.settings.push(format!("{key}={value}")),
-            },
-        }
-    }
-    Ok(case)
 }
 
 #[cfg(test)]

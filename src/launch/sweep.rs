@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use minijinja::{Value, context};
 
 use crate::experiment::sweep::{Case, Order, Sweep};
-use crate::experiment::with_settings;
-use crate::explain;
+use crate::experiment::{ExperimentError, setting_at, with_settings};
+use crate::explain::{self, Marked, Place};
 use crate::files::human::Document;
 use crate::files::{FileError, publish};
 use crate::launch::scripts::{self, environment, fill, job_name};
@@ -246,8 +246,32 @@ fn named<T>(case: &Case, result: Result<T, LaunchError>) -> Result<T, LaunchErro
         LaunchError::Step(StepError::Refused { what, hint }) => {
             StepError::Refused { what: format!("case `{}`: {what}", case.folder()), hint }.into()
         }
+        LaunchError::Step(StepError::Experiment(ExperimentError::Absent { path })) => {
+            let label = format!("`{}`: no such file", path.display());
+            match place(case, "experiment") {
+                Some(place) => told(place.marked("there is no such experiment", label)),
+                None => StepError::from(ExperimentError::Absent { path }).into(),
+            }
+        }
+        LaunchError::Step(StepError::Experiment(ExperimentError::Marked(fault)))
+            if fault.path() == Path::new(init::TYPED) =>
+        {
+            match place(case, fault.text()) {
+                Some(place) => told(fault.moved(place)),
+                None => told(*fault),
+            }
+        }
         other => other,
     })
+}
+
+fn told(fault: Marked) -> LaunchError {
+    StepError::from(ExperimentError::from(fault)).into()
+}
+
+/// Where the sweep says a setting; the last one counts.
+fn place<'a>(case: &'a Case, setting: &str) -> Option<&'a Place> {
+    case.places.iter().rev().find(|(known, _)| known == setting).map(|(_, place)| place)
 }
 
 fn ready(sweep: &Sweep, case: &Case, folder: &Path) -> Result<Ready, LaunchError> {
@@ -264,10 +288,17 @@ fn ready(sweep: &Sweep, case: &Case, folder: &Path) -> Result<Ready, LaunchError
     if settings.iter().all(|s| !s.starts_with("local.threads=")) {
         settings.push(format!("local.threads={}", case.launch.threads));
     }
-    let text = with_settings(&text, &settings).map_err(StepError::from)?;
+    let before = text;
+    let text = with_settings(&before, &settings).map_err(StepError::from)?;
     let shown = path.unwrap_or_else(|| "site.toml".into());
-    let document = Document::parse(&shown, &text).map_err(Box::new)?;
-    let site = Site::read(&document).map_err(Box::new)?;
+    let read = Document::parse(&shown, &text).and_then(|document| Site::read(&document));
+    let site = read.map_err(|fault| {
+        let setting = setting_at(&fault, &before, &settings).map(|k| format!("site.{}", settings[k]));
+        match setting.and_then(|setting| place(case, &setting)) {
+            Some(place) => told(fault.moved(place)),
+            None => Box::new(fault).into(),
+        }
+    })?;
     let request = init::Request {
         experiment: case.experiment.clone(),
         run: Some(folder.join(case.folder())),

@@ -186,6 +186,10 @@ impl Forward for Shared {
         self.forward.shape(names)
     }
 
+    fn allows(&self, name: &str, value: f64) -> Result<(), String> {
+        self.forward.allows(name, value)
+    }
+
     fn describe(&self) -> Vec<String> {
         self.forward.describe()
     }

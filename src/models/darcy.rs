@@ -123,7 +123,7 @@ impl Forward for Darcy {
         if names.len() != 1 || names[0].1 != values {
             let found = names.iter().map(|(name, n)| format!("{name} ({n})")).collect();
             let what = format!("needs one field of {0} × {0} = {values} values", self.points);
-            return Err(CheckError::Parameter { model: "darcy".into(), what, found, near: None });
+            return Err(CheckError::Parameter { model: "darcy".into(), what, found, name: None, near: None });
         }
         CheckError::outputs("darcy", self.observed * self.observed, want)?;
         Ok(Vec::new())

@@ -120,7 +120,7 @@ impl Forward for Landscape {
                 "has a score of its own: a method that searches asks for it by `from_model = true`".into()
             }
         };
-        Err(CheckError::Data { model: "landscape".into(), what })
+        Err(CheckError::Data { model: "landscape".into(), what, key: None })
     }
 }
 

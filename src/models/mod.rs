@@ -246,6 +246,8 @@ pub enum CheckError {
         what: String,
         /// Names that are calibrated
         found: Vec<String>,
+        /// The parameter at fault, where it is one that was given
+        name: Option<String>,
         /// The name most likely meant
         near: Option<String>,
     },
@@ -266,6 +268,8 @@ pub enum CheckError {
         model: String,
         /// What is wrong, in words
         what: String,
+        /// The key of `[score]` at fault, where it is one
+        key: Option<&'static str>,
     },
     /// The back end cannot work here
     #[error("{what}")]
@@ -289,21 +293,28 @@ impl CheckError {
         names: &[(String, usize)],
     ) -> Result<(), Self> {
         let found = || names.iter().map(|(name, _)| name.clone()).collect();
-        let fault = |what: String, near: Option<&str>| {
-            Err(Self::Parameter { model: model.into(), what, found: found(), near: near.map(str::to_owned) })
+        let fault = |what: String, name: Option<&str>, near: Option<&str>| {
+            let (name, near) = (name.map(str::to_owned), near.map(str::to_owned));
+            Err(Self::Parameter { model: model.into(), what, found: found(), name, near })
         };
-        for name in needed {
-            if !names.iter().any(|(known, _)| known == name) {
-                return fault(format!("needs a parameter `{name}`"), None);
-            }
-        }
         let known: Vec<&str> = needed.iter().chain(optional).copied().collect();
         for (name, length) in names {
             if !known.contains(&name.as_str()) {
-                return fault(format!("knows no parameter `{name}`"), nearest(name, &known));
+                // Most likely it is one that is not there yet.
+                let free: Vec<&str> =
+                    known.iter().copied().filter(|k| !names.iter().any(|(given, _)| given == k)).collect();
+                let near = nearest(name, &free);
+                let lacks = needed.iter().find(|n| near.is_none() && free.contains(n));
+                let needs = lacks.map_or(String::new(), |n| format!(", and needs `{n}`"));
+                return fault(format!("knows no parameter `{name}`{needs}"), Some(name), near);
             }
             if *length != 1 {
-                return fault(format!("takes one number for `{name}`, not {length}"), None);
+                return fault(format!("takes one number for `{name}`, not {length}"), Some(name), None);
+            }
+        }
+        for name in needed {
+            if !names.iter().any(|(known, _)| known == name) {
+                return fault(format!("needs a parameter `{name}`"), None, None);
             }
         }
         Ok(())
@@ -397,6 +408,16 @@ pub trait Forward: Send + Sync {
     fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
         let _ = names;
         Ok(None)
+    }
+
+    /// Can it take this value of a parameter, whatever the others are? Asked of grids, tables and draws before anything
+    /// runs; a model that does not know says yes.
+    ///
+    /// # Errors
+    /// It cannot: why, in words that follow the value.
+    fn allows(&self, name: &str, value: f64) -> Result<(), String> {
+        let _ = (name, value);
+        Ok(())
     }
 
     /// Conventions that a reader of its numbers should know, a line each: time zero, signs, normalisation, units.

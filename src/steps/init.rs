@@ -6,7 +6,8 @@ mod identity;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::experiment::{Experiment, ExperimentError, differences, run_copy, with_settings};
+use crate::experiment::{Experiment, ExperimentError, differences, run_copy, setting_at, with_settings};
+use crate::explain::{Marked, Place, Source};
 use crate::files::human::{self, Document};
 use crate::files::{
     FileError, Identity, RunDir, digest, load_record, load_state, publish, save_state, whole_folder,
@@ -76,6 +77,27 @@ pub enum Made {
 /// # Errors
 /// The first fault in any of the files, at its line.
 pub fn check(request: &Request) -> Result<Prepared, StepError> {
+    checked(request).map_err(|error| match error {
+        StepError::Experiment(ExperimentError::Marked(fault)) if fault.path() == named(request) => {
+            ExperimentError::Marked(at_setting(fault, request)).into()
+        }
+        other => other,
+    })
+}
+
+/// What messages call the settings of the command line.
+pub const TYPED: &str = "--set";
+
+/// A fault that came with a `--set` is told there: the file has no such line.
+fn at_setting(fault: Box<Marked>, request: &Request) -> Box<Marked> {
+    let before = fs::read_to_string(&request.experiment).unwrap_or_default();
+    let Some(k) = setting_at(&fault, &before, &request.settings) else { return fault };
+    let source = Source::new(TYPED, request.settings[k].as_str());
+    let span = 0..source.text.len();
+    Box::new(fault.moved(&Place { source, span }))
+}
+
+fn checked(request: &Request) -> Result<Prepared, StepError> {
     let path = &request.experiment;
     let user = fs::read(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => ExperimentError::Absent { path: path.clone() },
@@ -103,7 +125,7 @@ pub fn check(request: &Request) -> Result<Prepared, StepError> {
     experiment.settle(&document, given.prior()).map_err(ExperimentError::from)?;
     let mut warnings = experiment.warnings.clone();
     warnings.extend(given.prior().warnings.iter().cloned());
-    fits(&experiment, &document, &given, &mut warnings)?;
+    fits(&experiment, &document, &given, folder, &mut warnings)?;
     warnings.extend(of_calibration(&experiment, &given));
     let mut texts = vec![
         ("experiment.toml", run_copy(&text, experiment.members)),

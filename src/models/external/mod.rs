@@ -268,7 +268,7 @@ impl Forward for External {
     fn fits(&self, names: &[(String, usize)], want: &Want) -> Result<Vec<String>, CheckError> {
         if want.score.as_ref().is_some_and(|scoring| !scoring.measures.is_empty()) {
             let what = "is a program: it writes its score itself, `score = 0.93` in its output; say `from_model = true`";
-            return Err(CheckError::Data { model: "command".into(), what: what.into() });
+            return Err(CheckError::Data { model: "command".into(), what: what.into(), key: Some("name") });
         }
         Ok(self.check(names)?)
     }

@@ -294,40 +294,42 @@ impl<M: Runoff> Hydro<M> {
     }
 
     /// Steps of a run that is scored, and what it is scored against.
-    fn scored(&self, scoring: &Scoring) -> Result<(Range<usize>, Target), String> {
+    fn scored(&self, scoring: &Scoring) -> Result<(Range<usize>, Target), (Option<&'static str>, String)> {
+        let whole = |words: String| (None, words);
         let calendar = &self.basin.calendar;
         let Some(flow) = &self.basin.flow else {
-            return Err(
+            return Err(whole(
                 "has no observed flow: add `flow = { column = \"…\", unit = \"m3/s\" }` to its options"
                     .into(),
-            );
+            ));
         };
         if scoring.measures.is_empty() {
-            return Err(format!(
+            return Err(whole(format!(
                 "has no score of its own; `name` in `[score]` is one of {}",
                 Measure::NAMES.join(", ")
-            ));
+            )));
         }
         let days = match scoring.period {
-            Some(period) => {
-                inside(calendar, period).map_err(|words| format!("cannot be scored there: {words}"))?
-            }
+            Some(period) => inside(calendar, period)
+                .map_err(|words| (Some("calibration"), format!("cannot be scored there: {words}")))?,
             None => self.basin.output_steps(),
         };
         let start = match scoring.spin_up {
             Some(period) => {
-                inside(calendar, period).map_err(|words| format!("cannot begin there: {words}"))?.start
+                inside(calendar, period)
+                    .map_err(|words| (Some("spin_up"), format!("cannot begin there: {words}")))?
+                    .start
             }
             None => 0,
         };
         if start > days.start {
-            return Err("would begin its spin-up after the first scored day".into());
+            return Err((Some("spin_up"), "would begin its spin-up after the first scored day".into()));
         }
         let steps = start..days.end;
         let observed = |i: usize| if days.contains(&i) { flow[i] } else { f64::NAN };
         let observed: Vec<f64> = steps.clone().map(observed).collect();
         if observed.iter().filter(|q| q.is_finite()).count() < 2 {
-            return Err("has fewer than 2 observed flows in the scored period".into());
+            return Err((Some("calibration"), "has fewer than 2 observed flows in the scored period".into()));
         }
         let with_log = scoring.measures.contains(&Measure::LogNse);
         Ok((steps, Target::new(observed, with_log)))
@@ -341,7 +343,7 @@ impl<M: Runoff> Hydro<M> {
     ) -> Vec<Result<Output, ModelError>> {
         let (steps, target) = match self.scored(scoring) {
             Ok(scored) => scored,
-            Err(words) => return vec![Err(self.failed(&words)); sets.len()],
+            Err((_, words)) => return vec![Err(self.failed(&words)); sets.len()],
         };
         let judged = |sums: Sums| {
             let one = |measure: &Measure| {
@@ -448,9 +450,11 @@ impl<M: Runoff> Forward for Hydro<M> {
             }
             return Ok(self.spin_up(&(0..self.basin.output_steps().start)));
         };
-        let (steps, target) = self
-            .scored(scoring)
-            .map_err(|what| CheckError::Data { model: self.model.name().into(), what })?;
+        let (steps, target) = self.scored(scoring).map_err(|(key, what)| CheckError::Data {
+            model: self.model.name().into(),
+            what,
+            key,
+        })?;
         Ok(self.spin_up(&(steps.start..steps.start + target.first)))
     }
 }

@@ -201,7 +201,13 @@ impl Forward for LorenzField {
         if names.len() != 1 || names[0].1 != self.n {
             let found = names.iter().map(|(name, n)| format!("{name} ({n})")).collect();
             let what = format!("needs one parameter of {} values, the forcing", self.n);
-            return Err(CheckError::Parameter { model: "lorenz96".into(), what, found, near: None });
+            return Err(CheckError::Parameter {
+                model: "lorenz96".into(),
+                what,
+                found,
+                name: None,
+                near: None,
+            });
         }
         CheckError::outputs("lorenz96", 2 * self.n, want)?;
         Ok(Vec::new())

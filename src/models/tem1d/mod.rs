@@ -216,6 +216,24 @@ impl Forward for Tem1d {
         Ok(Vec::new())
     }
 
+    fn allows(&self, name: &str, value: f64) -> Result<(), String> {
+        let name = self.soundings.iter().find_map(|s| name.strip_prefix(s.as_str())).unwrap_or(name);
+        let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let (least, most) = self.setup.rho;
+        let (good, words) = match kind {
+            "rho" => (
+                (least / 3.0..=most * 3.0).contains(&value),
+                format!("outside of {least} to {most} ohm m: widen `rho_range` of the system"),
+            ),
+            "h" => (value > 0.0 && value.is_finite(), "no thickness: it must be above 0".into()),
+            "m" => ((0.0..1.0).contains(&value), "no chargeability: 0 <= m < 1".into()),
+            "tau" => (value > 0.0, "no time constant: tau > 0".into()),
+            "c" => (value > 0.0 && value <= 1.0, "no exponent: 0 < c <= 1".into()),
+            _ => (true, String::new()),
+        };
+        if good { Ok(()) } else { Err(words) }
+    }
+
     fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
         let of_one = system::shape(&self.setup);
         let of = |sounding: &String| {

@@ -44,6 +44,19 @@ pub struct Inputs {
     pub check: u32,
     /// Where it stands
     pub place: Place,
+    /// Where each axis of a grid stands
+    pub axes: Vec<(String, Place)>,
+}
+
+impl Inputs {
+    /// Where a column is said: its axis, or the table.
+    pub fn place_of(&self, column: &str) -> &Place {
+        let axis = self.axes.iter().find(|(name, _)| name == column).map(|(_, place)| place);
+        axis.unwrap_or(match &self.source {
+            Source::Table(table) => &table.place,
+            _ => &self.place,
+        })
+    }
 }
 
 impl Inputs {
@@ -54,6 +67,7 @@ impl Inputs {
     pub fn read(section: &Section<'_>) -> Result<Self, Marked> {
         let given: Vec<&str> =
             ["prior", "table", "grid"].into_iter().filter(|key| section.keys().any(|k| k == *key)).collect();
+        let mut axes = Vec::new();
         let source = match given.as_slice() {
             ["prior"] => {
                 let count = section.integer("prior", 1..=MOST)?.expect("the key is there");
@@ -72,6 +86,7 @@ impl Inputs {
                     let label = format!("at most {MOST} combinations are allowed");
                     return Err(section.wrong("grid", "this grid has too many points", label));
                 }
+                axes = grid.keys().map(|name| (name.to_owned(), grid.place(name))).collect();
                 Source::Grid(read)
             }
             [] => {
@@ -100,7 +115,7 @@ impl Inputs {
             .integer("check", 0..=i64::from(u32::MAX))?
             .map_or(CHECK, |n| u32::try_from(n).expect("in range"));
         section.finish()?;
-        Ok(Self { source, chunk, check, place: section.place("") })
+        Ok(Self { source, chunk, check, place: section.place(""), axes })
     }
 }
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::experiment::{Experiment, ExperimentError, Forwards};
-use crate::explain::{Explain, Marked};
+use crate::explain::{Explain, Marked, plain};
 use crate::files::human::Document;
 use crate::files::{Identity, RunDir};
-use crate::models::{Place, Want};
+use crate::models::{CheckError, Place, Want};
 use crate::numerics::{Mat, Purpose, Streams};
 use crate::problem::Prior;
 use crate::problem::inputs::{self, Source};
@@ -64,6 +64,7 @@ impl Planned {
             }
         };
         let want = wanted(experiment, forwards, prior.names())?;
+        allowed(experiment, forwards, &found)?;
         Ok(Self { prior, found, want, prior_text, chunk: 0 })
     }
 
@@ -159,16 +160,34 @@ fn fit(forwards: &Forwards, named: &[(String, usize)], prior: &Prior) -> Result<
     }
 }
 
+/// The model can take the least and the greatest value of each column.
+fn allowed(experiment: &Experiment, forwards: &Forwards, found: &Found) -> Result<(), Marked> {
+    for (column, (least, most)) in found.record.columns.iter().zip(found.range()) {
+        for value in [*least, *most] {
+            if let Err(words) = experiment.model.forward.allows(column, value) {
+                let title = format!("`{}` cannot take these values", experiment.model.title);
+                let label = format!("{column} = {} is {words}", plain(value));
+                return Err(forwards.inputs.place_of(column).marked(title, label));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What each model gives: as the model tells, or as `[outputs]` says.
 fn wanted(experiment: &Experiment, forwards: &Forwards, names: &[(String, usize)]) -> Result<Want, Marked> {
     let place = &forwards.inputs.place;
+    let place_of = |e: &CheckError| match e {
+        CheckError::Parameter { name: Some(name), .. } => forwards.inputs.place_of(name),
+        _ => place,
+    };
     if let Some(blocks) = &forwards.outputs.blocks {
         return Ok(Want::series(blocks.clone()));
     }
     let told = experiment.model.forward.shape(names).map_err(|e| match e.marked() {
         Some(marked) => marked.clone(),
         None => {
-            let fault = place.marked("the model does not fit these parameters", e.to_string());
+            let fault = place_of(&e).marked("the model does not fit these parameters", e.to_string());
             Explain::hint(&e).into_iter().fold(fault, Marked::hint)
         }
     })?;

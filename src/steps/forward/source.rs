@@ -85,6 +85,13 @@ pub struct Found {
     range: Vec<(f64, f64)>,
 }
 
+impl Found {
+    /// Least and greatest number of each column; nothing of draws.
+    pub fn range(&self) -> &[(f64, f64)] {
+        &self.range
+    }
+}
+
 /// Read what `[inputs]` names, seen from `folder`; columns of draws are those of the prior.
 ///
 /// # Errors

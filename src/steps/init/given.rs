@@ -6,8 +6,8 @@ use crate::experiment::{Experiment, ExperimentError, Task};
 use crate::explain::{Explain, Marked};
 use crate::files::human::Document;
 use crate::kalman::Method;
-use crate::models::Want;
-use crate::numerics::Streams;
+use crate::models::{CheckError, Want};
+use crate::numerics::{Purpose, Streams};
 use crate::problem::{Prior, Problem};
 use crate::steps::StepError;
 use crate::steps::forward::Planned;
@@ -134,15 +134,22 @@ pub(super) fn fits(
     experiment: &Experiment,
     document: &Document,
     given: &Given,
+    folder: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<(), StepError> {
-    let at_model = |e: String, hint: Option<String>| {
+    let at_model = |e: &CheckError| {
         let top = document.section();
-        let marked = top.wrong("model", "the model does not fit", e);
-        ExperimentError::from(match hint {
-            Some(hint) => marked.hint(hint),
-            None => marked,
-        })
+        let place = match e {
+            CheckError::Parameter { name: Some(name), .. } => experiment.prior_place(folder, name),
+            CheckError::Data { key: Some(key), .. } => {
+                let score = top.section("score").ok().flatten();
+                score.filter(|score| score.keys().any(|k| k == *key)).map(|score| score.place(key))
+            }
+            _ => None,
+        };
+        let place = place.unwrap_or_else(|| top.place("model"));
+        let marked = place.marked("the model does not fit", e.to_string());
+        ExperimentError::from(e.hint().into_iter().fold(marked, Marked::hint))
     };
     let wants = match given.problem().and_then(|problem| problem.observation.series()) {
         // A program may name a column for each block; a model of ours is asked for one batch at a time.
@@ -160,9 +167,44 @@ pub(super) fn fits(
         let more =
             experiment.model.forward.fits(given.prior().names(), &want).map_err(|e| match e.marked() {
                 Some(marked) => ExperimentError::from(Marked::clone(marked)),
-                None => at_model(e.to_string(), e.hint()),
+                None => at_model(&e),
             })?;
         warnings.extend(more.into_iter().filter(|new| !warnings.contains(new)).collect::<Vec<_>>());
     }
+    warnings.extend(outside(experiment, given));
     Ok(())
+}
+
+/// Draws that tell how much of a prior lies outside of what a model can take.
+const DRAWS: u32 = 500;
+/// Most numbers of a prior for which they are made.
+const MOST_NUMBERS: usize = 1000;
+/// Shares below this are no word worth.
+const SHARE: f64 = 0.01;
+
+/// Parameters of which a share of the prior lies outside of what the model can take, a word each.
+fn outside(experiment: &Experiment, given: &Given) -> Vec<String> {
+    let prior = given.prior();
+    let drawn = given.forward().is_none_or(|planned| planned.found.record.source == "prior");
+    if experiment.model.external.is_some() || !drawn || prior.values() > MOST_NUMBERS {
+        return Vec::new();
+    }
+    let (draw, mut refused) = (Streams::new(experiment.seed), vec![(0u32, String::new()); prior.values()]);
+    let names: Vec<&str> =
+        prior.names().iter().flat_map(|(name, n)| std::iter::repeat_n(name.as_str(), *n)).collect();
+    for k in 1..=DRAWS {
+        let values = prior.constrain(&prior.sample(&mut draw.at(Purpose::Prior, 0, k)));
+        for ((value, name), (count, why)) in values.iter().zip(&names).zip(&mut refused) {
+            if let Err(words) = experiment.model.forward.allows(name, *value) {
+                *count += 1;
+                *why = words;
+            }
+        }
+    }
+    let told = |(name, (count, why)): (&&str, &(u32, String))| {
+        let share = f64::from(*count) / f64::from(DRAWS);
+        (share >= SHARE)
+            .then(|| format!("{:.0} % of the draws of `{name}` are {why}; such members fail", 100.0 * share))
+    };
+    names.iter().zip(&refused).filter_map(told).collect()
 }
