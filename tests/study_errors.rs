@@ -145,7 +145,7 @@ fn error_5_modes_are_what_they_are_called_and_a_failure_is_no_success() {
         let own = told.lines().filter(|line| line.starts_with(&format!("ensemble_{mode}_")));
         own.map(|line| line.split('\t').nth(3).unwrap().to_owned()).collect()
     };
-    for (mode, wanted) in [("sequential", "4 workers"), ("parallel", "1 workers"), ("hybrid", "8 workers")] {
+    for (mode, wanted) in [("sequential", "4 workers"), ("parallel", "1 worker"), ("hybrid", "8 workers")] {
         assert_eq!(workers(mode), vec![wanted; 4], "{mode}:\n{told}");
     }
     // One after the other, and at once, in what carries them out
