@@ -132,6 +132,19 @@ fn hbv_as_a_program_in_numpy_or_jax_has_the_scores_of_the_one_inside() {
     let outside = run("experiment_dds_numpy.toml", &[]);
     let (inside_scores, outside_scores) = (scores(&inside), scores(&outside));
     assert_eq!(inside_scores.len(), 12);
+    // The table of times tells the best KGE so far at each update, whoever works it out
+    let table = |run: &TestRun| {
+        run.tool("ekp-collect-timings").succeeds();
+        let text = run.read("results/timing_raw.csv");
+        assert!(text.lines().next().unwrap().ends_with(",best_kge"));
+        let last = |line: &str| line.rsplit(',').next().unwrap().parse::<f64>().ok();
+        text.lines().filter(|line| line.contains(",update,")).map(last).collect::<Vec<_>>()
+    };
+    let best: Vec<f64> = table(&inside).into_iter().map(|best| best.expect("a KGE")).collect();
+    assert!(best.len() == 3 && best.is_sorted(), "{best:?}");
+    let most = inside_scores.values().copied().fold(f64::NEG_INFINITY, f64::max);
+    assert!((best[2] - most).abs() < 1e-12);
+    assert!(table(&outside).iter().all(Option::is_some));
     for (name, score) in &inside_scores {
         let theirs = outside_scores[name];
         assert!((score - theirs).abs() < 1e-9, "{name}: {score} inside, {theirs} outside");

@@ -212,7 +212,9 @@ fn starter_files_of_every_method_pass_the_check() {
         assert_eq!(ended.out(), "fresh\n");
         let path = format!("{}:/usr/bin:/bin", tools().display());
         let check = || tool("ekp-init", &folder.path().join("fresh")).env("PATH", &path);
-        check().args(["--check"]).succeeds();
+        let checked = check().args(["--check"]).succeeds();
+        // Nobody is warned of what a starter chose
+        assert!(!checked.err().contains("warning"), "{method}: {}", checked.err());
         check().args(["-q", "--try"]).succeeds();
         // A second time nothing is overwritten
         tool("ekp-init", folder.path()).args(["--new", method, "fresh"]).fails(2).says("is there already");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Study, TestRun, program, there, tool};
+use crate::support::{Folder, Study, TestRun, program, there, tool};
 
 const SWEEP: &str = "schema = \"ekp.sweep\"\nversion = 1\nname = \"pool\"\nexperiment = \"experiment.toml\"\n\
     names = \"strong_processpool_np{workers}\"\nrepeats = 2\n[set]\nalgorithm.members = 6\nalgorithm.iterations = 2\n\
@@ -58,9 +58,22 @@ fn a_sweep_runs_by_make_and_leaves_tables_and_figures() {
             && (number(1, "efficiency") - gained / 2.0).abs() < 1e-12
     );
     assert_eq!(rows(&sweep.read("results/timing_raw.csv")).len(), 4 * 2 * (6 + 1));
+    // The laws of the one group: two points of fixed work, told on the page, too
+    let fits = rows(&sweep.read("results/scaling_fits.csv"));
+    assert_eq!((fits.len(), fits[0]["kind"].as_str(), fits[0]["points"].as_str()), (1, "strong", "2"));
+    let part: f64 = fits[0]["amdahl_f"].parse().unwrap();
+    assert!((0.0..=1.0).contains(&part) && fits[0]["gustafson_alpha"].is_empty(), "{part}");
+    assert!(fits[0]["cost_parallel_s"].parse::<f64>().unwrap() >= 0.0);
+    // What has run tells what the whole costs
+    tool("ekp-sweep", study.folder.path())
+        .args(["sweep.toml", "study", "--dry-run"])
+        .succeeds()
+        .says("4 cases: about ")
+        .says(" MB, as members took that have run");
     // And the report draws it
     tool("ekp-report", study.folder.path()).args(["study"]).succeeds().says("1 figure");
-    assert!(sweep.read("report/report.html").contains("strong_processpool_np2"));
+    let page = sweep.read("report/report.html");
+    assert!(page.contains("strong_processpool_np2") && page.contains("serial part"));
     assert!(sweep.has("report/fig_strong_scaling.svg") && sweep.has("report/data/fig_strong_scaling_a.csv"));
     // Again: nothing is done twice
     let before = fs::read(sweep.path.join("strong_processpool_np1_r1/iteration_001/timing.toml")).unwrap();
@@ -69,6 +82,17 @@ fn a_sweep_runs_by_make_and_leaves_tables_and_figures() {
         fs::read(sweep.path.join("strong_processpool_np1_r1/iteration_001/timing.toml")).unwrap(),
         before
     );
+}
+
+#[test]
+fn the_starter_of_a_sweep_runs_as_it_is() {
+    let folder = Folder::new("sweep-starter");
+    tool("ekp-init", folder.path()).args(["--new", "sweep", "."]).succeeds().says("sweep.toml");
+    tool("ekp-sweep", folder.path()).args(["sweep.toml", "study"]).succeeds().says("6 cases, 6 new");
+    program("make", &folder.path().join("study")).succeeds();
+    let table = fs::read_to_string(folder.path().join("study/results/scaling_metrics.csv")).unwrap();
+    assert_eq!(rows(&table).iter().map(|row| row["evals_ok"].as_str()).collect::<Vec<_>>(), ["48"; 3]);
+    tool("ekp-init", folder.path()).args(["--new", "sweep", "."]).fails(2).says("is there already");
 }
 
 #[test]
@@ -101,6 +125,9 @@ fn cases_are_shown_chosen_and_refused_before_anything_is_made() {
     let sweep = |args: &[&str]| tool("ekp-sweep", study.folder.path()).args(args);
     let told = sweep(&["--dry-run"]).succeeds().says("4 cases in all, at most 48 members").out();
     assert_eq!(told.lines().count(), 4);
+    // Nothing has run and nothing limits a member: no number is made up
+    assert!(told.lines().all(|line| line.ends_with("\tcost unknown")), "{told}");
+    sweep(&["--dry-run"]).succeeds().says("4 cases: core-hours and disk unknown");
     assert!(!study.folder.path().join("runs").exists());
     sweep(&["--dry-run", "--platform", "hpc"]).succeeds().prints("strong_processpool_np4_r2");
     sweep(&["--dry-run", "--only", "*np2"]).succeeds().says("2 cases in all");
@@ -109,6 +136,13 @@ fn cases_are_shown_chosen_and_refused_before_anything_is_made() {
         .says("there is no platform `hcp`")
         .says("did you mean `hpc`?");
     sweep(&["--dry-run", "--only", "nobody"]).fails(2).says("no case is left");
+    // A chain of jobs is bounded by the time of its jobs: 4 cases of 12 members with an hour each
+    let timed = SWEEP.replace("[set]", "[set]\nlaunch.on = \"slurm\"\nsite.slurm.time = \"1:00:00\"");
+    study.folder.write("sweep.toml", &timed);
+    sweep(&["--dry-run"])
+        .succeeds()
+        .prints("at most 12.0 core-hours")
+        .says("4 cases: at most 48.0 core-hours, by the time limits");
     // A setting that the experiment does not take names the file, and nothing is half made
     study.folder.write("sweep.toml", &SWEEP.replace("algorithm.members = 6", "algorithm.membres = 6"));
     sweep(&["sweep.toml", "study"]).fails(2).says("membres").says("members");

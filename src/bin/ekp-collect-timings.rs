@@ -1,7 +1,7 @@
 //! Tables of times of runs: what every member and update took, where.
 //!
 //! Reads   `timing.toml` of members, packs and updates
-//! Writes  `results/timing_raw.csv`, of a sweep `results/scaling_metrics.csv`, too; `platform.toml` where there is
+//! Writes  `results/timing_raw.csv`, of a sweep `results/scaling_{metrics,fits}.csv`, too; `platform.toml` where there is
 //!         none, `accounting.csv` where the scheduler keeps accounts; with `--advise` nothing
 
 use std::collections::BTreeMap;
@@ -98,9 +98,10 @@ fn of_sweep(args: &Args, sweep: &Path) -> Result<Exit, ReportError> {
     beside(args, &folder, sweep, &collected.runs, &collected.rows)?;
     let cases = collected.cases;
     cli::out(&format!(
-        "{}\n{}\n",
+        "{}\n{}\n{}\n",
         folder.join(timings::NAME).display(),
-        folder.join(scaling::NAME).display()
+        folder.join(scaling::NAME).display(),
+        folder.join(scaling::FITS).display()
     ));
     args.voice.say(&count(cases.len(), "case"));
     Ok(Exit::Done)

@@ -21,7 +21,7 @@ use ekp::steps::{Run, StepError};
     name = "ekp-init",
     version,
     after_help = "Examples:
-  ekp-init --new etki my_study          starter files in the folder my_study
+  ekp-init --new etki my_study          starter files in the folder my_study; also dds, forward, grid, sweep
   ekp-init my_study/experiment.toml     makes my_study/runs/<name> and says what to type next
   ekp-init --check experiment.toml      only look for faults
   ekp-init --try experiment.toml        run the model once, at the centre of the prior
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// Run one member at the centre of the prior through the real command; publish nothing
     #[arg(long = "try", conflicts_with_all = ["new", "extend"])]
     try_: bool,
-    /// Write starter files for this method into the folder given
+    /// Write starter files for this method, or for a `sweep`, into the folder given
     #[arg(long, value_name = "METHOD", conflicts_with = "extend")]
     new: Option<String>,
     /// Give the run (named in place of the experiment) more iterations, `iterations=20`, or, where its scheduler is
@@ -281,8 +281,13 @@ fn starter(args: &Args, method: &str) -> Result<Exit, LaunchError> {
         args.voice.say(&format!("wrote `{}`", file.display()));
     }
     cli::out(&format!("{}\n", folder.display()));
-    let then = if method == "grid" { "ekp-init --check" } else { "ekp-init --try" };
-    args.voice.say(&format!("next:  edit `{0}/experiment.toml`, then  {then} {0}", folder.display()));
+    let shown = folder.display();
+    let (file, then) = match method {
+        setup::SWEEP => ("sweep.toml", format!("ekp-sweep {shown}/sweep.toml --dry-run")),
+        "grid" => ("experiment.toml", format!("ekp-init --check {shown}")),
+        _ => ("experiment.toml", format!("ekp-init --try {shown}")),
+    };
+    args.voice.say(&format!("next:  edit `{shown}/{file}`, then  {then}"));
     Ok(Exit::Done)
 }
 

@@ -60,18 +60,20 @@ fn run(args: &Args) -> Result<Exit, LaunchError> {
     let beside = if args.sweep.is_dir() { args.sweep.clone() } else { folder_of(&args.sweep).to_owned() };
     let folder = args.folder.clone().unwrap_or_else(|| beside.join("runs"));
     if args.dry_run {
-        let mut members = 0;
+        let (mut members, mut costs) = (0, sweep::Costs::default());
         for one in &sweeps {
             let swept = sweep::check(one, &folder)?;
             swept.lines.iter().for_each(|line| cli::out(&format!("{line}\n")));
             args.voice.warn(&swept.warnings());
             members += swept.members;
+            costs.plus(&swept.costs);
         }
         args.voice.say(&format!(
             "{} in all, at most {}",
             count(cases(&sweeps), "case"),
             count(usize::try_from(members).unwrap_or(usize::MAX), "member")
         ));
+        costs.lines().iter().for_each(|line| args.voice.say(line));
         return Ok(Exit::Done);
     }
     let swept = sweep::make(&sweeps, &folder, &setup::made_by())?;

@@ -2,7 +2,7 @@
 
 use walkdir::WalkDir;
 
-use crate::files::load_record;
+use crate::files::{RunDir, load_record};
 use crate::launch::LaunchError;
 use crate::plan::{Command, Due, Plan};
 use crate::steps::timing::Timing;
@@ -48,9 +48,18 @@ pub fn text(run: &Run) -> Result<String, LaunchError> {
     Ok(text)
 }
 
-/// Core-hours and disk, from the members that have run.
-pub fn cost(run: &Run, members: usize) -> String {
-    let first = run.dir.iteration(run.dir.identity.first_iteration);
+/// What a member took, mean over those of the first iteration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Core-seconds
+    pub seconds: f64,
+    /// Bytes of its files
+    pub bytes: f64,
+}
+
+/// What the members took that have run; none before one has.
+pub fn measured(dir: &RunDir) -> Option<Measured> {
+    let first = dir.iteration(dir.identity.first_iteration);
     let (mut seconds, mut count, mut bytes) = (0.0, 0, 0);
     for entry in WalkDir::new(&first).max_depth(2).into_iter().flatten() {
         bytes += entry.metadata().map_or(0, |m| m.len());
@@ -62,12 +71,17 @@ pub fn cost(run: &Run, members: usize) -> String {
             count += 1;
         }
     }
-    if count == 0 {
+    let each = |sum: f64| sum / f64::from(count);
+    (count > 0).then(|| Measured { seconds: each(seconds), bytes: each(bytes as f64) })
+}
+
+/// Core-hours and disk, from the members that have run.
+pub fn cost(run: &Run, members: usize) -> String {
+    let Some(Measured { seconds, bytes }) = measured(&run.dir) else {
         return "no member has run yet: `ekp-init --try` measures one".into();
-    }
-    let each = seconds / f64::from(count);
-    let size = bytes as f64 / f64::from(count) * members as f64 * 1e-6;
-    format!("{each:.3} s a member: {}, about {size:.1} MB", core_time(each * members as f64))
+    };
+    let size = bytes * members as f64 * 1e-6;
+    format!("{seconds:.3} s a member: {}, about {size:.1} MB", core_time(seconds * members as f64))
 }
 
 /// Core-hours, or core-seconds where those would be a row of zeros.

@@ -366,9 +366,9 @@ fn ranks(external: Option<&External>) -> Option<u32> {
 /// An unknown method, a folder that holds such files already.
 pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError> {
     let method = crate::experiment::present(method);
-    let grid = method == crate::experiment::grid::METHOD;
-    if !grid && !crate::experiment::METHODS.contains(&method) {
-        let known = [crate::experiment::METHODS, &[crate::experiment::grid::METHOD]].concat();
+    let (grid, swept) = (method == crate::experiment::grid::METHOD, method == SWEEP);
+    if !grid && !swept && !crate::experiment::METHODS.contains(&method) {
+        let known = [crate::experiment::METHODS, &[crate::experiment::grid::METHOD, SWEEP]].concat();
         let allowed = one_of(&known);
         let hint = match nearest(method, &known) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -380,7 +380,8 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
         return Err(refused(format!("`{}` is a file, not a folder", file.display()), "name another folder"));
     }
     let filled = |text: &str| {
-        let text = text.replace("{{method}}", method);
+        // A sweep varies a search.
+        let text = text.replace("{{method}}", if swept { "dds" } else { method });
         // Methods that place their members say how many there are.
         if crate::experiment::places_members(method) { text.replace(MEMBERS, "") } else { text }
     };
@@ -388,7 +389,7 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
     let own = |name: &str| !batch || name != "observation.toml";
     let starter = match method {
         _ if grid => crate::launch::grid::setup::STARTER.as_slice(),
-        "dds" | "dds-async" => SEARCH.as_slice(),
+        "dds" | "dds-async" | SWEEP => SEARCH.as_slice(),
         _ => STARTER.as_slice(),
     };
     let mut files: Vec<(PathBuf, String)> = starter
@@ -399,6 +400,12 @@ pub fn starter(method: &str, folder: &Path) -> Result<Vec<PathBuf>, LaunchError>
             _ => (folder.join(name), filled(text)),
         })
         .collect();
+    if swept {
+        files.insert(0, (folder.join("sweep.toml"), CASES.to_owned()));
+    }
+    if matches!(method, "utki" | "uki") {
+        files[0].1 = files[0].1.replace(ITERATIONS, IMPOSED);
+    }
     if method == "sparse-eki" {
         let limit = "\n[algorithm.sparse]\nlimit = 10.0               # most that the magnitudes of the parameters may sum to\n";
         files[0].1.push_str(limit);
@@ -429,8 +436,17 @@ fn refused(what: String, hint: &str) -> LaunchError {
     crate::steps::StepError::Refused { what, hint: hint.into() }.into()
 }
 
+/// What `--new` calls the starter of a sweep.
+pub const SWEEP: &str = "sweep";
+const CASES: &str = include_str!("../../templates/sweep/sweep.toml");
+
 /// As it stands in the template.
 const MEMBERS: &str = "members    = 20            # model runs per iteration\n";
+
+/// As it stands in the template, and for unscented methods: their spread is that of the posterior with the prior imposed.
+const ITERATIONS: &str = "iterations = 10            # at most; it stops when the data are used up\n";
+const IMPOSED: &str = "iterations = 10            # all of them: the last spread is the posterior's\n\
+    impose_prior = true        # the prior counts in each step; without it the spread is not the posterior's\n";
 
 /// The experiment of a batch.
 const BATCH: &str = include_str!("../../templates/forward/experiment.toml");

@@ -6,9 +6,12 @@
 //!
 //! Belongs here: making the folders, how their scripts follow each other. Not here: what a case is (`experiment::sweep`).
 
+mod cost;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use minijinja::{Value, context};
 
@@ -23,6 +26,8 @@ use crate::launch::site::{Job, Request, Site};
 use crate::launch::{LaunchError, tools};
 use crate::steps::StepError;
 use crate::steps::init::{self, Made, Prepared};
+
+pub use cost::Costs;
 
 /// The list of cases in a sweep's folder.
 pub const LIST: &str = "sweep.tsv";
@@ -44,6 +49,8 @@ pub struct Swept {
     pub new: usize,
     /// Members of all cases together, at most
     pub members: u64,
+    /// What they cost, of a sweep that was checked
+    pub costs: Costs,
     /// What a person should know, and of which cases
     warned: BTreeMap<String, Vec<String>>,
 }
@@ -65,14 +72,23 @@ impl Swept {
 /// The first fault, at its line.
 pub fn check(sweep: &Sweep, folder: &Path) -> Result<Swept, LaunchError> {
     let mut swept = Swept::default();
-    let mut last = None;
+    let (mut last, mut all) = (None, Vec::new());
     for case in &sweep.cases {
         // Repeats differ in their seed alone.
         if case.repeat <= 1 {
-            last = possible(sweep, case, folder, &mut swept)?;
+            last = possible(sweep, case, folder, &mut swept)?.map(Rc::new);
         }
         if let Some(prepared) = &last {
-            count(&mut swept, case, prepared);
+            all.push((case, prepared.clone()));
+        }
+    }
+    all.iter().for_each(|(case, prepared)| swept.costs.look(case, prepared));
+    for (case, prepared) in all {
+        count(&mut swept, case, &prepared);
+        let members = most_members(&prepared);
+        let said = swept.costs.add(case, &prepared, &ready(sweep, case, folder)?.site, members);
+        if let Some(line) = swept.lines.last_mut() {
+            line.push_str(&format!("\t{said}"));
         }
     }
     Ok(swept)
@@ -222,9 +238,14 @@ fn line(sweep: &Sweep, case: &Case) -> String {
     )
 }
 
+/// Members of all iterations, at most.
+fn most_members(prepared: &Prepared) -> u64 {
+    u64::from(prepared.identity.members) * u64::from(prepared.identity.iterations)
+}
+
 fn count(swept: &mut Swept, case: &Case, prepared: &Prepared) {
     let id = &prepared.identity;
-    let members = u64::from(id.members) * u64::from(id.iterations);
+    let members = most_members(prepared);
     swept.cases += 1;
     swept.members += members;
     swept.lines.push(format!(

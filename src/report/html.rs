@@ -10,7 +10,7 @@ use crate::files::Identity;
 use crate::report::draw::escaped;
 use crate::report::figures::Figure;
 use crate::report::metrics::median;
-use crate::report::scaling::Case;
+use crate::report::scaling::{Case, Laws, laws};
 use crate::report::status::{Failures, Status};
 use crate::report::table::{count, short, span};
 
@@ -120,6 +120,14 @@ pub fn of_sweep(name: &str, cases: &[Case], figures: &[Figure], warnings: &[Stri
         );
     }
     t.push_str(if tall { "</table></div></div>\n" } else { "</table></div>\n" });
+    let told: Vec<String> = laws(cases).iter().filter_map(Laws::told).collect();
+    if !told.is_empty() {
+        t.push_str("<h2>Laws of scaling</h2>\n<ul>\n");
+        for line in told {
+            let _ = writeln!(t, "<li>{}</li>", escaped(&line));
+        }
+        t.push_str("</ul>\n");
+    }
     t.push_str("<h2>Figures</h2>\n");
     if figures.is_empty() {
         t.push_str("<p>Nothing to draw: no group of cases has runs on two numbers of workers.</p>\n");

@@ -5,6 +5,7 @@
 //! Belongs here: reading `sweep.tsv`, putting times together. Not here: formulas (`metrics`).
 
 mod columns;
+mod laws;
 mod search;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use crate::report::timings::{self, Kind, Row, seconds};
 use crate::steps::Run;
 
 pub use columns::{COLUMNS, csv};
+pub use laws::{Laws, NAME as FITS, laws};
 pub use search::{Path as Searched, Point};
 
 /// Name of the table.
@@ -300,7 +302,7 @@ pub struct Collected {
     pub warnings: Vec<String>,
 }
 
-/// Read a sweep and write `timing_raw.csv` and `scaling_metrics.csv` into a folder.
+/// Read a sweep and write `timing_raw.csv`, `scaling_metrics.csv` and `scaling_fits.csv` into a folder.
 ///
 /// # Errors
 /// A damaged list or run, the disk.
@@ -318,6 +320,7 @@ pub fn write(sweep: &Path, folder: &Path) -> Result<Collected, ReportError> {
     let rows: Vec<Row> = rows.into_iter().flatten().collect();
     timings::write(folder, &rows)?;
     publish(&folder.join(NAME), &csv(&cases)?)?;
+    publish(&folder.join(FITS), &laws::csv(&laws(&cases))?)?;
     Ok(Collected { cases, runs: runs(sweep, &listed), rows, warnings })
 }
 

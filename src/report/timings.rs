@@ -1,8 +1,9 @@
 //! Tables of times: a row for each member, pack and update of a run, from their `timing.toml`.
 //!
 //! Works on runs that are over, under way or half-made: what is not there has no row. The names of columns
-//! that other scaling studies use are theirs (`experiment`, `num_processes`, `wall_clock_seconds`).
+//! that other scaling studies use are theirs (`experiment`, `num_processes`, `wall_clock_seconds`, `best_kge`).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -10,15 +11,15 @@ use chrono::{DateTime, Datelike, NaiveDate};
 
 use crate::files::{Failed, FileError, Iteration, RunDir, load_record, publish};
 use crate::report::ReportError;
-use crate::steps::Update;
 use crate::steps::grid::GridRun;
 use crate::steps::timing::Timing;
+use crate::steps::{Run, Update, best};
 
 /// Name of the table.
 pub const NAME: &str = "timing_raw.csv";
 
 /// Headings, units in their names.
-pub const COLUMNS: [&str; 23] = [
+pub const COLUMNS: [&str; 24] = [
     "experiment",
     "config_file",
     "run_index",
@@ -42,6 +43,7 @@ pub const COLUMNS: [&str; 23] = [
     "worker",
     "threads",
     "try",
+    "best_kge",
 ];
 
 /// What a row is about.
@@ -88,6 +90,9 @@ pub struct Row {
     pub num_processes: usize,
     /// What it cost
     pub timing: Timing,
+    /// The best KGE of the run when this row ended, of a search that is scored by it: at each update of `dds`, at each
+    /// row of `dds-async`
+    pub best_kge: Option<f64>,
 }
 
 /// All rows of a run, in the order iteration, kind, member; and what could not be read.
@@ -117,7 +122,38 @@ pub fn rows(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), Re
         all.append(&mut of.rows);
         iteration += 1;
     }
+    if dir.budget() > 0 {
+        scored(root, &mut all)?;
+    }
     Ok((all, warnings))
+}
+
+/// Put the best KGE so far into the rows of a search that is scored by it.
+fn scored(root: &Path, rows: &mut [Row]) -> Result<(), ReportError> {
+    // A run that cannot be opened any more keeps its times
+    let Ok(run) = Run::open(root) else { return Ok(()) };
+    if run.experiment.searching().is_none_or(|searching| searching.score.names != ["kge"]) {
+        return Ok(());
+    }
+    if !run.dir.leaderless() {
+        for row in rows.iter_mut().filter(|row| row.kind == Kind::Update) {
+            let update: Option<Update> = load_record(&run.dir.update(row.iteration)).ok();
+            row.best_kge = update.and_then(|update| update.search?.score.first().copied());
+        }
+        return Ok(());
+    }
+    let scores: BTreeMap<u32, f64> =
+        best::trials(&run)?.into_iter().filter_map(|(n, _, score)| Some((n, *score?.first()?))).collect();
+    let mut order: Vec<usize> = (0..rows.len()).filter(|&k| rows[k].kind != Kind::Update).collect();
+    order.sort_by(|&a, &b| rows[a].timing.end.cmp(&rows[b].timing.end));
+    let mut best = f64::NEG_INFINITY;
+    for row in order {
+        let row = &mut rows[row];
+        let of = scores.range(row.member..row.member.saturating_add(row.members)).map(|(_, score)| *score);
+        best = of.fold(best, f64::max);
+        row.best_kge = best.is_finite().then_some(best);
+    }
+    Ok(())
 }
 
 /// The same of a grid: its stages stand where iterations stand, its cells where members stand.
@@ -215,6 +251,7 @@ impl Reader<'_> {
             error: error(),
             num_processes: 1,
             timing,
+            best_kge: None,
         });
     }
 }
@@ -314,6 +351,10 @@ pub fn csv(rows: &[Row]) -> Result<Vec<u8>, ReportError> {
         put(format_args!("{}", t.worker));
         put(format_args!("{}", t.threads));
         put(format_args!("{}", t.attempt));
+        match row.best_kge {
+            Some(best) => put(format_args!("{best:?}")),
+            None => put(format_args!("")),
+        }
         writer.write_byte_record(&record).map_err(wrong)?;
     }
     Ok(writer.into_inner().map_err(|e| FileError::io("write", Path::new(NAME))(e.into_error()))?)
@@ -361,6 +402,7 @@ pub(crate) mod tests {
                 threads: 1,
                 attempt: 1,
             },
+            best_kge: None,
         }
     }
 

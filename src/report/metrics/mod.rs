@@ -104,7 +104,7 @@ fn resampled(base: &[f64], these: &[f64], same: bool, draw: &mut Stream) -> (f64
 }
 
 /// The number below which a share `q` of sorted numbers lies, by straight lines between them.
-pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let at = q * last as f64;
     let k = (at as usize).min(last);
