@@ -158,3 +158,54 @@ fn a_mutable_step_holds_for_the_steps_to_come_and_not_for_those_decided() {
     extend(&run, "step=-1").fails(2);
     extend(&run, "step=inf").fails(2);
 }
+
+#[test]
+fn further_measures_are_told_of_methods_that_do_not_use_the_prior() {
+    let study = Study::sinusoid("measures").set("algorithm.method", "eki").iterations(2);
+    let run = study.init("run");
+    run.launch(&["-q", "--on", "threads"]);
+    let update = run.toml("iteration_000/update.toml");
+    for name in ["bayes_loss", "crps", "unweighted_loss", "unweighted_avg_rmse"] {
+        assert!(update["metrics"][name].as_float().is_some(), "{name}");
+    }
+    run.tool("ekp-status").args(["-v"]).succeeds().prints("bayes_loss").prints("avg_rmse");
+    run.tool("ekp-status").args(["--json"]).succeeds().prints("\"bayes_loss\":");
+}
+
+#[test]
+fn inflation_takes_a_covariance_of_the_users_for_each_parameter() {
+    let study = Study::sinusoid("sigma")
+        .set("algorithm.method", "eki")
+        .set("algorithm.inflation", "additive")
+        .set("algorithm.inflation_rate", 0.1)
+        .iterations(2);
+    for (k, fits) in [(0, "[[0.1, 0.02], [0.02, 0.1]]"), (1, "[0.1, 0.2]"), (2, "0.1")] {
+        let arg = format!("algorithm.inflation_covariance={fits}");
+        tool("ekp-init", study.folder.path())
+            .args(["-q", "experiment.toml", &format!("run{k}"), "--set", &arg])
+            .succeeds();
+        let run = TestRun { path: study.folder.path().join(format!("run{k}")) };
+        run.launch(&["-q", "--on", "threads"]);
+    }
+    for (wrong, why) in [
+        ("[0.1, 0.2, 0.3]", "one for each of the 2 parameters"),
+        ("[[1.0, 2.0], [2.0, 1.0]]", "without negative eigenvalues"),
+        ("[[1.0, 0.5], [0.2, 1.0]]", "a symmetric matrix"),
+        ("[-1.0, 1.0]", "zero or positive"),
+    ] {
+        let arg = format!("algorithm.inflation_covariance={wrong}");
+        tool("ekp-init", study.folder.path())
+            .args(["--check", "experiment.toml", "--set", &arg])
+            .fails(2)
+            .says(why);
+    }
+}
+
+#[test]
+fn few_members_for_many_parameters_are_said() {
+    let study = Study::sinusoid("few").set("algorithm.method", "etki").members(12);
+    tool("ekp-init", study.folder.path())
+        .args(["--check", "experiment.toml"])
+        .succeeds()
+        .says("12 members for 2 parameters are few: 20 give a usable covariance");
+}

@@ -28,6 +28,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("perturb", &["eki", "gnki", "sparse-eki"]),
     ("nugget", &["eki", "gnki", "sparse-eki", "eks", "aldi", "uki"]),
     ("impose_prior", &["etki", "eki", "utki", "uki"]),
+    ("perturb_prior", &["eki"]),
     ("momentum", DRAWN),
     ("momentum_factor", DRAWN),
     ("momentum_r", DRAWN),

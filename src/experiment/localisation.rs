@@ -12,6 +12,8 @@ pub(super) struct Named {
     pub(super) parameters: Vec<(String, Place)>,
     pub(super) blocks: Vec<(String, Place)>,
     pub(super) groups: Vec<groups::Stands>,
+    /// Numbers of parameters that something is for
+    pub(super) sizes: Vec<(usize, Place)>,
 }
 
 impl Named {
@@ -20,6 +22,11 @@ impl Named {
     /// # Errors
     /// The first such name, at its place, with the nearest known one.
     pub(super) fn fit(&self, problem: &Problem) -> Result<(), Marked> {
+        let dimension = problem.prior.dim();
+        if let Some((found, place)) = self.sizes.iter().find(|(size, _)| *size != dimension) {
+            let label = format!("found {found}, needed: one for each of the {dimension} parameters");
+            return Err(place.marked("its size is not that of the parameters", label));
+        }
         let mut parameters: Vec<String> =
             problem.prior.names().iter().map(|(name, _)| name.clone()).collect();
         // A parameter of one component is its own row.

@@ -81,7 +81,8 @@ pub fn decompose(evidence: &Evidence, dt: f64) -> Result<Decomposed, LinalgError
     evidence.spectrum(scale).map(Decomposed::Eigen)
 }
 
-/// The step; an ensemble that is given away is overwritten.
+/// The members `u` (d × J) after the step: d × J, each a mean of all with the weights of `decomposed` (J × J); an
+/// ensemble that is given away is overwritten.
 pub fn moved<'a>(u: impl Into<Cow<'a, Mat>>, decomposed: &Decomposed) -> Mat {
     let u = u.into();
     let members = u.ncols();

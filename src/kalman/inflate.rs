@@ -9,14 +9,14 @@
 //! doi:10.1016/j.jcp.2022.111262. As in EnsembleKalmanProcesses.jl 2.7.1.
 
 use super::spread::Root;
-use crate::numerics::{LinalgError, Mat};
+use crate::numerics::{LinalgError, Mat, linalg};
 use crate::problem::{AlgorithmError, State};
 
 /// What is kept between steps: the first ensemble, where its spread is the unit of additive inflation.
 const KEPT: &str = "inflation_ensemble";
 
 /// A rule for inflation.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Inflation {
     /// None
     None,
@@ -40,13 +40,30 @@ pub enum Rate {
     Capped(f64),
 }
 
-/// Whose covariance (divisor J − 1) additive inflation adds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which covariance additive inflation adds; those of ensembles have the divisor J − 1.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Sigma {
     /// That of the first ensemble: scaled as the prior
     Initial,
     /// That of the ensemble itself
     Current,
+    /// This variance for each parameter, unit of unconstrained space squared
+    Scalar(f64),
+    /// These variances, d
+    Diagonal(Vec<f64>),
+    /// This covariance by its principal root, d × d
+    Root(Mat),
+}
+
+impl Sigma {
+    /// Parameters that it is for; none where it fits any number.
+    pub fn parameters(&self) -> Option<usize> {
+        match self {
+            Self::Diagonal(variances) => Some(variances.len()),
+            Self::Root(root) => Some(root.nrows()),
+            Self::Initial | Self::Current | Self::Scalar(_) => None,
+        }
+    }
 }
 
 impl Rate {
@@ -64,9 +81,29 @@ impl Rate {
     }
 }
 
+/// Share of the covariance that a step gives back at most, where its length was not known beforehand.
+const MOST: f64 = 0.9;
+
 impl Inflation {
+    /// The same with a rate that a step of this length can bear (`sΔt` at most 0.9), and a word where it had to be less.
+    pub fn limited(&self, dt: f64) -> (Self, Option<String>) {
+        let mut rule = self.clone();
+        let (Self::Multiplicative(rate) | Self::Additive { rate, .. }) = &mut rule else {
+            return (rule, None);
+        };
+        if rate.share(dt).is_ok_and(|share| share <= MOST) {
+            return (rule, None);
+        }
+        let told = format!(
+            "the inflation of a step of {dt:.3e} would be without bound: a rate of {:.3e} was taken",
+            MOST / dt
+        );
+        *rate = Rate::Fixed(MOST / dt);
+        (rule, Some(told))
+    }
+
     /// Whether standard normals are needed (d for each member).
-    pub fn is_random(self) -> bool {
+    pub fn is_random(&self) -> bool {
         matches!(self, Self::Additive { .. })
     }
 
@@ -79,7 +116,7 @@ impl Inflation {
     /// # Errors
     /// `Inflation` for sΔt of 1 or more; `Shape` when what was kept is not of this run; `NoConvergence`.
     pub fn apply(
-        self,
+        &self,
         u: &mut Mat,
         tried: &Mat,
         dt: impl Fn(usize) -> f64,
@@ -90,24 +127,40 @@ impl Inflation {
         match self {
             Self::None => Ok(()),
             Self::Multiplicative(rate) => {
-                let shares = shares(rate)?;
+                let shares = shares(*rate)?;
                 multiplicative(u, &shares);
                 Ok(())
             }
             Self::Additive { rate, of } => {
-                let shares = shares(rate)?;
-                let root = match of {
-                    Sigma::Current => covariance(u),
+                let shares = shares(*rate)?;
+                let fits = |found: usize| match u.nrows() {
+                    expected if expected == found => Ok(()),
+                    expected => Err(AlgorithmError::Shape { what: "inflation_covariance", found, expected }),
+                };
+                let spread = |u: &Mat| covariance(u).map_err(AlgorithmError::of("the ensemble's spread"));
+                let drawn = match of {
+                    Sigma::Current => spread(u)?.times(0.0, xi),
                     Sigma::Initial => {
                         let first = state.arrays.entry(KEPT.into()).or_insert_with(|| tried.clone());
                         if first.nrows() != u.nrows() {
                             let (found, expected) = (first.nrows(), u.nrows());
                             return Err(AlgorithmError::Shape { what: KEPT, found, expected });
                         }
-                        covariance(first)
+                        spread(first)?.times(0.0, xi)
+                    }
+                    Sigma::Scalar(variance) => {
+                        Mat::from_fn(xi.nrows(), xi.ncols(), |i, j| variance.sqrt() * xi[(i, j)])
+                    }
+                    Sigma::Diagonal(variances) => {
+                        fits(variances.len())?;
+                        Mat::from_fn(xi.nrows(), xi.ncols(), |i, j| variances[i].sqrt() * xi[(i, j)])
+                    }
+                    Sigma::Root(root) => {
+                        fits(root.nrows())?;
+                        linalg::matmul(root, xi) // d × J
                     }
                 };
-                additive(u, &shares, &root.map_err(AlgorithmError::of("the ensemble's spread"))?, xi);
+                additive(u, &shares, &drawn);
                 Ok(())
             }
         }
@@ -128,9 +181,8 @@ fn multiplicative(u: &mut Mat, shares: &[f64]) {
     }
 }
 
-/// `u + √(share/(1 − share)) Σ^½ ξ`, row by row.
-fn additive(u: &mut Mat, shares: &[f64], sigma: &Root, xi: &Mat) {
-    let drawn = sigma.times(0.0, xi);
+/// `u + √(share/(1 − share)) Σ^½ ξ`, row by row, from `drawn` = Σ^½ ξ, d × J.
+fn additive(u: &mut Mat, shares: &[f64], drawn: &Mat) {
     let factors: Vec<f64> = shares.iter().map(|share| (share / (1.0 - share)).sqrt()).collect();
     for j in 0..u.ncols() {
         let rows = u.col_mut(j).iter_mut().zip(drawn.col(j)).zip(&factors);
@@ -143,7 +195,7 @@ mod tests {
     use super::*;
     use crate::kalman::given::{apart, rough};
     use crate::numerics::fixture::Fixture;
-    use crate::numerics::linalg::{self, Cholesky};
+    use crate::numerics::linalg::Cholesky;
 
     #[test]
     fn reference_values_are_met() {
@@ -163,7 +215,8 @@ mod tests {
                 let d = u.nrows();
                 let sign = |j| if j < d { 1.0 } else { -1.0 };
                 let columns = Mat::from_fn(d, 2 * d, |i, j| sign(j) * l.factor()[(i, j % d)]);
-                additive(&mut u, &shares, &Root::of(&columns, 2.0).unwrap(), &inputs.matrix("xi"));
+                let root = Root::of(&columns, 2.0).unwrap();
+                additive(&mut u, &shares, &root.times(0.0, &inputs.matrix("xi")));
             } else {
                 multiplicative(&mut u, &shares);
             }
@@ -201,9 +254,38 @@ mod tests {
     }
 
     #[test]
+    fn a_covariance_of_the_users_is_added_as_it_is() {
+        let (u, xi) = (rough(1, 2, 200_000), rough(2, 2, 200_000));
+        let grown = |of: Sigma| {
+            let mut after = u.clone();
+            let rule = Inflation::Additive { rate: Rate::Fixed(0.5), of };
+            rule.apply(&mut after, &u, |_| 1.0, &xi, &mut State::default()).unwrap();
+            linalg::covariance(&after, 199_999.0)
+        };
+        // I + 0.5/0.5 Sigma, to three standard errors of a variance of 5
+        let near = 3.0 * 5.0 * (2.0f64 / 200_000.0).sqrt();
+        assert!(apart(grown(Sigma::Scalar(2.0)).data(), &[3.0, 0.0, 0.0, 3.0]) < near);
+        assert!(apart(grown(Sigma::Diagonal(vec![4.0, 0.0])).data(), &[5.0, 0.0, 0.0, 1.0]) < near);
+        let sigma = Mat::from_fn(2, 2, |i, j| if i == j { 2.0 } else { 1.0 });
+        let root = linalg::symmetric_root(&sigma).unwrap();
+        assert!(apart(grown(Sigma::Root(root)).data(), &[3.0, 1.0, 1.0, 3.0]) < near);
+        let rule = Inflation::Additive { rate: Rate::Fixed(0.5), of: Sigma::Diagonal(vec![1.0]) };
+        let wrong = rule.apply(&mut u.clone(), &u, |_| 1.0, &xi, &mut State::default());
+        assert!(matches!(wrong, Err(AlgorithmError::Shape { what: "inflation_covariance", .. })));
+    }
+
+    #[test]
     fn long_steps_inflate_no_more_than_a_step_of_one() {
         assert_eq!(Rate::Capped(1e-3).share(0.5).unwrap(), 0.5e-3);
         assert!((Rate::Capped(1e-3).share(1e9).unwrap() - 1e-3).abs() < 1e-18);
         assert!(Rate::Fixed(0.1).share(10.0).is_err());
+        // A step that nobody could know beforehand inflates as much as it can bear, and says so
+        let rule = Inflation::Multiplicative(Rate::Fixed(0.1));
+        assert_eq!(rule.limited(5.0), (rule.clone(), None));
+        let (less, told) = rule.limited(20.0);
+        assert!(
+            matches!(less, Inflation::Multiplicative(rate) if (rate.share(20.0).unwrap() - 0.9).abs() < 1e-12)
+        );
+        assert!(told.unwrap().contains("a rate of 4.500e-2 was taken"));
     }
 }

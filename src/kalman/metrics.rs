@@ -13,7 +13,7 @@ use crate::numerics::linalg::Cholesky;
 use crate::numerics::special::erf;
 use crate::numerics::{LinalgError, Mat};
 use crate::problem::observation::Noise;
-use crate::problem::{AlgorithmError, BlockFit, Observation};
+use crate::problem::{AlgorithmError, BlockFit, Observation, Prior};
 
 /// CRPS needs a Gram matrix of its own: with more numbers than these it would double the cost of a step.
 pub(super) const CRPS_LIMIT: usize = 1_000_000;
@@ -52,7 +52,7 @@ const BLOCKS: usize = 100;
 /// is left out. The losses, weighted by their rows, sum to the whole loss.
 ///
 /// # Errors
-/// `NotPositiveDefinite` does not occur but for rounding.
+/// `NotPositiveDefinite` does not occur but for rounding; `NotFinite`, `NoConvergence` of the scores.
 pub fn blocks(rows: &Rows<'_>, observation: &Observation) -> Result<Vec<BlockFit>, LinalgError> {
     let names = observation.blocks();
     // With very many numbers a pass of their own would double the cost of a step.
@@ -71,12 +71,21 @@ pub fn blocks(rows: &Rows<'_>, observation: &Observation) -> Result<Vec<BlockFit
         let range = own[0]..own[0] + own.len();
         let part = Rows { rows: &rows.rows[range.clone()], y: &rows.y[range], noise: &noise, ..*rows };
         let fit = distances(&part);
-        all.push(BlockFit { name: block.name.clone(), loss: fit.loss(), avg_rmse: fit.avg_rmse() });
+        let crps = if part.members.len() > 1 { crps(&part)? } else { None };
+        all.push(BlockFit {
+            name: block.name.clone(),
+            loss: fit.loss(),
+            avg_rmse: fit.avg_rmse(),
+            unweighted_loss: fit.unweighted_loss(),
+            unweighted_avg_rmse: fit.unweighted_avg_rmse(),
+            crps,
+        });
     }
     Ok(all)
 }
 
 /// `(1/(d p)) [(ḡ−y)ᵀΓ⁻¹(ḡ−y) + (ū−m)ᵀ C₀⁻¹ (ū−m)]`, both of one iteration (EKP.jl takes ū after the step).
+/// `u_mean` is ū, `m` the prior's mean, d each in unconstrained space; `c0` is C₀, d × d. Without unit.
 ///
 /// # Errors
 /// `NotPositiveDefinite` for C₀.
@@ -84,6 +93,45 @@ pub fn bayes_loss(misfits: &Misfits, u_mean: &[f64], m: &[f64], c0: &Mat) -> Res
     let off: Vec<f64> = u_mean.iter().zip(m).map(|(u, m)| u - m).collect();
     let prior = columns::dot(&off, &Cholesky::new(c0)?.solve_vec(&off));
     Ok((misfits.mean + prior) / (misfits.rows * m.len()) as f64)
+}
+
+/// With more parameters a factor of C₀ would cost more than the step, where no step needs it.
+const PRIOR_LIMIT: usize = 200;
+
+/// [`bayes_loss`] with the mean and covariance of a prior that the step does not use. None above 200 parameters, of a
+/// prior without moments, or where its covariance has no factor.
+pub(super) fn bayes_loss_by(misfits: &Misfits, u_mean: &[f64], prior: &Prior) -> Option<f64> {
+    if u_mean.len() > PRIOR_LIMIT {
+        return None;
+    }
+    let (m, c0) = prior.moments().ok().filter(|(m, _)| m.len() == u_mean.len())?;
+    bayes_loss(misfits, u_mean, &m, &c0).ok()
+}
+
+/// Correlations below this are rounding.
+const NOTHING: f64 = 1e-8;
+
+/// Whether no output is correlated with any parameter (`u`, d × J): the data say nothing. Not looked at above a million
+/// outputs. The first correlation that counts ends the search.
+pub(super) fn uncorrelated(u: &Mat, rows: &Rows<'_>) -> bool {
+    let n = rows.members.len();
+    if rows.rows.len() * n > CRPS_LIMIT {
+        return false;
+    }
+    // Deviations of length 1; none of a row that does not vary
+    let unit = |row: Vec<f64>| {
+        let (mean, most) =
+            (row.iter().sum::<f64>() / n as f64, row.iter().fold(0.0, |m: f64, x| m.max(x.abs())));
+        let off: Vec<f64> = row.iter().map(|x| x - mean).collect();
+        let length = columns::dot(&off, &off).sqrt();
+        (length > n as f64 * f64::EPSILON * most)
+            .then(|| off.iter().map(|x| x / length).collect::<Vec<f64>>())
+    };
+    let parameters: Vec<Vec<f64>> =
+        (0..u.nrows()).filter_map(|i| unit((0..n).map(|j| u[(i, j)]).collect())).collect();
+    let mut outputs =
+        rows.rows.iter().filter_map(|&i| unit(rows.members.iter().map(|&j| rows.g[(i, j)]).collect()));
+    !outputs.any(|g| parameters.iter().any(|u| columns::dot(u, &g).abs() >= NOTHING))
 }
 
 /// Continuous ranked probability score of y under the Gaussian of the outputs, mean over its principal axes.
@@ -302,6 +350,16 @@ mod tests {
         assert!((sum / 6.0 - whole.loss()).abs() < 1e-12);
         let one = (0..5).map(|j| (g[(7, j)] - 3.0).abs() / 2f64.sqrt()).sum::<f64>() / 5.0;
         assert!((all[2].avg_rmse - one).abs() < 1e-14);
+        // The same in the data's unit, and the score of a block of one row: that of its Gaussian
+        assert!((all[2].unweighted_avg_rmse - 2f64.sqrt() * one).abs() < 1e-14);
+        assert!((all[2].unweighted_loss - 2.0 * all[2].loss).abs() < 1e-14);
+        let g: Vec<f64> = (0..5).map(|j| g[(7, j)]).collect();
+        let mean = g.iter().sum::<f64>() / 5.0;
+        let sigma = (g.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / 4.0).sqrt();
+        let z = (3.0 - mean) / sigma;
+        let phi = (-0.5 * z * z).exp() / (2.0 * PI).sqrt();
+        let want = sigma * (z * erf(z * FRAC_1_SQRT_2) + 2.0 * phi - 0.5 * FRAC_2_SQRT_PI);
+        assert!((all[2].crps.unwrap() - want).abs() < 1e-12);
         let single = crate::kalman::given::observation(vec![1.0; 8], Covariance::Scalar(1.0));
         assert!(blocks(&rows, &single).unwrap().is_empty());
     }

@@ -113,6 +113,8 @@ pub struct Kalman {
     pub nugget: f64,
     /// How much spread each step gives back
     pub inflation: Inflation,
+    /// With an imposed prior and perturbed observations: each member sees its own draw N(m, C₀/Δt) of the prior, too
+    pub perturb_prior: bool,
     /// What is done to covariances of few members
     pub localisation: Option<Localisation>,
     /// Parameters that learn from some of the data alone; empty: all from all
@@ -139,6 +141,7 @@ impl Kalman {
             nan_tolerance: 0.0,
             impose_prior: false,
             nugget: 0.0,
+            perturb_prior: false,
             inflation: Inflation::None,
             localisation: None,
             groups: Vec::new(),
@@ -232,7 +235,13 @@ impl Algorithm for Kalman {
         };
         let lengths = paces.as_ref().map(Paces::steps);
         let length = |row: usize| lengths.as_ref().map_or(after.step, |lengths| lengths[row]);
-        self.inflation.apply(&mut next, ensemble, length, &xi, &mut state)?;
+        let longest = (0..next.nrows()).map(length).fold(0.0, f64::max);
+        let (inflation, limited) = match self.schedule {
+            // Steps that are known beforehand were refused beforehand.
+            Schedule::Fixed { .. } | Schedule::Mutable { .. } => (self.inflation.clone(), None),
+            _ => self.inflation.limited(longest),
+        };
+        inflation.apply(&mut next, ensemble, length, &xi, &mut state)?;
         for (row, _) in lengths.iter().flatten().enumerate().filter(|(_, length)| **length == 0.0) {
             // A group that is done stays as it is, whatever was drawn anew.
             (0..next.ncols()).for_each(|j| next[(row, j)] = ensemble[(row, j)]);
@@ -244,11 +253,16 @@ impl Algorithm for Kalman {
         // 7. What people and the next call are told.
         let stop = self.schedule.is_over(&after).then_some(Stop::Time);
         let mut metrics = metrics::measure(&rows, &misfits, seen.as_ref())?;
-        if let Some(loss) = survivors.bayes_loss(&misfits)? {
+        let loss = survivors.bayes_loss(&misfits)?;
+        if let Some(loss) = loss.or_else(|| metrics::bayes_loss_by(&misfits, &u.mean(), &problem.prior)) {
             metrics.insert("bayes_loss".into(), loss);
         }
         let mut warnings =
             self.warnings(&before, u.nrows(), metrics::twins(&rows, &misfits), &sorted, singular);
+        if metrics::uncorrelated(u, &rows) {
+            warnings.push("no output is correlated with any parameter: the data move nobody".into());
+        }
+        warnings.extend(limited);
         let step = after.step;
         if step < planned && !matches!(self.process, Process::Gnki { .. }) {
             warnings.push(format!(

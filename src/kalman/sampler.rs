@@ -20,7 +20,7 @@ pub struct Gaussian<'a> {
 }
 
 impl<'a> Gaussian<'a> {
-    /// N(m, C₀).
+    /// N(m, C₀): `m` has d numbers, `c0` is d × d, both in unconstrained space.
     ///
     /// # Errors
     /// `NotPositiveDefinite`, `NotFinite`.

@@ -38,7 +38,7 @@ impl Root {
         if spans { self.lambda.last().copied().unwrap_or(0.0) } else { 0.0 }
     }
 
-    /// `(C + a I)^½ ξ = √a ξ + U (√(λ + a) − √a) Uᵀ ξ` for ξ of d rows and any number of columns.
+    /// `(C + a I)^½ ξ = √a ξ + U (√(λ + a) − √a) Uᵀ ξ`, d × k, for `xi` = ξ of d × k and a ≥ 0 in the unit of C.
     pub fn times(&self, a: f64, xi: &Mat) -> Mat {
         let mut part = linalg::matmul_tn(&self.basis, xi); // r × k
         for k in 0..part.ncols() {

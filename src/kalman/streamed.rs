@@ -124,6 +124,10 @@ impl Kalman {
         let mut state = state.clone();
         let next = self.momentum.push(next, all, &sorted.failed(), &mut state)?;
         let stop = self.schedule.is_over(&after).then_some(Stop::Time);
+        let mut measures = metrics::plain(&misfits);
+        if let Some(loss) = metrics::bayes_loss_by(&misfits, &u.mean(), &problem.prior) {
+            measures.insert("bayes_loss".into(), loss);
+        }
         let report = Report {
             step: after.step,
             time: after.time,
@@ -132,7 +136,7 @@ impl Kalman {
             spread: metrics::spread(&next),
             used: sorted.survivors.len(),
             imputed: sorted.imputed,
-            metrics: metrics::plain(&misfits),
+            metrics: measures,
             blocks: Vec::new(),
             warnings: self.warnings(&before, u.nrows(), twins, &sorted, singular),
             groups: None,

@@ -27,6 +27,8 @@ pub(super) struct Survivors<'a> {
     pub(super) nugget: f64,
     /// Mean and covariance of a prior that counts as data
     pub(super) imposed: Option<(Vec<f64>, Mat)>,
+    /// Whether each member sees its own draw of that prior
+    perturb_prior: bool,
     /// Mean and covariance of the prior, for methods that need it in each step
     prior: Option<(Vec<f64>, Mat)>,
     /// Options of the sparse method, and the rows it limits
@@ -72,6 +74,7 @@ impl<'a> Survivors<'a> {
             rows,
             nugget,
             imposed,
+            perturb_prior: kalman.perturb_prior,
             prior,
             sparse: &kalman.sparse,
             limited,
@@ -95,6 +98,7 @@ impl<'a> Survivors<'a> {
             rows,
             nugget: self.nugget,
             imposed: cut(&self.imposed),
+            perturb_prior: self.perturb_prior,
             prior: cut(&self.prior),
             sparse: self.sparse,
             limited: own.map(|(i, _)| i).collect(),
@@ -194,15 +198,21 @@ impl<'a> Survivors<'a> {
         let stiff = data.is_stiff(dt / divisor as f64);
         // Gauss and Newton have a nugget on the parameters alone.
         let softened = self.nugget > 0.0 && !matches!(self.process, Process::Gnki { .. });
-        let keep = if stiff || (perturbed && softened) { Keep::Whitened } else { self.smaller() };
+        // Draws of the prior are rows of their own, below those of the noise.
+        let own_draws = perturbed && self.perturb_prior && self.imposed.is_some();
+        let keep =
+            if stiff || own_draws || (perturbed && softened) { Keep::Whitened } else { self.smaller() };
 
         let noise = if softened {
             self.with_nugget(self.rows.noise, dt, "the observation")?
         } else {
             self.rows.noise.clone()
         };
-        let data =
-            if stiff || softened { gather(&Rows { noise: &noise, ..self.rows }, keep).0 } else { data };
+        let data = if stiff || softened || own_draws {
+            gather(&Rows { noise: &noise, ..self.rows }, keep).0
+        } else {
+            data
+        };
         let mut drawn = None;
         if perturbed {
             drawn = Some(self.perturbation(&data, &noise, draw, iteration)?);
@@ -215,10 +225,18 @@ impl<'a> Survivors<'a> {
                 noise
                     .push(&Covariance::Dense(c0.clone()), &all)
                     .map_err(|_| AlgorithmError::NotPositiveDefinite { what: "the prior".into() })?;
-                let noise = self.with_nugget(&noise, dt, "the prior")?;
+                let exact = noise;
+                let noise = self.with_nugget(&exact, dt, "the prior")?;
                 let prior = Rows { g: self.u, rows: &all, members: &everyone, y: m, noise: &noise };
                 if keep == Keep::Whitened {
-                    drawn = drawn.map(|drawn| below(&drawn, m.len())); // the prior's rows are not perturbed
+                    drawn = drawn.map(|drawn| below(&drawn, m.len())); // without draws of its own: zeros
+                }
+                if let Some(drawn) = drawn.as_mut().filter(|_| own_draws) {
+                    let xi = normals(draw, Purpose::PriorDraw, iteration, self.rows.members, m.len());
+                    let of = AlgorithmError::of("the prior");
+                    let own = eki::whitened_noise(&exact, &noise, xi).map_err(of)?; // d × J
+                    let first = drawn.nrows() - m.len();
+                    (0..members).for_each(|j| drawn.col_mut(j)[first..].copy_from_slice(own.col(j)));
                 }
                 data.plus(gather(&prior, keep).0)
             }

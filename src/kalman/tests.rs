@@ -239,6 +239,51 @@ fn an_imposed_prior_brings_a_linear_problem_to_its_maximum() {
 }
 
 #[test]
+fn with_draws_of_the_prior_an_imposed_step_has_the_spread_of_all_data_together() {
+    // One step of 1 from N(0, I): data and prior both count with their own draws, so the covariance is the inverse of
+    // I + C0^-1 + H' Gamma^-1 H; without them it is smaller.
+    let (d, members) = (2, 20_000);
+    let linear = Linear::new(82, d, 3);
+    let problem = problem(observation(linear.y.clone(), Covariance::Dense(linear.gamma.clone())), d);
+    let (ensemble, state) = start(&rough(83, d, members));
+    let g = linalg::matmul(&linear.h, &ensemble.u);
+    let spread = |perturb_prior: bool| {
+        let schedule = Schedule::Fixed { step: 1.0 };
+        let process = Process::Eki { perturbed: true };
+        let kalman = Kalman { impose_prior: true, perturb_prior, schedule, ..Kalman::new(process, members) };
+        let next = kalman.next(&problem, state.clone(), &tried(0, &ensemble, g.clone()), &Streams::new(1));
+        linalg::covariance(&next.unwrap().ensemble.u, members as f64 - 1.0)
+    };
+    // The prior counts twice: as the law of the members and as data
+    let mut half = Mat::identity(d);
+    half.data_mut().iter_mut().for_each(|x| *x *= 0.5);
+    let (_, want) = linear.posterior(&[0.0; 2], &half);
+    // Five standard errors of a covariance, and the members' own covariance in the gain
+    let near = 10.0 * (2.0 / members as f64).sqrt() * want[(0, 0)].max(want[(1, 1)]);
+    let with = spread(true);
+    assert!(apart(with.data(), want.data()) < near, "{with:?} {want:?}");
+    let without = spread(false);
+    assert!((0..d).all(|i| without[(i, i)] < with[(i, i)]));
+}
+
+#[test]
+fn outputs_that_do_not_know_the_parameters_are_said() {
+    let problem = problem(observation(vec![1.0, 2.0], Covariance::Scalar(1.0)), 2);
+    let (ensemble, state) = start(&rough(84, 2, 8));
+    let told = |g: Mat| {
+        let step = Kalman::new(Process::Etki, 8).next(
+            &problem,
+            state.clone(),
+            &tried(0, &ensemble, g),
+            &Streams::new(1),
+        );
+        step.unwrap().report.warnings.iter().any(|w| w.starts_with("no output is correlated"))
+    };
+    assert!(told(Mat::from_fn(2, 8, |i, _| i as f64 + 0.1)));
+    assert!(!told(Mat::from_fn(2, 8, |i, j| if i == 0 { 0.1 } else { ensemble.u[(0, j)] })));
+}
+
+#[test]
 fn fewer_members_than_parameters_stay_in_their_span() {
     let linear = Linear::new(90, 6, 10);
     let u = rough(91, 6, 4);

@@ -81,7 +81,7 @@ impl CentredProducts {
         Some(Self { kernel, n, closed: Sums::none(n), open: Sums::none(n), packed: Vec::new() })
     }
 
-    /// Add a panel to the open part: n columns, the target and the weight of each row.
+    /// Add a panel of m rows to the open part: n columns, `target` and `weights`, m numbers each.
     pub fn add(&mut self, columns: &[&[f64]], target: &[f64], weights: &[f64]) {
         let (n, rows) = (self.n, target.len());
         assert!(columns.len() == n && n > 0, "n columns");

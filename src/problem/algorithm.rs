@@ -101,6 +101,16 @@ pub struct BlockFit {
     pub loss: f64,
     /// Mean over members of the root of (1/p) (gⱼ − y)ᵀ Γ⁻¹ (gⱼ − y)
     pub avg_rmse: f64,
+    /// (1/p) |ḡ − y|², unit² of the observation; 0 in records that lack it
+    #[serde(default)]
+    pub unweighted_loss: f64,
+    /// Mean over members of the root of (1/p) |gⱼ − y|², unit of the observation; 0 in records that lack it
+    #[serde(default)]
+    pub unweighted_avg_rmse: f64,
+    /// Continuous ranked probability score over the axes of this block's outputs, unit of the observation; none where all
+    /// members agree, and of unscented methods
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crps: Option<f64>,
 }
 
 /// The outcome of one step.

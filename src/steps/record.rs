@@ -152,9 +152,15 @@ impl Update {
         if let Some(GroupSteps { step, time, misfit }) = &self.groups {
             text.table("groups").floats("step", step).floats("time", time).floats("misfit", misfit);
         }
-        for BlockFit { name, loss, avg_rmse } in &self.blocks {
+        for fit in &self.blocks {
+            let BlockFit { name, loss, avg_rmse, unweighted_loss, unweighted_avg_rmse, crps } = fit;
             text.raw("").raw("[[block]]");
             text.text("name", name).float("loss", *loss).float("avg_rmse", *avg_rmse);
+            text.float("unweighted_loss", *unweighted_loss)
+                .float("unweighted_avg_rmse", *unweighted_avg_rmse);
+            if let Some(crps) = crps {
+                text.float("crps", *crps);
+            }
         }
         text.finish()
     }

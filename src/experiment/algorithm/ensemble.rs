@@ -4,10 +4,11 @@ use super::schedule::schedule;
 use crate::experiment::localisation::{self, Named};
 use crate::experiment::{groups, sparse};
 use crate::explain::{Marked, plain};
-use crate::files::human::Section;
+use crate::files::human::{Section, Value};
 use crate::kalman::{
     Draws, FailureRule, Inflation, Kalman, Momentum, OnTerminate, Process, Rate, Schedule, Sigma,
 };
+use crate::numerics::{Mat, linalg};
 
 /// EKI with an imposed prior gives back so much spread at each step unless the file says otherwise, as EKP.jl does.
 const EKI_RATE: f64 = 1e-3;
@@ -48,7 +49,13 @@ pub(super) fn read(
     let groups = groups::read(section, named)?;
     let own_steps = groups::own_steps(section, !groups.is_empty())?;
     let sparse = if method == "sparse-eki" { sparse::read(section, named)? } else { Default::default() };
-    let inflation = inflation(section, method == "eki" && impose_prior, &schedule)?;
+    let inflation = inflation(section, method == "eki" && impose_prior, &schedule, named)?;
+    let fits = impose_prior && matches!(process, Process::Eki { perturbed: true });
+    if !fits && section.keys().any(|k| k == "perturb_prior") {
+        let label = "it belongs to `eki` with `impose_prior = true` and `perturb = true`";
+        return Err(section.wrong("perturb_prior", "`perturb_prior` has no use here", label));
+    }
+    let perturb_prior = fits && section.opt("perturb_prior")?.unwrap_or(false);
     let failures = match section.choice("failed_members", &["redraw", "ignore"])? {
         Some("ignore") => FailureRule::Ignore,
         _ => FailureRule::Redraw,
@@ -83,6 +90,7 @@ pub(super) fn read(
         failures,
         nugget,
         impose_prior,
+        perturb_prior,
         inflation,
         localisation,
         groups,
@@ -134,7 +142,63 @@ fn momentum(section: &Section<'_>) -> Result<Momentum, Marked> {
     })
 }
 
-fn inflation(section: &Section<'_>, damped: bool, schedule: &Schedule) -> Result<Inflation, Marked> {
+/// `inflation_covariance`: whose, or a variance, variances, or rows of a covariance.
+fn sigma(section: &Section<'_>, named: &mut Named) -> Result<Sigma, Marked> {
+    const KEY: &str = "inflation_covariance";
+    let refuse = |label: &str| Err(section.wrong(KEY, "no covariance is like that", label));
+    let of = match section.node(KEY).map(|node| &node.value) {
+        None | Some(Value::Text(_)) => match section.choice(KEY, &["initial", "current"])? {
+            Some("current") => Sigma::Current,
+            _ => Sigma::Initial,
+        },
+        Some(Value::Array(all)) if all.iter().any(|node| matches!(node.value, Value::Array(_))) => {
+            let rows = section.opt::<Vec<Vec<f64>>>(KEY)?.unwrap_or_default();
+            let d = rows.len();
+            if rows.iter().any(|row| row.len() != d || row.iter().any(|x| !x.is_finite())) {
+                return refuse("allowed: as many rows as columns, of finite numbers");
+            }
+            let matrix = Mat::from_fn(d, d, |i, j| rows[i][j]);
+            let near = |i: usize, j: usize| {
+                (rows[i][j] - rows[j][i]).abs() <= 1e-12 * (rows[i][i].abs() + rows[j][j].abs())
+            };
+            if (0..d).any(|i| (0..i).any(|j| !near(i, j))) {
+                return refuse("allowed: a symmetric matrix");
+            }
+            let most = (0..d).map(|i| rows[i][i]).fold(0.0, f64::max);
+            match (linalg::symmetric_eigen(&matrix), linalg::symmetric_root(&matrix)) {
+                // Eigenvalues of a singular covariance are rounding on either side of 0
+                (Ok(eigen), Ok(root)) if eigen.values.iter().all(|&x| x >= -1e-12 * most * d as f64) => {
+                    Sigma::Root(root)
+                }
+                _ => return refuse("allowed: a matrix without negative eigenvalues"),
+            }
+        }
+        Some(Value::Array(_)) => {
+            let variances = section.opt::<Vec<f64>>(KEY)?.unwrap_or_default();
+            if variances.is_empty() || variances.iter().any(|x| !(x.is_finite() && *x >= 0.0)) {
+                return refuse("allowed: a variance for each parameter, zero or positive");
+            }
+            Sigma::Diagonal(variances)
+        }
+        Some(_) => match section.number(
+            KEY,
+            "a variance above 0, variances, rows of a covariance, `initial` or `current`",
+            |x| x > 0.0,
+        )? {
+            Some(variance) => Sigma::Scalar(variance),
+            None => Sigma::Initial,
+        },
+    };
+    named.sizes.extend(of.parameters().map(|d| (d, section.place(KEY))));
+    Ok(of)
+}
+
+fn inflation(
+    section: &Section<'_>,
+    damped: bool,
+    schedule: &Schedule,
+    named: &mut Named,
+) -> Result<Inflation, Marked> {
     let rules: &[&str] = &["none", "prior-damping", "multiplicative", "additive"];
     let rule = section.choice("inflation", rules)?.unwrap_or(if damped { "prior-damping" } else { "none" });
     if rule == "prior-damping" && !damped {
@@ -172,10 +236,7 @@ fn inflation(section: &Section<'_>, damped: bool, schedule: &Schedule) -> Result
     Ok(match rule {
         "multiplicative" => Inflation::Multiplicative(rate(section)?),
         "additive" => {
-            let of = match section.choice("inflation_covariance", &["initial", "current"])? {
-                Some("current") => Sigma::Current,
-                _ => Sigma::Initial,
-            };
+            let of = sigma(section, named)?;
             Inflation::Additive { rate: rate(section)?, of }
         }
         "prior-damping" => Inflation::Multiplicative(Rate::Capped(EKI_RATE)),

@@ -89,12 +89,13 @@ impl Joint {
     }
 }
 
-/// Roots of the diagonal.
+/// Roots of the diagonal of `c` (n × n): n numbers.
 pub(super) fn deviations(c: &Mat) -> Vec<f64> {
     (0..c.nrows()).map(|i| c[(i, i)].sqrt()).collect()
 }
 
 /// Let a rule work on correlations, and make covariances of them again. What does not vary correlates with nothing.
+/// `c` is m × n; `rows` and `cols` are its m and n standard deviations.
 pub(super) fn correlated(c: &mut Mat, rows: &[f64], cols: &[f64], rule: impl FnOnce(&mut Mat)) {
     let scale = |c: &mut Mat, by: &dyn Fn(f64, f64) -> f64| {
         for (k, sk) in cols.iter().enumerate() {

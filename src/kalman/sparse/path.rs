@@ -32,6 +32,8 @@ struct Line {
 
 /// The point nearest to `a` in the metric of Σ⁻¹ with `Σ_{i ∈ limited} |xᵢ| ≤ limit`, Σ positive definite, limit > 0.
 ///
+/// `a` and the result have d numbers in unconstrained space, `sigma` is Σ, d × d; `limited` are indices into `a`.
+///
 /// # Errors
 /// `NotPositiveDefinite` for Σ; `NoConvergence` when rounding makes the path turn in circles.
 pub(super) fn nearest(

@@ -140,7 +140,7 @@ fn scaled(a: &Mat, by: f64) -> Mat {
     a
 }
 
-/// L of `A = L Lᵀ`. Where rounding left eigenvalues of zero or below, they are raised to [`FLOOR`] of the largest.
+/// L of `A = L Lᵀ`, both n × n, L lower triangular. Where rounding left eigenvalues of zero or below, they are raised to [`FLOOR`] of the largest.
 ///
 /// # Errors
 /// `Collapsed` when none is above zero; `NoConvergence`; `NotPositiveDefinite` does not occur after the floor.

@@ -282,6 +282,8 @@ impl Algorithm for Unscented {
         if let Some((mean, covariance)) = &prior {
             let loss = metrics::bayes_loss(&told.misfits, &told.at(ensemble), mean, covariance);
             told.measures.insert("bayes_loss".into(), loss.map_err(AlgorithmError::of("the prior"))?);
+        } else if let Some(loss) = metrics::bayes_loss_by(&told.misfits, &told.at(ensemble), &problem.prior) {
+            told.measures.insert("bayes_loss".into(), loss);
         }
 
         // 4. Group by group the data's part, then the prediction of the same length.

@@ -162,7 +162,7 @@ impl Scheme {
     }
 }
 
-/// A weighted mean of columns: `g w`.
+/// A weighted mean of columns: `g w`, p numbers, for `g` of p × n and n weights.
 pub fn weighted_mean(g: &Mat, weights: &[f64]) -> Vec<f64> {
     linalg::matvec(g, weights)
 }

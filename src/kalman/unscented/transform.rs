@@ -25,7 +25,8 @@ pub fn basis(weights: &Weights) -> Mat {
     })
 }
 
-/// Evidence of the points, `Y = W (g − ḡ)` and `r = W (y − ḡ)`, about the weighted mean: `Y T` and `r − Y w̄`.
+/// Evidence of n points, `Y = W (g − ḡ)` (p × n) and `r = W (y − ḡ)` (p), about the weighted mean: `Y T` (p × k) and
+/// `r − Y w̄`, for `t` = T of n × k and `mean` = w̄ of n weights; of products `TᵀYᵀY T` (k × k) and `Tᵀ(Yᵀr − YᵀY w̄)` (k).
 pub fn about(evidence: &Evidence, t: &Mat, mean: &[f64]) -> Evidence {
     match evidence {
         Evidence::Gram { s, b } => {

@@ -1,5 +1,7 @@
 //! The facts that a status is made of, and what its caller adds to them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::files::Iteration;
@@ -79,6 +81,10 @@ pub struct Row {
     pub missing: usize,
     /// As in `update.toml`
     pub misfit: Option<f64>,
+    /// As in `update.toml`
+    pub avg_rmse: Option<f64>,
+    /// Further measures by name, as in `update.toml`
+    pub metrics: BTreeMap<String, f64>,
     /// Step length Δt
     pub step: Option<f64>,
     /// Pseudo-time after the step

@@ -14,6 +14,7 @@ mod look;
 mod search;
 pub mod text;
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 pub use batch::Batch;
@@ -142,6 +143,8 @@ fn closed(
         failed: update.as_ref().map_or(0, |u| u.failed as usize),
         missing: 0,
         misfit: update.as_ref().filter(|_| kalman).map(|u| u.misfit),
+        avg_rmse: update.as_ref().filter(|_| kalman).map(|u| u.avg_rmse),
+        metrics: update.as_ref().map_or_else(BTreeMap::new, |u| u.metrics.clone()),
         step: update.as_ref().filter(|_| kalman).map(|u| u.step),
         time: update.as_ref().filter(|_| kalman).map(|u| u.time),
         score: update.as_ref().and_then(|u| u.search.as_ref()?.score.first().copied()),
@@ -172,6 +175,8 @@ fn row(run: &Run, iteration: Iteration, seen: &[Seen], warnings: &mut Vec<String
         failed: count(|s| matches!(s, Seen::Failed(_))),
         missing: count(|s| matches!(s, Seen::Open { running: None, .. })),
         misfit: update.as_ref().map(|u| u.misfit),
+        avg_rmse: update.as_ref().map(|u| u.avg_rmse),
+        metrics: update.as_ref().map_or_else(BTreeMap::new, |u| u.metrics.clone()),
         step: update.as_ref().map(|u| u.step),
         time: update.as_ref().map(|u| u.time),
         score: None,

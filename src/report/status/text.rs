@@ -61,7 +61,7 @@ pub fn one(s: &Status, telling: Telling) -> String {
         }
         None => {}
     }
-    blocks(&mut t, s);
+    blocks(&mut t, s, telling);
     elsewhere(&mut t, s);
     failures(&mut t, s, telling);
     gaps(&mut t, s, telling);
@@ -131,7 +131,26 @@ fn iterations(rows: &[Row], search: bool, telling: Telling) -> String {
         row.push(r.elapsed_s.map_or("-".into(), span));
         text.push(row);
     }
-    table(&text)
+    table(&text) + &if telling.all { measures(rows) } else { String::new() }
+}
+
+/// Further measures of each iteration that is closed, by name.
+fn measures(rows: &[Row]) -> String {
+    let mut names: Vec<&String> = rows.iter().flat_map(|r| r.metrics.keys()).collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return String::new();
+    }
+    let number = |x: Option<f64>| x.map_or("-".into(), short);
+    let mut text = vec![vec!["iteration".to_owned(), "avg_rmse".to_owned()]];
+    text[0].extend(names.iter().map(|name| (*name).clone()));
+    for r in rows.iter().filter(|r| r.closed) {
+        let mut row = vec![r.iteration.to_string(), number(r.avg_rmse)];
+        row.extend(names.iter().map(|name| number(r.metrics.get(*name).copied())));
+        text.push(row);
+    }
+    format!("\n{}", table(&text))
 }
 
 fn generations(rows: &[Row], telling: Telling) -> String {
@@ -153,13 +172,25 @@ fn generations(rows: &[Row], telling: Telling) -> String {
 /// Blocks in the line about them, the worst first.
 const BLOCKS: usize = 6;
 
-/// The misfit block by block, in a line.
-fn blocks(t: &mut String, s: &Status) {
+/// The misfit block by block, in a line; all that is known of them in a table.
+fn blocks(t: &mut String, s: &Status, telling: Telling) {
     if s.blocks.is_empty() {
         return;
     }
     let mut worst: Vec<_> = s.blocks.iter().collect();
     worst.sort_by(|a, b| b.loss.total_cmp(&a.loss));
+    if telling.all {
+        let head = ["block", "misfit", "avg_rmse", "unweighted_loss", "unweighted_avg_rmse", "crps"];
+        let mut text = vec![head.map(str::to_owned).to_vec()];
+        for b in worst {
+            let mut row = vec![b.name.clone()];
+            row.extend([b.loss, b.avg_rmse, b.unweighted_loss, b.unweighted_avg_rmse].map(short));
+            row.push(b.crps.map_or("-".into(), short));
+            text.push(row);
+        }
+        t.push_str(&table(&text));
+        return;
+    }
     let shown: Vec<String> =
         worst.iter().take(BLOCKS).map(|b| format!("{} {}", b.name, short(b.loss))).collect();
     let more =

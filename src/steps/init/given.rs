@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::experiment::{Experiment, ExperimentError, Task};
+use crate::experiment::{Experiment, ExperimentError, Task, places_members};
 use crate::explain::{Explain, Marked};
 use crate::files::human::Document;
 use crate::kalman::Method;
@@ -108,6 +108,13 @@ pub(super) fn of_calibration(experiment: &Experiment, given: &Given) -> Vec<Stri
     };
     let mut warnings: Vec<String> = of_series(&calibration.algorithm, problem).into_iter().collect();
     let (members, dimension) = (experiment.members, problem.prior.dim());
+    // Ten members for each parameter, and a hundred from ten parameters on, as EKP.jl advises
+    let enough = if dimension < 10 { 10 * dimension } else { 100 };
+    if members >= 10 && (members as usize) < enough && !places_members(&experiment.method) {
+        warnings.push(format!(
+            "{members} members for {dimension} parameters are few: {enough} give a usable covariance"
+        ));
+    }
     if members as usize <= dimension && calibration.algorithm.stays_in_span() {
         warnings.push(format!(
             "{members} members for {dimension} parameters: the result stays in the span of the first ensemble; more members, or localisation, would free it"
