@@ -3,12 +3,12 @@
 //! Belongs here: which keys a reader of the run folder should see, and a few words for each choice.
 //! Not here: reading them (`algorithm`), the other tables (`copy`).
 
-use toml_edit::{Item, Table};
+use toml_edit::{DocumentMut, Item, Table, Value};
 
 use super::algorithm::UNSCENTED;
 use super::dds::SEARCHES;
 
-/// A few words for a choice: (key, value, words).
+/// A few words for a choice: (key, value, words); the value `*` is any that has no words of its own.
 const WORDS: &[(&str, &str, &str)] = &[
     ("method", "etki", "ensemble transform: deterministic; at T = 1 the spread is the posterior's"),
     ("method", "eki", "ensemble inversion: members see their own draws of the observation"),
@@ -60,6 +60,68 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     ("prior_weight", "once", "the posterior is the fixed point for steps of 1"),
     ("prior_weight", "twice", "as EKP.jl 2.7.1: the fixed point has the prior's precision twice"),
+    ("impose_prior", "true", "the prior counts in each step, and the limit is its balance with the data"),
+    ("impose_prior", "false", "the prior counts through the first ensemble alone"),
+    ("momentum", "none", "each step starts where the last one ended"),
+    ("momentum_factor", "*", "share of the last step that goes on"),
+    ("momentum_r", "*", "r of the share 1 - r/(k + 2)"),
+    ("inflation", "none", "the spread is what the data leave"),
+    ("inflation_rate", "*", "rate of the inflation, for each unit of pseudo-time"),
+    ("nugget", "0.0", "nothing is added to the diagonal of covariances"),
+    ("nugget", "*", "added to the diagonal of covariances"),
+    ("terminate_at", "1.0", "T: the data count once"),
+    ("terminate_at", "*", "T: the data count so many times"),
+    ("step", "*", "length of each step in pseudo-time"),
+    ("numerator", "*", "a of the step a / norm of the drift between members"),
+    ("perturb", "true", "each member sees its own draw of the observation"),
+    ("perturb", "false", "all members see the same observation: the spread is too small"),
+    ("localisation", "{ rule = \"none\" }", "all covariances count, accidental ones too"),
+    ("members", "*", "as many as the method places"),
+    ("modified_transform", "true", "the mean is the value at the centre"),
+    ("modified_transform", "false", "the mean is that of all points"),
+    ("alpha_reg", "1.0", "the mean is not pulled back to the prior's"),
+    ("alpha_reg", "*", "the mean is pulled back to the prior's at each step"),
+    ("update_freq", "0", "the evolution's covariance stays of the prior's size"),
+    ("update_freq", "*", "after so many predictions the evolution follows the covariance"),
+    ("r", "*", "step of a search, as a share of a parameter's range"),
+    ("p_min", "*", "a parameter moves with this probability at least"),
+    ("storm", "*", "so many failures in a row end the search"),
+    ("claim_size", "*", "trials that share a lease and an outcome"),
+    ("form", "*", "what localisation changes: the gain, or the covariances"),
+    ("alpha", "*", "a correlation c becomes c |c|^alpha"),
+    ("cutoff", "*", "correlations no larger become 0"),
+    ("delta_ug", "*", "noise taken from correlations of parameters and outputs"),
+    ("delta_gg", "*", "noise taken from correlations of outputs"),
+    ("std", "peer", "chance has (1 - c)/sqrt(J), as in EKP.jl"),
+    ("std", "theory", "chance has (1 - c^2)/sqrt(J - 1)"),
+    ("threshold", "*", "limited parameters no larger become 0"),
+    ("jitter", "*", "variance of noise put on limited parameters"),
+    ("scaling", "consistent", "data weigh with their noise over the step, as everywhere"),
+    ("scaling", "peer", "data weigh with their noise, as in EKP.jl"),
+];
+
+/// The same for the other tables: (table, key, value, words).
+const TABLES: &[(&str, &str, &str, &str)] = &[
+    ("model", "pack", "1", "each member has an outcome of its own"),
+    ("model", "pack", "*", "so many members share an outcome"),
+    ("failures", "retries", "*", "further tries of a member that failed, with the same parameters"),
+    ("failures", "quorum", "*", "share of the members that must give data; with fewer the run stops"),
+    ("failures", "lost", "rerun", "members that left nothing are run again"),
+    ("failures", "lost", "fail", "members that left nothing have failed"),
+    ("failures", "nan_tolerance", "0.0", "a member with one NaN has failed"),
+    ("failures", "nan_tolerance", "*", "share of NaN that a block of a member may hold"),
+    ("layout", "first_iteration", "*", "number of the first iteration"),
+    ("files", "keep", "all", "tries keep their folders"),
+    ("files", "keep", "failed", "tries that failed keep their folders"),
+    ("files", "keep", "last", "the last try keeps its folder"),
+    ("files", "outputs", "auto", "few numbers as TOML, many in data.npy"),
+    ("files", "outputs", "toml", "numbers stand in data.toml"),
+    ("files", "outputs", "npy", "numbers stand in data.npy"),
+    ("inputs", "chunk", "*", "models that share an outcome"),
+    ("inputs", "check", "*", "every so many models one is run twice and compared"),
+    ("outputs", "quantiles", "*", "shares below which quantiles lie"),
+    ("outputs", "merged", "true", "all outputs in one array, too"),
+    ("outputs", "merged", "false", "outputs stay in their chunks"),
 ];
 
 /// Defaults that depend on what else stands in the table: keys with TOML values, in order.
@@ -144,19 +206,53 @@ pub(super) fn defaults(method: &str, algorithm: &Item, members: u32) -> Vec<(&'s
 }
 
 /// A few words behind each choice that has no comment, or none but that it is the default.
-pub(super) fn explain(algorithm: &mut Table) {
-    for (key, item) in algorithm.iter_mut() {
+pub(super) fn explain(document: &mut DocumentMut) {
+    let own = |key: &str, value: &str| {
+        let of = |v: &str| WORDS.iter().find(|(k, w, _)| *k == key && *w == v).map(|(.., words)| *words);
+        of(value).or_else(|| of("*"))
+    };
+    if let Some(algorithm) = document.get_mut("algorithm").and_then(Item::as_table_mut) {
+        put(algorithm, &own);
+    }
+    for name in ["model", "failures", "layout", "files", "inputs", "outputs"] {
+        let words = |key: &str, value: &str| {
+            let of = |v: &str| {
+                TABLES.iter().find(|(t, k, w, _)| *t == name && *k == key && *w == v).map(|row| row.3)
+            };
+            of(value).or_else(|| of("*"))
+        };
+        if let Some(table) = document.get_mut(name).and_then(Item::as_table_mut) {
+            put(table, &words);
+        }
+    }
+}
+
+/// Words behind the values of a table and of those within it.
+fn put(table: &mut Table, words: &dyn Fn(&str, &str) -> Option<&'static str>) {
+    for (key, item) in table.iter_mut() {
+        if let Some(inner) = item.as_table_mut() {
+            put(inner, words);
+            continue;
+        }
         let Some(value) = item.as_value_mut() else { continue };
-        let Some(chosen) = value.as_str() else { continue };
-        let found = WORDS.iter().find(|(k, v, _)| key == *k && chosen == *v);
-        let Some((.., words)) = found else { continue };
+        let shown = value.as_str().map_or_else(|| bare(value), str::to_owned);
+        let Some(words) = words(&key, &shown) else { continue };
         let suffix = value.decor().suffix().and_then(|s| s.as_str()).unwrap_or_default().to_owned();
         match suffix.trim() {
+            // Members that a person asked for are not placed by the method.
+            "" if key == "members" => {}
             "" => value.decor_mut().set_suffix(format!("  # {words}")),
             "# default" => value.decor_mut().set_suffix(format!("  # default: {words}")),
             _ => {}
         }
     }
+}
+
+/// A value as TOML, without what stands around it.
+fn bare(value: &Value) -> String {
+    let mut value = value.clone();
+    value.decor_mut().clear();
+    value.to_string()
 }
 
 #[cfg(test)]
@@ -219,5 +315,37 @@ mod tests {
         assert!(copy.contains("method = \"aldi\"  # affine-invariant sampler: "), "{copy}");
         assert!(copy.contains("scheduler = \"fixed\"  # mine\n"), "{copy}");
         assert!(copy.contains("failed_members = \"redraw\"  # default: failed members"), "{copy}");
+    }
+
+    #[test]
+    fn no_default_lacks_words() {
+        let tables = [
+            "",
+            "[algorithm.localisation]\nrule = \"sec\"\n",
+            "[algorithm.localisation]\nrule = \"sec-nice\"\n",
+        ];
+        for method in METHODS {
+            for more in [
+                "",
+                "impose_prior = true\n",
+                "momentum = \"constant\"\n",
+                "momentum = \"first-order\"\n",
+                "inflation = \"additive\"\n",
+                "scheduler = \"fixed\"\n",
+                "scheduler = \"eks-stable\"\n",
+                "group = \"a\"\n",
+            ] {
+                for table in tables {
+                    let head = HEAD.replace("[observation]\nfile = \"o\"\n", "[sites]\n");
+                    let sparse =
+                        if *method == "sparse-eki" { "[algorithm.sparse]\nlimit = 2.0\n" } else { "" };
+                    let copy = run_copy(&format!("{head}method = \"{method}\"\n{more}{table}{sparse}"), 5);
+                    let bare: Vec<&str> = copy.lines().filter(|line| line.ends_with("# default")).collect();
+                    assert!(bare.is_empty(), "{method}: {bare:?}");
+                    copy.parse::<DocumentMut>().unwrap();
+                    assert_eq!(run_copy(&copy, 5), copy, "made again it stays as it is");
+                }
+            }
+        }
     }
 }

@@ -120,9 +120,7 @@ pub fn run_copy(text: &str, members: u32) -> String {
         super::forward::defaults(&mut document);
     }
     inner_defaults(&mut document, &method);
-    if let Some(algorithm) = document["algorithm"].as_table_mut() {
-        choices::explain(algorithm);
-    }
+    choices::explain(&mut document);
     document.to_string()
 }
 
@@ -138,6 +136,7 @@ pub fn grid_copy(text: &str) -> String {
             table.insert(key, Item::Value(value.decorated(" ", "  # default")));
         }
     }
+    choices::explain(&mut document);
     document.to_string()
 }
 
