@@ -374,3 +374,61 @@ fn what_cannot_be_is_told_with_its_line() {
     tool("ekp-init", folder.path()).args(["--extend", "iterations=3", "run"]).fails(2).says("no iterations");
     tool("ekp-init", folder.path()).args(["--try"]).succeeds().says("whole run, at most: 1 members");
 }
+
+#[test]
+fn derivatives_of_soundings_are_those_of_differences() {
+    let folder = Folder::new("forward-derivatives");
+    // An earth, then each of ln rho1, rho2, rho3, h1, h2 a little larger and smaller
+    let (base, step) = ([50.0, 5.0, 200.0, 12.0, 30.0_f64], 1e-3_f64);
+    let mut table = String::from("rho1,rho2,rho3,h1,h2\n");
+    let mut line = |x: &[f64]| {
+        table.push_str(&x.iter().map(|x| format!("{x:?}")).collect::<Vec<_>>().join(","));
+        table.push('\n');
+    };
+    line(&base);
+    for k in 0..5 {
+        for sign in [1.0, -1.0] {
+            let mut moved = base;
+            moved[k] *= (sign * step).exp();
+            line(&moved);
+        }
+    }
+    folder.write("models.csv", &table);
+    let experiment = |options: &str| {
+        format!(
+            "schema = \"ekp.experiment\"\nversion = 1\nname = \"batch\"\nseed = 1\n[model]\nbuiltin = \"tem1d\"\n\
+             [model.tem1d]\nsystem = \"default\"\nlayers = 3\n{options}[inputs]\ntable = \"models.csv\"\n\
+             [algorithm]\nmethod = \"forward\"\n"
+        )
+    };
+    folder.write("experiment.toml", &experiment("derivatives = \"ln_rho_ln_h\"\n"));
+    tool("ekp-launch", folder.path()).args(["experiment.toml", "-q"]).succeeds();
+    let run = TestRun { path: folder.path().join("runs/batch") };
+    let csv = run.tool("ekp-export").succeeds().out();
+    let mut lines = csv.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let head = lines.next().unwrap();
+    let rows: Vec<Vec<f64>> =
+        lines.map(|row| row.iter().skip(2).map(|x| x.parse().unwrap()).collect()).collect();
+    assert_eq!(rows.len(), 11);
+    let head = &head[2..];
+    // Gates, then as many derivatives for each of five quantities, in this order
+    let gates = (head.len() - 5) / 6;
+    assert_eq!(head.len(), 5 + 6 * gates);
+    for (k, name) in ["ln_rho1", "ln_rho2", "ln_rho3", "ln_h1", "ln_h2"].iter().enumerate() {
+        for i in 0..gates {
+            let at = 5 + (1 + k) * gates + i;
+            assert!(head[at].contains(&format!("_by_{name}")), "{}", head[at]);
+            let difference = (rows[1 + 2 * k][5 + i] - rows[2 + 2 * k][5 + i]) / (2.0 * step);
+            let (found, gate) = (rows[0][at], rows[0][5 + i]);
+            // The third derivative times step^2/6, in units of the gate
+            assert!((found - difference).abs() < 2e-5 * gate.abs(), "{}: {found} {difference}", head[at]);
+        }
+    }
+    assert!(run.toml("stop.toml")["check"]["alone"].as_float().unwrap() == 0.0);
+    // Polarised layers have none, and say so
+    folder.write("experiment.toml", &experiment("derivatives = \"ln_rho\"\nfixed = { m1 = 0.1 }\n"));
+    tool("ekp-init", folder.path())
+        .args(["--check", "experiment.toml"])
+        .fails(2)
+        .says("there are no such derivatives");
+}

@@ -52,11 +52,47 @@ pub struct Tem1d {
     soundings: Vec<String>,
     /// Values of parameters that are not calibrated
     fixed: Vec<(String, f64)>,
+    /// What stands behind the gates
+    derivatives: Derivatives,
     /// Made when the first earth is asked for: tools that only look at an experiment do not wait for it
     system: OnceLock<System>,
 }
 
-/// From `[model.tem1d]`: `system` (a file, or `"default"`, `"dual_moment"`), `layers`, `fixed`.
+/// Which derivatives of the gates a model gives, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Derivatives {
+    None,
+    LnRho,
+    LnRhoLnH,
+    LnRhoLnHHeight,
+}
+
+impl Derivatives {
+    const WORDS: &'static [&'static str] = &["none", "ln_rho", "ln_rho_ln_h", "ln_rho_ln_h_height"];
+
+    fn read(section: &Section<'_>) -> Result<Self, Marked> {
+        Ok(match section.choice("derivatives", Self::WORDS)? {
+            Some("ln_rho") => Self::LnRho,
+            Some("ln_rho_ln_h") => Self::LnRhoLnH,
+            Some("ln_rho_ln_h_height") => Self::LnRhoLnHHeight,
+            _ => Self::None,
+        })
+    }
+
+    /// What the gates are derived by, in the order of [`System::derivatives`].
+    fn names(self, layers: usize) -> Vec<String> {
+        let rho = (1..=layers).map(|i| format!("ln_rho{i}"));
+        let h = (1..layers).map(|i| format!("ln_h{i}"));
+        match self {
+            Self::None => Vec::new(),
+            Self::LnRho => rho.collect(),
+            Self::LnRhoLnH => rho.chain(h).collect(),
+            Self::LnRhoLnHHeight => rho.chain(h).chain(["height".to_owned()]).collect(),
+        }
+    }
+}
+
+/// From `[model.tem1d]`: `system` (a file, or `"default"`, `"dual_moment"`), `layers`, `fixed`, `derivatives`.
 ///
 /// # Errors
 /// A fault in the options or in the system's file, at its line.
@@ -88,8 +124,19 @@ pub fn forward(section: &Section<'_>, base: &Path) -> Result<Arc<dyn Forward>, M
             fixed.push((key.to_owned(), value));
         }
     }
+    let derivatives = Derivatives::read(section)?;
+    if derivatives != Derivatives::None && fixed.iter().any(|(name, _)| polarises(name)) {
+        let label = "allowed without `m`, `tau`, `c` in `fixed`: polarised layers have none";
+        return Err(section.wrong("derivatives", "there are no such derivatives", label));
+    }
     section.finish()?;
-    Ok(Arc::new(Tem1d { setup, input, layers, soundings, fixed, system: OnceLock::new() }))
+    Ok(Arc::new(Tem1d { setup, input, layers, soundings, fixed, derivatives, system: OnceLock::new() }))
+}
+
+/// Whether a parameter (without the name of its sounding) is one of induced polarisation.
+fn polarises(name: &str) -> bool {
+    let word = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    word.len() < name.len() && ["m", "tau", "c"].contains(&word)
 }
 
 /// Names of all parameters of so many layers.
@@ -191,7 +238,11 @@ impl Forward for Tem1d {
         want: &Want,
         places: &mut [Place],
     ) -> Vec<Result<Output, ModelError>> {
-        self.all(thetas, want, places.len(), |system, earths| system.responses(earths, Width::widest()))
+        let by = self.derivatives.names(self.layers).len();
+        self.all(thetas, want, places.len(), |system, earths| match by {
+            0 => system.responses(earths, Width::widest()),
+            _ => earths.iter().map(|earth| with_derivatives(system, earth, by)).collect(),
+        })
     }
 
     fn inputs(&self) -> Vec<Input> {
@@ -211,8 +262,15 @@ impl Forward for Tem1d {
         let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
         let optional: Vec<&str> = optional.iter().map(String::as_str).collect();
         CheckError::parameters("tem1d", &needed, &optional, names)?;
+        let by = self.derivatives.names(self.layers).len();
+        let own =
+            |name: &str| self.soundings.iter().any(|s| name.strip_prefix(s.as_str()).is_some_and(polarises));
+        if by > 0 && names.iter().any(|(name, _)| own(name)) {
+            let what = "has no derivatives of earths with polarised layers".to_owned();
+            return Err(CheckError::Data { model: "tem1d".into(), what, key: None });
+        }
         let gates: usize = self.setup.moments.iter().map(|m| m.gates.len()).sum();
-        CheckError::outputs("tem1d", gates * self.soundings.len(), want)?;
+        CheckError::outputs("tem1d", gates * (1 + by) * self.soundings.len(), want)?;
         Ok(Vec::new())
     }
 
@@ -236,8 +294,14 @@ impl Forward for Tem1d {
 
     fn shape(&self, names: &[(String, usize)]) -> Result<Option<Vec<(String, usize)>>, CheckError> {
         let of_one = system::shape(&self.setup);
+        let by: Vec<String> =
+            self.derivatives.names(self.layers).iter().map(|name| format!("_by_{name}")).collect();
         let of = |sounding: &String| {
-            of_one.iter().map(move |(m, n)| (format!("{sounding}{m}"), *n)).collect::<Vec<_>>()
+            let parts = std::iter::once("").chain(by.iter().map(String::as_str));
+            let one = |part: &str| {
+                of_one.iter().map(|(m, n)| (format!("{sounding}{m}{part}"), *n)).collect::<Vec<_>>()
+            };
+            parts.flat_map(one).collect::<Vec<_>>()
         };
         given(self, names, self.soundings.iter().flat_map(of).collect())
     }
@@ -248,13 +312,26 @@ impl Forward for Tem1d {
         want: &Want,
         places: &mut [Place],
     ) -> Option<Vec<Result<Output, ModelError>>> {
+        if self.derivatives != Derivatives::None {
+            // Contours tell gates alone.
+            return None;
+        }
         let slow =
             |system: &System, earths: &[Earth]| earths.iter().map(|earth| system.reference(earth)).collect();
         Some(self.all(thetas, want, places.len(), slow))
     }
 
     fn describe(&self) -> Vec<String> {
-        system::conventions(&self.setup)
+        let mut all = system::conventions(&self.setup);
+        let by = self.derivatives.names(self.layers);
+        if !by.is_empty() {
+            let names: Vec<String> = by.iter().map(|name| format!("_by_{name}")).collect();
+            all.push(format!(
+                "behind the gates their derivatives, all moments for each of {}: per unit of the logarithm, in the unit of the gate; by the height of the transmitters per m",
+                names.join(", ")
+            ));
+        }
+        all
     }
 
     fn soundings(&self) -> Option<Soundings> {
@@ -274,4 +351,13 @@ impl Forward for Tem1d {
             curves: self.setup.moments.iter().map(curve).collect(),
         })
     }
+}
+
+/// The gates of an earth, then all gates' derivatives by the first of so many quantities, by the second, …
+fn with_derivatives(system: &System, earth: &Earth, by: usize) -> Vec<f64> {
+    let (mut numbers, columns) = system.derivatives(earth);
+    for k in 0..by {
+        numbers.extend_from_slice(columns.col(k));
+    }
+    numbers
 }

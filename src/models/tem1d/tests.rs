@@ -146,9 +146,20 @@ fn layers_that_are_not_there_change_nothing() {
         &times(),
         &[],
     );
+    // The reflection itself keeps the identity to round-off, wherever it is asked for
+    let (whole, parts) = (
+        Earth::new(vec![50.0, 5.0], vec![30.0]),
+        Earth::new(vec![50.0, 50.0, 5.0, 5.0], vec![12.0, 18.0, 7.0]),
+    );
+    for lambda in [1e-4, 1e-2, 0.1, 1.0] {
+        for s in [Complex::new(1e2, 3e2), Complex::new(1e4, 1e5), Complex::new(3e6, 1e6)] {
+            let (a, b) = (reflection(&whole, lambda, s), reflection(&parts, lambda, s));
+            assert!((a - b).abs() <= 1e-12 * a.abs(), "{lambda} {s:?}: {a:?} {b:?}");
+        }
+    }
     let one = respond(&system, &Earth::new(vec![50.0, 5.0], vec![30.0]));
     let split = respond(&system, &Earth::new(vec![50.0, 50.0, 5.0, 5.0], vec![12.0, 18.0, 7.0]));
-    // Round-off, magnified by the weights of the latest gates
+    // Gates are sums of both signs: their weights are thousands of times the sum at the latest ones, and round-off with them
     assert!(worst(&one, &split) < 1e-8, "{:.1e}", worst(&one, &split));
     // Many layers: n and d are rescaled on the way
     let thin = Earth::new(vec![50.0; 40].into_iter().chain([5.0]).collect(), vec![0.75; 40]);
