@@ -315,11 +315,6 @@ impl RunDir {
         })
     }
 
-    /// Members that ran before an iteration.
-    pub fn members_before(&self, iteration: Iteration) -> u32 {
-        (self.identity.first_iteration..iteration).map(|before| self.members(before)).sum()
-    }
-
     /// Members of all iterations together at most, extensions included; 0 without such a limit.
     pub fn budget(&self) -> u32 {
         self.budgets.last().copied().unwrap_or(0)

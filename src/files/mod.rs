@@ -4,6 +4,7 @@
 //! Not here: what the numbers mean.
 
 pub mod human;
+pub mod json;
 #[cfg(feature = "netcdf")]
 pub mod netcdf;
 pub mod npy;

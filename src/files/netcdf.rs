@@ -26,11 +26,6 @@ pub struct Variable {
     pub texts: BTreeMap<String, String>,
 }
 
-/// True where a file begins as one of these does.
-pub fn is_netcdf(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"CDF") || bytes.starts_with(b"\x89HDF\r\n\x1a\n")
-}
-
 /// All variables of numbers in a file, by name.
 ///
 /// # Errors

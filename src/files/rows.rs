@@ -12,7 +12,7 @@ use crate::files::{Draft, FileError, Hasher, npy};
 
 /// Bytes that are gathered before they are written, and read at once.
 const PIECE: usize = 1 << 18;
-/// Bytes of the head of an array whose number of rows shows only at its end.
+/// Bytes of the head.
 const HEAD: usize = 128;
 
 /// An array that is being written.
@@ -25,7 +25,7 @@ pub struct Writer {
     columns: usize,
     rows: usize,
     /// Promised at the beginning
-    expected: Option<usize>,
+    expected: usize,
 }
 
 impl Writer {
@@ -35,23 +35,9 @@ impl Writer {
     /// The disk.
     pub fn new(path: &Path, shape: &[usize]) -> Result<Self, FileError> {
         let (&columns, outer) = shape.split_last().expect("an array of rows has at least one length");
-        let mut writer = Self::begin(path, columns, npy::begin(shape, HEAD))?;
-        writer.expected = Some(outer.iter().product());
-        Ok(writer)
-    }
-
-    /// Begin one whose number of rows shows only at its end: it has no digest while it is written.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn open_ended(path: &Path, columns: usize) -> Result<Self, FileError> {
-        Self::begin(path, columns, npy::begin(&[0, columns], HEAD))
-    }
-
-    fn begin(path: &Path, columns: usize, bytes: Vec<u8>) -> Result<Self, FileError> {
-        let draft = Draft::new(path)?;
-        let hasher = Hasher::default();
-        Ok(Self { draft, path: path.to_owned(), hasher, bytes, columns, rows: 0, expected: None })
+        let (draft, hasher) = (Draft::new(path)?, Hasher::default());
+        let (path, bytes) = (path.to_owned(), npy::begin(shape, HEAD));
+        Ok(Self { draft, path, hasher, bytes, columns, rows: 0, expected: outer.iter().product() })
     }
 
     /// Append whole rows.
@@ -70,9 +56,7 @@ impl Writer {
     }
 
     fn flush(&mut self) -> Result<(), FileError> {
-        if self.expected.is_some() {
-            self.hasher.bytes(&self.bytes);
-        }
+        self.hasher.bytes(&self.bytes);
         self.draft.file().write_all(&self.bytes).map_err(FileError::io("write", &self.path))?;
         self.bytes.clear();
         Ok(())
@@ -84,20 +68,10 @@ impl Writer {
     /// The disk.
     pub fn show(mut self, durable: bool) -> Result<(String, usize), FileError> {
         self.flush()?;
-        let io = FileError::io("write", &self.path);
-        let digest = match self.expected {
-            Some(expected) => {
-                assert_eq!(expected, self.rows, "an array fills its shape");
-                self.hasher.digest()
-            }
-            None => {
-                let head = npy::begin(&[self.rows, self.columns], HEAD);
-                self.draft.file().write_all_at(&head, 0).map_err(io)?;
-                String::new()
-            }
-        };
+        assert_eq!(self.expected, self.rows, "an array fills its shape");
+        let digest = self.hasher.digest();
         self.draft.show(durable)?;
-        Ok(if digest.is_empty() { (digest_of(&self.path)?, self.rows) } else { (digest, self.rows) })
+        Ok((digest, self.rows))
     }
 }
 
@@ -215,9 +189,6 @@ mod tests {
             assert_eq!((sum.as_str(), n), (digest(&bytes).as_str(), rows));
             assert_eq!(digest_of(&path).unwrap(), sum);
             assert_eq!(npy::read(&bytes).unwrap().data, data);
-            let mut open = Writer::open_ended(&path, columns).unwrap();
-            open.append(&data).unwrap();
-            assert_eq!(open.show(true).unwrap(), (sum, rows));
             let reader = Reader::open(&path).unwrap();
             let mut out = vec![1.0; 3];
             for (r, c) in [(0..rows, 0..columns), (rows / 2..rows, columns / 2..columns), (0..0, 0..1)] {

@@ -56,11 +56,6 @@ fn r_hat_of(chains: &[Vec<f64>]) -> Option<f64> {
     Some(((between / within + n - 1.0) / n).sqrt()).filter(|r| r.is_finite())
 }
 
-/// R-hat of chains cut in halves.
-pub fn r_hat_split(chains: &[Vec<f64>]) -> Option<f64> {
-    usable(chains, 4).then(|| r_hat_of(&halves(chains)))?
-}
-
 /// R-hat of rank-normalised halves, or of their distance from the median, whichever is larger.
 pub fn r_hat(chains: &[Vec<f64>]) -> Option<f64> {
     if !usable(chains, 4) {
@@ -148,11 +143,6 @@ pub fn ess_tail(chains: &[Vec<f64>]) -> Option<f64> {
     Some(of(0.05)?.min(of(0.95)?))
 }
 
-/// Standard error of the mean of all draws.
-pub fn mcse_mean(chains: &[Vec<f64>]) -> Option<f64> {
-    Some((variance(&chains.concat()) / ess_mean(chains)?).sqrt())
-}
-
 /// Autocovariances of lags 0 … n − 1, divisor n, through a Fourier transform of twice the length.
 fn autocovariance(x: &[f64]) -> Vec<f64> {
     let (n, m) = (x.len(), mean(x));
@@ -208,12 +198,10 @@ mod tests {
             let numbers = |v: &Value| v.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
             let chains: Vec<Vec<f64>> = case["chains"].as_array().unwrap().iter().map(numbers).collect();
             for (name, got) in [
-                ("rhat_split", r_hat_split(&chains)),
                 ("rhat_rank", r_hat(&chains)),
                 ("ess_bulk", ess_bulk(&chains)),
                 ("ess_tail", ess_tail(&chains)),
                 ("ess_mean", ess_mean(&chains)),
-                ("mcse_mean", mcse_mean(&chains)),
             ] {
                 let want = case[name].as_f64().unwrap();
                 let got = got.unwrap_or_else(|| panic!("case {k}: no {name}"));

@@ -48,7 +48,7 @@ fn finite(a: &Mat) -> Result<(), LinalgError> {
     if is_finite(a.data()) { Ok(()) } else { Err(LinalgError::NotFinite) }
 }
 
-/// A B.
+/// A B, m × n, for A of m × k and B of k × n.
 pub fn matmul(a: &Mat, b: &Mat) -> Mat {
     assert_eq!(a.ncols(), b.nrows(), "inner sizes of a product agree");
     let mut c = Mat::zeros(a.nrows(), b.ncols());
@@ -56,7 +56,7 @@ pub fn matmul(a: &Mat, b: &Mat) -> Mat {
     c
 }
 
-/// A T for a square T whose columns each sum to 1: every column of the result is a mean of A's columns with weights.
+/// A T, m × n, for A of m × n and a square T (n × n) whose columns each sum to 1: every column of the result is a mean of A's columns with weights.
 ///
 /// Offsets from the first column are multiplied: no digits are lost where columns differ by little.
 pub fn reweighted(a: &Mat, t: &Mat) -> Mat {
@@ -85,7 +85,7 @@ pub fn reweight(a: Cow<'_, Mat>, t: &Mat) -> Mat {
     }
 }
 
-/// K minus the mean of each of its columns, plus `total / n`: columns then sum to `total`.
+/// K (m × n, in place) minus the mean of each of its columns, plus `total / n`: columns then sum to `total`.
 pub fn with_column_sums(k: &mut Mat, total: f64) {
     let n = k.nrows() as f64;
     for j in 0..k.ncols() {
@@ -95,7 +95,7 @@ pub fn with_column_sums(k: &mut Mat, total: f64) {
     }
 }
 
-/// Aᵀ B.
+/// Aᵀ B, m × n, for A of k × m and B of k × n.
 pub fn matmul_tn(a: &Mat, b: &Mat) -> Mat {
     assert_eq!(a.nrows(), b.nrows(), "inner sizes of a product agree");
     let mut c = Mat::zeros(a.ncols(), b.ncols());
@@ -103,7 +103,7 @@ pub fn matmul_tn(a: &Mat, b: &Mat) -> Mat {
     c
 }
 
-/// A Bᵀ.
+/// A Bᵀ, m × n, for A of m × k and B of n × k.
 pub fn matmul_nt(a: &Mat, b: &Mat) -> Mat {
     assert_eq!(a.ncols(), b.ncols(), "inner sizes of a product agree");
     let mut c = Mat::zeros(a.nrows(), b.nrows());
@@ -111,7 +111,7 @@ pub fn matmul_nt(a: &Mat, b: &Mat) -> Mat {
     c
 }
 
-/// A x.
+/// A x, m numbers, for A of m × n and x of n.
 pub fn matvec(a: &Mat, x: &[f64]) -> Vec<f64> {
     assert_eq!(a.ncols(), x.len(), "inner sizes of a product agree");
     let mut y = vec![0.0; a.nrows()];
@@ -121,12 +121,12 @@ pub fn matvec(a: &Mat, x: &[f64]) -> Vec<f64> {
     y
 }
 
-/// Aᵀ x.
+/// Aᵀ x, n numbers, for A of m × n and x of m.
 pub fn matvec_t(a: &Mat, x: &[f64]) -> Vec<f64> {
     (0..a.ncols()).map(|j| dot(a.col(j), x)).collect()
 }
 
-/// Aᵀ A, symmetric to the last bit.
+/// Aᵀ A, n × n, symmetric to the last bit, for A of m × n.
 pub fn gram(a: &Mat) -> Mat {
     let mut s = Mat::zeros(a.ncols(), a.ncols());
     add_gram(&mut s, a.data(), a.nrows());
@@ -134,13 +134,7 @@ pub fn gram(a: &Mat) -> Mat {
     s
 }
 
-/// Aᵀ diag(w) A, w ≥ 0.
-pub fn weighted_gram(a: &Mat, w: &[f64]) -> Mat {
-    assert_eq!(a.nrows(), w.len(), "one weight per row");
-    gram(&Mat::from_fn(a.nrows(), a.ncols(), |i, j| w[i].sqrt() * a[(i, j)]))
-}
-
-/// Lower triangle of S += PᵀP for a panel P of `rows` rows, columns one after the other.
+/// Lower triangle of S += PᵀP (n × n) for a panel P of `rows` × n, columns one after the other.
 ///
 /// Panels of a few hundred rows stay in the second-level cache while they are centred, scaled and multiplied;
 /// [`mirror`] completes S after the last.
@@ -163,7 +157,7 @@ pub fn add_gram(s: &mut Mat, panel: &[f64], rows: usize) {
     );
 }
 
-/// Copy the lower triangle onto the upper one.
+/// Copy the lower triangle of S (n × n) onto the upper one.
 pub fn mirror(s: &mut Mat) {
     for j in 0..s.ncols() {
         for i in 0..j {
@@ -172,7 +166,7 @@ pub fn mirror(s: &mut Mat) {
     }
 }
 
-/// Columns minus their mean, and the mean.
+/// Columns of A (m × n) minus their mean, m × n, and the mean, m numbers.
 pub fn centred(a: &Mat) -> (Mat, Vec<f64>) {
     let mean = a.mean();
     let mut centred = a.clone();
@@ -184,7 +178,7 @@ pub fn centred(a: &Mat) -> (Mat, Vec<f64>) {
     (centred, mean)
 }
 
-/// Sample covariance of the columns, n × n, with the divisor given (J or J − 1).
+/// Sample covariance of the columns of A (n × J), n × n, with the divisor given (J or J − 1).
 pub fn covariance(a: &Mat, divisor: f64) -> Mat {
     let mut c = gram(&centred(a).0.transpose());
     c.data_mut().iter_mut().for_each(|x| *x /= divisor);
@@ -238,7 +232,7 @@ impl Cholesky {
     }
 }
 
-/// X that makes ‖A X − B‖ least, for A with full column rank: columns of A scaled to length 1, then Householder's QR.
+/// X (n × k) that makes ‖A X − B‖ least, for A (m × n) with full column rank and B of m × k: columns of A scaled to length 1, then Householder's QR.
 pub fn least_squares(a: &Mat, b: &Mat) -> Mat {
     let lengths: Vec<f64> = (0..a.ncols()).map(|j| dot(a.col(j), a.col(j)).sqrt()).collect();
     let scaled = Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)] / lengths[j]);
@@ -246,7 +240,7 @@ pub fn least_squares(a: &Mat, b: &Mat) -> Mat {
     Mat::from_fn(a.ncols(), b.ncols(), |i, j| x[(i, j)] / lengths[i])
 }
 
-/// B ← A⁻¹ B for a symmetric A that may be indefinite: Cholesky where it exists, else LU with pivots.
+/// B ← A⁻¹ B (n × k) for a symmetric A (n × n) that may be indefinite: Cholesky where it exists, else LU with pivots.
 ///
 /// # Errors
 /// `NotFinite`, also for a singular A.
@@ -261,7 +255,7 @@ pub fn solve_symmetric(a: &Mat, b: &mut Mat) -> Result<(), LinalgError> {
     finite(b)
 }
 
-/// A⁺ for a symmetric, positive semidefinite A: eigenvalues below n eps of the largest count as zero.
+/// A⁺ (m × m) for a symmetric, positive semidefinite A of m × m: eigenvalues below n eps of the largest count as zero.
 ///
 /// # Errors
 /// `NotFinite`; `NoConvergence`.
@@ -285,7 +279,7 @@ pub struct Eigen {
     pub vectors: Mat,
 }
 
-/// Eigendecomposition of a symmetric matrix (only its lower triangle is read).
+/// Eigendecomposition of a symmetric matrix, n × n (only its lower triangle is read): n values, vectors n × n.
 ///
 /// # Errors
 /// `NotFinite`; `NoConvergence`.
@@ -307,7 +301,7 @@ pub struct Svd {
     pub v: Mat,
 }
 
-/// Thin singular value decomposition.
+/// Thin singular value decomposition of A (m × n): U m × r, r values, V n × r, with r = min(m, n).
 ///
 /// # Errors
 /// `NotFinite`; `NoConvergence`.
@@ -319,7 +313,7 @@ pub fn thin_svd(a: &Mat) -> Result<Svd, LinalgError> {
     Ok(Svd { u: owned(svd.U()), s, v: owned(svd.V()) })
 }
 
-/// The principal square root of a symmetric matrix: symmetric, no negative eigenvalues (those of A are cut at 0).
+/// The principal square root of a symmetric matrix, both n × n: symmetric, no negative eigenvalues (those of A are cut at 0).
 ///
 /// # Errors
 /// `NotFinite`; `NoConvergence`.
@@ -378,9 +372,6 @@ mod tests {
         }
         mirror(&mut sum);
         assert_near(&sum, &whole, 1e-13);
-        let w: Vec<f64> = (0..100).map(|i| 0.1 * f64::from(i)).collect();
-        let scaled = Mat::from_fn(100, 37, |i, j| w[i] * a[(i, j)]);
-        assert_near(&weighted_gram(&a, &w), &matmul_tn(&a, &scaled), 1e-12);
     }
 
     #[test]

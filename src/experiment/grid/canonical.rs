@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use crate::files::human::{Table, Value};
+use crate::files::json;
 
 /// The canonical text of a value.
 pub fn canonical(value: &Value) -> String {
@@ -23,7 +24,7 @@ pub fn canonical_table(table: &Table) -> String {
 
 fn write_value(text: &mut String, value: &Value) {
     match value {
-        Value::Text(s) => write_string(text, s),
+        Value::Text(s) => json::push_string(text, s),
         Value::Integer(i) => {
             let _ = write!(text, "i{i}");
         }
@@ -32,7 +33,7 @@ fn write_value(text: &mut String, value: &Value) {
             let _ = write!(text, "d{:016x}", x.to_bits());
         }
         Value::Bool(b) => text.push(if *b { 't' } else { 'f' }),
-        Value::Datetime(d) => write_string(text, d),
+        Value::Datetime(d) => json::push_string(text, d),
         Value::Array(items) => {
             text.push('[');
             for (k, item) in items.iter().enumerate() {
@@ -55,31 +56,11 @@ fn write_table(text: &mut String, table: &Table) {
         if k > 0 {
             text.push(',');
         }
-        write_string(text, key);
+        json::push_string(text, key);
         text.push(':');
         write_value(text, &node.value);
     }
     text.push('}');
-}
-
-fn write_string(text: &mut String, s: &str) {
-    text.push('"');
-    for c in s.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\u{8}' => text.push_str("\\b"),
-            '\t' => text.push_str("\\t"),
-            '\n' => text.push_str("\\n"),
-            '\u{c}' => text.push_str("\\f"),
-            '\r' => text.push_str("\\r"),
-            c if (c as u32) < 0x20 => {
-                let _ = write!(text, "\\u{:04x}", c as u32);
-            }
-            c => text.push(c),
-        }
-    }
-    text.push('"');
 }
 
 #[cfg(test)]

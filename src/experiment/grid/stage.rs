@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::experiment::grid::axis::{is_name, scalars, shown};
-use crate::experiment::grid::blocks::{After, Before, Block, Spec, arrange, count};
+use crate::experiment::grid::blocks::{Before, Block, Spec, arrange, count};
 use crate::experiment::grid::canonical::{canonical, canonical_table};
 use crate::experiment::grid::{Axis, builtin};
 use crate::explain::{Marked, Place, nearest, one_of};
@@ -97,11 +97,6 @@ impl Stage {
     /// The block of a cell, both from 0.
     pub fn block_of(&self, cell: usize) -> usize {
         self.blocks.partition_point(|block| block.first <= cell).saturating_sub(1)
-    }
-
-    /// Whether its cells wait one by one: `None` where it waits for whole stages, or for nothing.
-    pub fn waits_for(&self, block: usize) -> After {
-        self.blocks[block].after
     }
 
     /// Labels of a cell, in the order of its axes.

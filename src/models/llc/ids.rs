@@ -9,6 +9,8 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use crate::files::json;
+
 /// A value of a configuration, after its type is settled.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -69,7 +71,7 @@ fn write(text: &mut String, value: &Value) {
             let x = if *x == 0.0 { 0.0 } else { *x };
             let _ = write!(text, "d{:016x}", x.to_bits());
         }
-        Value::Text(s) => string(text, s),
+        Value::Text(s) => json::push_string(text, s),
         Value::List(items) => {
             text.push('[');
             for (k, item) in items.iter().enumerate() {
@@ -86,33 +88,13 @@ fn write(text: &mut String, value: &Value) {
                 if k > 0 {
                     text.push(',');
                 }
-                string(text, key);
+                json::push_string(text, key);
                 text.push(':');
                 write(text, value);
             }
             text.push('}');
         }
     }
-}
-
-fn string(text: &mut String, s: &str) {
-    text.push('"');
-    for c in s.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\u{8}' => text.push_str("\\b"),
-            '\t' => text.push_str("\\t"),
-            '\n' => text.push_str("\\n"),
-            '\u{c}' => text.push_str("\\f"),
-            '\r' => text.push_str("\\r"),
-            c if (c as u32) < 0x20 => {
-                let _ = write!(text, "\\u{:04x}", c as u32);
-            }
-            c => text.push(c),
-        }
-    }
-    text.push('"');
 }
 
 /// A value as inline TOML; what is not given is left out.

@@ -31,11 +31,12 @@ pub fn deep_linear(widths: &[usize], r: usize) -> Option<(f64, u32)> {
     None
 }
 
-/// Reduced-rank regression, widths M, H, N: the case of one hidden layer.
+/// Reduced-rank regression by another theorem, the twin of [`deep_linear`]: widths M, H, N: the case of one hidden layer.
 ///
 /// # Source
 /// Aoyagi & Watanabe (2005), Neural Networks 18, 924–933, doi:10.1016/j.neunet.2005.03.014.
-pub fn reduced_rank([m, h, n]: [usize; 3], r: usize) -> (f64, u32) {
+#[cfg(test)]
+fn reduced_rank([m, h, n]: [usize; 3], r: usize) -> (f64, u32) {
     let (m, h, n, r) = (m as f64, h as f64, n as f64, r as f64);
     if n + r <= m + h && m + r <= n + h && h + r <= m + n {
         let odd = (m + h + n + r) % 2.0;
@@ -70,6 +71,7 @@ pub fn power(half_exponent: usize, n_beta: f64, gamma: f64) -> f64 {
 }
 
 /// K = w₁²w₂²: the same, w₂ integrated in closed form.
+#[cfg(test)]
 pub fn two_squares(n_beta: f64, gamma: f64) -> f64 {
     stretched(14.0, gamma, |x| {
         let precision = 2.0 * n_beta * x * x + gamma;
