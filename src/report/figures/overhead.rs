@@ -161,7 +161,7 @@ pub fn figure(cases: &[Case]) -> Option<Figure> {
 }
 
 /// Smallest and largest time besides the model.
-fn ends<'a>(all: &mut dyn Iterator<Item = &'a Measured>) -> (f64, f64) {
+fn ends(all: &mut dyn Iterator<Item = &Measured>) -> (f64, f64) {
     all.fold((f64::INFINITY, 0.0), |(lo, hi), m| (lo.min(m.besides_s), hi.max(m.besides_s)))
 }
 
