@@ -84,17 +84,7 @@ pub fn of_sweep(name: &str, cases: &[Case], figures: &[Figure], warnings: &[Stri
     }
     head(
         &mut t,
-        &[
-            "case",
-            "on",
-            "workers",
-            "runs",
-            "wall, median",
-            "runs/s",
-            "speed-up",
-            "efficiency",
-            "at work",
-        ],
+        &["case", "on", "workers", "runs", "wall, median", "runs/s", "speed-up", "efficiency", "at work"],
     );
     for case in cases {
         let none = || String::from("-");
