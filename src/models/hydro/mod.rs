@@ -164,6 +164,9 @@ pub struct Book {
     pub stored: f64,
 }
 
+/// Why a run cannot be scored: the key of `[score]` at fault, where it is one, and words.
+type Unscored = (Option<&'static str>, String);
+
 /// Observed flow on some steps, ready for sums.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -294,7 +297,7 @@ impl<M: Runoff> Hydro<M> {
     }
 
     /// Steps of a run that is scored, and what it is scored against.
-    fn scored(&self, scoring: &Scoring) -> Result<(Range<usize>, Target), (Option<&'static str>, String)> {
+    fn scored(&self, scoring: &Scoring) -> Result<(Range<usize>, Target), Unscored> {
         let whole = |words: String| (None, words);
         let calendar = &self.basin.calendar;
         let Some(flow) = &self.basin.flow else {
