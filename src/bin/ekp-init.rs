@@ -26,6 +26,7 @@ use ekp::steps::{Run, StepError};
   ekp-init --check experiment.toml      only look for faults
   ekp-init --try experiment.toml        run the model once, at the centre of the prior
   ekp-init --extend iterations=20 RUN   more iterations for a run
+  ekp-init --extend budget=2000 RUN     more evaluations for a search
   ekp-init --extend step=0.5 RUN        another length for the steps to come
   ekp-init --adopt output experiment.toml RUN      go on with what EKP.jl or ClimaCalibrate left in output"
 )]
@@ -49,8 +50,8 @@ pub(crate) struct Args {
     /// Write starter files for this method, or for a `sweep`, into the folder given
     #[arg(long, value_name = "METHOD", conflicts_with = "extend")]
     new: Option<String>,
-    /// Give the run (named in place of the experiment) more iterations, `iterations=20`, or, where its scheduler is
-    /// `mutable`, another step length, `step=0.5`
+    /// Give the run (named in place of the experiment) more iterations, `iterations=20`; a search more evaluations,
+    /// `budget=2000`; or, where the scheduler is `mutable`, another step length, `step=0.5`
     #[arg(long, value_name = "KEY=VALUE")]
     extend: Option<String>,
     /// Start from an ensemble of another run: `RUN:3`
