@@ -96,6 +96,7 @@ impl Forward for Sinusoid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::Explain;
     use crate::models::test_place;
     use crate::numerics::Mat;
 
@@ -140,7 +141,8 @@ mod tests {
         let names = vec![("amplitud".to_owned(), 1), ("vert_shift".to_owned(), 1)];
         let two = Want::series(vec![("both".into(), 2)]);
         let error = Sinusoid.fits(&names, &two).unwrap_err();
-        assert!(error.to_string().contains("`amplitude`"), "{error}");
+        assert!(error.to_string().contains("no parameter `amplitud`"), "{error}");
+        assert_eq!(error.hint().as_deref(), Some("did you mean `amplitude`?"));
         let names = vec![("amplitude".to_owned(), 1), ("vert_shift".to_owned(), 1)];
         assert!(Sinusoid.fits(&names, &two).is_ok());
         let three = Want::series(vec![("both".into(), 3)]);

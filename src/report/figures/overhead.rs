@@ -105,8 +105,12 @@ pub fn figure(cases: &[Case]) -> Option<Figure> {
     let line_of = |family: &str, run_s: f64, of: &dyn Fn(Measured) -> f64| -> Vec<(f64, f64)> {
         // A pack of one is what a pool hands out.
         let one = ways.iter().filter(|(way, _)| way.0 == family || (family == "pack" && way.0 == "pool"));
-        one.filter_map(|(way, line)| Some((f64::from(way.1), of(*line.iter().find(|m| m.run_s == run_s)?))))
-            .collect()
+        let point = |(way, line): (&Way, &Vec<Measured>)| {
+            Some((f64::from(way.1), of(*line.iter().find(|m| m.run_s == run_s)?)))
+        };
+        let mut points: Vec<(f64, f64)> = one.filter_map(point).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
     };
     let looks =
         |k: usize| if k == 0 { Stroke::of("ink") } else { Stroke::of("ink").dashed().faint(1.0 / k as f64) };
