@@ -47,7 +47,7 @@ const TABLES: &[(&str, &str)] =
 /// What is to be done.
 pub enum Task {
     /// A calibration against an observation by a Kalman method
-    Kalman(Calibration),
+    Kalman(Box<Calibration>),
     /// A batch of forward models: no update
     Forward(Forwards),
     /// A search for the best score
@@ -165,7 +165,7 @@ fn kalman(top: &Section<'_>) -> Result<Asked, Marked> {
     let calibration = Calibration { observation_file, algorithm: read.kalman, named: read.named };
     Ok(Asked {
         method: read.method,
-        task: Task::Kalman(calibration),
+        task: Task::Kalman(Box::new(calibration)),
         members: read.members,
         sizes: Vec::new(),
         budget: 0,

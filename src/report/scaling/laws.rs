@@ -80,6 +80,7 @@ type Measured = (f64, f64, Vec<f64>);
 
 /// The laws of each group that has runs on two numbers of workers, in the order of names.
 pub fn laws(cases: &[Case]) -> Vec<Laws> {
+    type Group<'a> = ((&'a str, &'a str), BTreeMap<u32, Measured>);
     let mut groups: BTreeMap<(&str, &str), BTreeMap<u32, Measured>> = BTreeMap::new();
     for case in cases.iter().filter(|case| !case.wall_s.is_empty() && case.listed.workers > 0) {
         let p = case.listed.workers;
@@ -88,7 +89,7 @@ pub fn laws(cases: &[Case]) -> Vec<Laws> {
         let at = group.entry(p).or_insert_with(|| (f64::from(p), work, Vec::new()));
         at.2.extend(&case.wall_s);
     }
-    let told = |(number, ((sweep, group), points)): (u32, ((&str, &str), BTreeMap<u32, Measured>))| {
+    let told = |(number, ((sweep, group), points)): (u32, Group<'_>)| {
         let baseline = *points.keys().next()?;
         let points: Vec<Measured> = points.into_values().collect();
         let kind = kind(&points);
