@@ -33,6 +33,11 @@ fn damaged<T>(why: &str) -> Outcome<T> {
     Err(Unread::Damaged(why.into()))
 }
 
+/// A byte holds the levels of eight cells, or eight cells that are yes or no.
+const CELLS_OF_A_BYTE: usize = 8;
+/// Gaps take no room as runs: so many cells more are read from a file of any size, and not whatever its foot says.
+const GAPS: usize = 1 << 24;
+
 /// A column as the foot describes it.
 struct Column {
     name: String,
@@ -56,8 +61,13 @@ pub fn read(bytes: &[u8]) -> Outcome<Table> {
             .filter_map(|note| Some((note.text(1)?.to_owned(), note.text(2).unwrap_or_default().to_owned())))
             .collect(),
     };
+    let most = bytes.len().saturating_mul(CELLS_OF_A_BYTE).saturating_add(GAPS);
     for group in foot.list(4) {
         let Some(rows) = group.size(3) else { return damaged("a group of rows does not say how many") };
+        let all = table.rows.checked_add(rows).and_then(|rows| rows.checked_mul(columns.len()));
+        if all.is_none_or(|cells| cells > most) {
+            return Err(Unread::Beyond(format!("it says that it has {rows} rows and more, in few bytes")));
+        }
         let chunks = group.list(1);
         if chunks.len() != columns.len() {
             return damaged("a group of rows has not all columns");
@@ -297,6 +307,15 @@ mod tests {
                 let _ = read(&damaged); // no panic, no endless loop, no memory without end
             }
         }
+    }
+
+    #[test]
+    fn a_small_file_that_tells_of_many_rows_takes_no_memory_for_them() {
+        let mut writer = Writer::new(Vec::new(), vec![("x".into(), Kind::Double)], &[]).unwrap();
+        writer.group(1, [Values::Double(vec![Some(1.0)])]).unwrap();
+        writer.groups[0].rows = 1 << 50;
+        let read = read(&writer.finish().unwrap());
+        assert!(matches!(&read, Err(Unread::Beyond(why)) if why.contains("in few bytes")), "{read:?}");
     }
 
     #[test]
