@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::explain::count;
 use crate::files::{FileError, Member};
 use crate::launch::LaunchError;
 use crate::launch::grid::dry_run::cost;
@@ -242,7 +243,7 @@ impl<'a> GridScheduler<'a> {
             let what = format!("{} [{}]", array.name, indices.join(" "));
             let mut asks = Vec::new();
             let cores = request.ntasks.unwrap_or(1) * request.cpus_per_task.unwrap_or(1);
-            asks.push(format!("{cores} core{}", if cores == 1 { "" } else { "s" }));
+            asks.push(count(cores as usize, "core"));
             match (request.mem, request.mem_per_cpu) {
                 (Some(mem), _) => asks.push(mem.to_string()),
                 (None, Some(mem)) => asks.push(format!("{mem} a core")),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::experiment::sweep::Case;
+use crate::explain::count;
 use crate::files::RunDir;
 use crate::launch::dry_run::{Measured, core_time, measured};
 use crate::launch::setup::per_element;
@@ -103,23 +104,19 @@ impl Costs {
             let (time, size) = (core_time(seconds), bytes * 1e-6);
             told.push(format!(
                 "{}: about {time}, {size:.1} MB, as members took that have run",
-                cases(measured)
+                count(measured, "case")
             ));
         }
         if limited > 0 {
-            let (cases, time) = (cases(limited), core_time(limit_s));
+            let (cases, time) = (count(limited, "case"), core_time(limit_s));
             told.push(format!("{cases}: at most {time}, by the time limits; disk unknown"));
         }
         if self.unknown > 0 {
             told.push(format!(
                 "{}: core-hours and disk unknown, no member has run and no time limit is set (`ekp-init --try` measures one)",
-                cases(self.unknown)
+                count(self.unknown, "case")
             ));
         }
         told
     }
-}
-
-fn cases(n: usize) -> String {
-    format!("{n} case{}", if n == 1 { "" } else { "s" })
 }

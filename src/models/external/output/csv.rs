@@ -1,5 +1,6 @@
 //! One column, or one per block, of a table.
 
+use crate::explain::count;
 use crate::models::external::output::{Found, not_a_number, number};
 
 /// Which columns of a table are read.
@@ -51,11 +52,9 @@ impl Csv {
         let mut columns = vec![Vec::new(); at.len()];
         loop {
             if record.len() != width {
-                let (n, s) = (record.len(), if record.len() == 1 { "" } else { "s" });
+                let found = count(record.len(), "field");
                 let first = if self.header { "the heading" } else { "the first line" };
-                return Err(format!(
-                    "line {line} has {n} field{s}, {first} has {width}; was the file cut short?"
-                ));
+                return Err(format!("line {line} has {found}, {first} has {width}; was the file cut short?"));
             }
             for (column, &at) in columns.iter_mut().zip(&at) {
                 let cell = &record[at];
