@@ -281,7 +281,7 @@ fn every(text: &[u8], at: usize) -> Option<(f64, usize)> {
 }
 
 /// Append the shortest text that reads back to the same double, always with a point or an exponent: the form of
-/// Rust's `{:?}`, to the byte.
+/// Rust's `{:?}`, to the byte but for the last digit where two texts are as short and as near.
 pub(crate) fn push_float(out: &mut String, value: f64) {
     let size = value.abs();
     if size == 0.0 || (1e-4..1e16).contains(&size) {
@@ -358,27 +358,37 @@ mod tests {
         }
     }
 
-    /// Of two shortest texts that are equally far from `x` either is right: numbers from 2⁵⁰ on that end in a quarter
-    /// have two with one decimal. In units of a twentieth all three are whole.
+    /// Of two shortest texts that are equally far from `x` either is right: a number that is half a unit of its last
+    /// place, as a third decimal 5, has two. Times 2ᵏ 10^decimals all three are whole.
     fn tie(a: &str, b: &str, x: f64) -> bool {
-        let tenths = |text: &str| text.replace('.', "").parse::<i128>().ok();
-        let fits = |text: &str| text.split_once('.').is_some_and(|(_, decimals)| decimals.len() == 1);
-        let (Some(s), Some(t)) = (tenths(a), tenths(b)) else { return false };
-        let twentieths = (4.0 * x) as i128 * 5;
-        fits(a)
-            && fits(b)
-            && (4.0 * x).fract() == 0.0
-            && (2 * s - twentieths).abs() == (2 * t - twentieths).abs()
+        let Some((_, decimals)) = a.split_once('.') else { return false };
+        let (scale, places) = (10_i128.pow(decimals.len().min(16) as u32), decimals.len());
+        let binary = 2_i128.pow(places as u32 + 1);
+        let units = |text: &str| match text.split_once('.') {
+            Some((whole, part)) if part.len() == places => format!("{whole}{part}").parse::<i128>().ok(),
+            _ => None,
+        };
+        let (Some(s), Some(t)) = (units(a), units(b)) else { return false };
+        let exact = binary as f64 * x; // a power of two: nothing is rounded
+        let off = |text: i128| (text * binary - exact as i128 * scale).abs();
+        a.len() == b.len() && exact.fract() == 0.0 && off(s) == off(t)
     }
 
     #[test]
     fn of_two_shortest_texts_either_is_right() {
-        let x = f64::from_bits(14_056_592_864_918_480_093);
-        let mut text = String::new();
-        push_float(&mut text, x);
-        assert_eq!(text.parse::<f64>().unwrap().to_bits(), x.to_bits());
-        assert!(tie("-1340506880633143.2", "-1340506880633143.3", x));
-        assert!(!tie("-1340506880633143.1", "-1340506880633143.3", x));
+        for (bits, lower, upper) in [
+            (14_056_592_864_918_480_093, "-1340506880633143.2", "-1340506880633143.3"),
+            (14_041_729_619_994_476_008, "-133018454812663.62", "-133018454812663.63"),
+        ] {
+            let x = f64::from_bits(bits);
+            let mut text = String::new();
+            push_float(&mut text, x);
+            assert_eq!(text.parse::<f64>().unwrap().to_bits(), x.to_bits());
+            assert!(text == lower || text == upper, "{text}");
+            assert!(tie(lower, upper, x));
+            assert!(!tie(lower, &upper.replace("3.", "4."), x), "not as far");
+            assert!(!tie(lower, &format!("{upper}0"), x), "not as short");
+        }
     }
 
     #[test]
