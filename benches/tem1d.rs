@@ -8,7 +8,7 @@
 
 use std::hint::black_box;
 
-use ekp::models::tem1d::{Accuracy, Earth, Gate, Geometry, Moment, Quantity, Setup, Shape, System};
+use ekp::models::tem1d::{Accuracy, Earth, Gate, Geometry, Moment, Per, Quantity, Setup, Shape, System};
 use ekp::numerics::lanes::Width;
 
 const MODELS: usize = 500;
@@ -32,6 +32,7 @@ fn setup(accuracy: Accuracy) -> Setup {
         lowpass: Vec::new(),
         gates: gates.clone(),
         scale: 1.0,
+        per: Per::default(),
     };
     Setup {
         geometry: Geometry {

@@ -5,8 +5,10 @@
 pub struct Curve {
     /// Name of the block, without that of the sounding
     pub block: String,
-    /// What it is, with its unit: `voltage, V`
-    pub label: &'static str,
+    /// What it is, with its unit: `voltage, V/(A m²)`
+    pub label: String,
+    /// What its numbers are for each one of, in words; may be empty
+    pub per: String,
     /// s, one per output: since the current is back at zero
     pub times: Vec<f64>,
 }

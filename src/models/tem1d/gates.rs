@@ -8,22 +8,46 @@ use crate::models::tem1d::geometry::gauss_legendre;
 /// What a gate tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
-    /// B, T per A
+    /// B, T
     B,
-    /// dB/dt, T/s per A
+    /// dB/dt, T/s
     DbDt,
-    /// −dB/dt times the receiver's area, V per A
+    /// −dB/dt times the receiver's area, V
     Voltage,
 }
 
 impl Quantity {
-    /// Unit, before normalisation.
-    pub fn unit(self) -> &'static str {
+    /// Unit, but for what it is given for.
+    fn unit(self) -> &'static str {
         match self {
             Self::B => "T",
             Self::DbDt => "T/s",
             Self::Voltage => "V",
         }
+    }
+}
+
+/// What the numbers of a moment are for each one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Per {
+    /// A of the current's peak: the system names no current
+    pub ampere: bool,
+    /// m² of all turns of the loop: of its moment
+    pub turns: bool,
+    /// m² of the receiver: a voltage whose receiver has no area
+    pub receiver: bool,
+}
+
+impl Per {
+    /// In words; nothing where the numbers are what the receiver sees.
+    pub(super) fn words(self) -> String {
+        let all = [
+            (self.ampere, "A of the peak current"),
+            (self.turns, "m² of the loop's turns"),
+            (self.receiver, "m² of the receiver"),
+        ];
+        let all: Vec<&str> = all.iter().filter(|(is, _)| *is).map(|(_, of)| *of).collect();
+        if all.is_empty() { String::new() } else { format!("for each {}", all.join(", ")) }
     }
 }
 
@@ -47,9 +71,25 @@ pub struct Moment {
     pub gates: Vec<Gate>,
     /// Factor on every number
     pub scale: f64,
+    /// What it is for each one of, with that factor
+    pub per: Per,
 }
 
 impl Moment {
+    /// Unit of its numbers: `V/(A m²)`.
+    pub fn unit(&self) -> String {
+        let Per { ampere, turns, receiver } = self.per;
+        let area = [None, Some("m²"), Some("m⁴")][usize::from(turns) + usize::from(receiver)];
+        // T/s already has something below its line
+        let second = (self.quantity == Quantity::DbDt).then_some("s");
+        let below: Vec<&str> = second.into_iter().chain(ampere.then_some("A")).chain(area).collect();
+        match below.as_slice() {
+            [] | ["s"] => self.quantity.unit().to_owned(),
+            [one] => format!("{}/{one}", self.quantity.unit()),
+            all => format!("{}/({})", self.quantity.unit().trim_end_matches("/s"), all.join(" ")),
+        }
+    }
+
     /// When the current is back at zero, s.
     pub(super) fn off(&self) -> f64 {
         self.waveform.last().map_or(0.0, |node| node.0)
@@ -133,5 +173,39 @@ impl Moment {
     /// Time since the current is back at zero, of a gate's centre.
     pub(super) fn since_off(&self, k: usize) -> f64 {
         0.5 * (self.gates[k].0 + self.gates[k].1) - self.off()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_says_what_the_numbers_are_for_each_one_of() {
+        let of = |quantity, per| Moment {
+            name: "z".into(),
+            quantity,
+            waveform: Vec::new(),
+            repetition: None,
+            lowpass: Vec::new(),
+            gates: Vec::new(),
+            scale: 1.0,
+            per,
+        };
+        let per = |ampere, turns, receiver| Per { ampere, turns, receiver };
+        for (quantity, per, unit) in [
+            (Quantity::B, per(false, false, false), "T"),
+            (Quantity::B, per(true, false, false), "T/A"),
+            (Quantity::DbDt, per(false, false, false), "T/s"),
+            (Quantity::DbDt, per(true, true, false), "T/(s A m²)"),
+            (Quantity::DbDt, per(false, true, false), "T/(s m²)"),
+            (Quantity::Voltage, per(true, false, true), "V/(A m²)"),
+            (Quantity::Voltage, per(true, true, true), "V/(A m⁴)"),
+            (Quantity::Voltage, per(false, false, true), "V/m²"),
+        ] {
+            assert_eq!(of(quantity, per).unit(), unit);
+        }
+        assert_eq!(per(true, false, true).words(), "for each A of the peak current, m² of the receiver");
+        assert_eq!(Per::default().words(), "");
     }
 }

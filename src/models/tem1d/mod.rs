@@ -34,7 +34,7 @@ use crate::models::{
 };
 use crate::numerics::lanes::Width;
 
-pub use gates::{Gate, Moment, Quantity};
+pub use gates::{Gate, Moment, Per, Quantity};
 pub use geometry::{Geometry, Shape};
 pub use reflect::{ColeCole, Earth, reflection};
 pub use system::{Accuracy, Setup, System};
@@ -338,10 +338,11 @@ impl Forward for Tem1d {
         let curve = |m: &Moment| Curve {
             block: m.name.clone(),
             label: match m.quantity {
-                Quantity::B => "B, T",
-                Quantity::DbDt => "dB/dt, T/s",
-                Quantity::Voltage => "voltage, V",
+                Quantity::B => format!("B, {}", m.unit()),
+                Quantity::DbDt => format!("dB/dt, {}", m.unit()),
+                Quantity::Voltage => format!("voltage, {}", m.unit()),
             },
+            per: m.per.words(),
             times: (0..m.gates.len()).map(|k| m.since_off(k)).collect(),
         };
         Some(Soundings {

@@ -14,7 +14,7 @@ use std::path::Path;
 use crate::explain::{Marked, reason};
 use crate::files::human::{Document, Section};
 use crate::models::Input;
-use crate::models::tem1d::{Accuracy, Geometry, Moment, Quantity, Setup, Shape};
+use crate::models::tem1d::{Accuracy, Geometry, Moment, Per, Quantity, Setup, Shape};
 
 /// Ready-made systems.
 const READY: [(&str, &str); 2] = [
@@ -71,7 +71,7 @@ pub(super) fn system(document: &Document) -> Result<Setup, Marked> {
     let transmitters = heights(&source)?;
     source.finish()?;
     let receiver = top.section("receiver")?;
-    let (mut offset, mut receivers, mut area) = ((0.0, 0.0), vec![(0.0, 1.0)], 1.0);
+    let (mut offset, mut receivers, mut area) = ((0.0, 0.0), vec![(0.0, 1.0)], None);
     if let Some(receiver) = &receiver {
         if let Some(place) = receiver.opt::<Vec<f64>>("offset")? {
             let &[x, y] = place.as_slice() else {
@@ -84,13 +84,15 @@ pub(super) fn system(document: &Document) -> Result<Setup, Marked> {
             offset = (x, y);
         }
         receivers = heights(receiver)?;
-        area = receiver.number("area", "m², above 0", |a| a > 0.0)?.unwrap_or(1.0);
+        area = receiver.number("area", "m², above 0", |a| a > 0.0)?;
         receiver.finish()?;
     }
     let norm = if per_moment { 1.0 / shape.area() } else { turns };
+    let per = Per { ampere: true, turns: per_moment, receiver: area.is_none() };
+    let area = area.unwrap_or(1.0);
     let mut moments = Vec::new();
     for section in top.sections("moment")? {
-        moments.push(moment(&section, norm, area)?);
+        moments.push(moment(&section, norm, area, per)?);
     }
     top.finish()?;
     if moments.is_empty() {
@@ -154,14 +156,14 @@ fn heights(section: &Section<'_>) -> Result<Vec<(f64, f64)>, Marked> {
     Ok(all.into_iter().zip(polarities).collect())
 }
 
-fn moment(section: &Section<'_>, norm: f64, area: f64) -> Result<Moment, Marked> {
+fn moment(section: &Section<'_>, norm: f64, area: f64, per: Per) -> Result<Moment, Marked> {
     let name: String = section.need("name")?;
     let quantity = match section.choice("quantity", &["b", "dbdt", "voltage"])? {
         Some("b") => Quantity::B,
         Some("voltage") => Quantity::Voltage,
         _ => Quantity::DbDt,
     };
-    let current = section.number("current", "a number above 0", |x| x > 0.0)?.unwrap_or(1.0);
+    let current = section.number("current", "A, above 0", |x| x > 0.0 && x.is_finite())?;
     let gates: Vec<(f64, f64)> = match (section.opt::<Vec<f64>>("gates")?, section.opt::<Vec<f64>>("open")?) {
         (Some(centres), None) => centres.into_iter().map(|t| (t, t)).collect(),
         (None, Some(open)) => {
@@ -209,7 +211,7 @@ fn moment(section: &Section<'_>, norm: f64, area: f64) -> Result<Moment, Marked>
         let key = if section.keys().any(|key| key == "gates") { "gates" } else { "open" };
         return Err(section.wrong(key, "the moment has no gates", "found none, allowed: one at least, in s"));
     }
-    let moment = Moment { name, quantity, waveform, repetition, lowpass, gates, scale: 1.0 };
+    let moment = Moment { name, quantity, waveform, repetition, lowpass, gates, scale: 1.0, per };
     let key = if moment.gates.iter().any(|g| g.0 == g.1) { "gates" } else { "open" };
     if moment.gates.iter().any(|g| !(g.0 > moment.off() && g.1.is_finite())) {
         let label = format!("allowed: gates after the current has ended, later than {:?} s", moment.off());
@@ -222,6 +224,8 @@ fn moment(section: &Section<'_>, norm: f64, area: f64) -> Result<Moment, Marked>
             format!("the current flows for {:?} s, half a period is {:?} s", moment.duration(), 0.5 / f);
         return Err(section.wrong("repetition", "the pulse is longer than half a period", label));
     }
-    let scale = current * norm * if quantity == Quantity::Voltage { area } else { 1.0 };
-    Ok(Moment { scale, ..moment })
+    let voltage = quantity == Quantity::Voltage;
+    let scale = current.unwrap_or(1.0) * norm * if voltage { area } else { 1.0 };
+    let per = Per { ampere: current.is_none(), receiver: voltage && per.receiver, ..per };
+    Ok(Moment { scale, per, ..moment })
 }

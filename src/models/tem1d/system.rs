@@ -266,13 +266,16 @@ pub(super) fn conventions(setup: &Setup) -> Vec<String> {
     let mut all: Vec<String> = setup
         .moments
         .iter()
-        .map(|m| format!("`{}`: {}, {}", m.name, quantity(m.quantity), m.quantity.unit()))
+        .map(|m| {
+            let per = m.per.words();
+            let per = if per.is_empty() { per } else { format!(": {per}") };
+            format!("`{}`: {}, {}{per}", m.name, quantity(m.quantity), m.unit())
+        })
         .collect();
     all.extend(
         [
             "sign: z up; in the centre of a loop B > 0 and dB/dt < 0 after switch-off; voltage is -dB/dt times area",
             "time zero: that of the waveform; of a step-off without one; gates in s",
-            "normalisation: as the system says, per ampere of peak current and turn, or per moment of the loop",
         ]
         .map(String::from),
     );

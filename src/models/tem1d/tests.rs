@@ -53,6 +53,7 @@ fn moment(name: &str, quantity: Quantity, times: &[f64]) -> Moment {
         lowpass: Vec::new(),
         gates,
         scale: 1.0,
+        per: Per::default(),
     }
 }
 
@@ -273,6 +274,7 @@ fn a_dual_moment_system_of_the_toolkit_gives_the_reference_sounding() {
     let text = include_str!("systems/dual_moment.toml");
     let document = crate::files::human::Document::parse(Path::new("dual_moment"), text).unwrap();
     let system = System::new(read::system(&document).unwrap());
+    assert_eq!(system.setup().moments[0].unit(), "V/(A m²)");
     for case in all["cases"].as_array().unwrap() {
         let found = respond(&system, &earth(case));
         let expected: Vec<f64> =

@@ -73,9 +73,13 @@ pub(super) fn figures(story: &Story) -> Vec<Figure> {
 fn figure(story: &Story, soundings: &Soundings, profiles: &[Profile]) -> Option<Figure> {
     // A panel for each quantity that is measured
     let mut labels: Vec<&str> = Vec::new();
+    let mut units = String::new();
     for curve in soundings.curves.iter().filter(|_| !story.fits.is_empty()) {
-        if !labels.contains(&curve.label) && labels.len() < 2 {
-            labels.push(curve.label);
+        if !labels.contains(&curve.label.as_str()) && labels.len() < 2 {
+            labels.push(&curve.label);
+            if !curve.per.is_empty() {
+                units.push_str(&format!(" {}: {}.", curve.label, curve.per));
+            }
         }
     }
     // Those that are shown are the first, the last, and what lies evenly between them
@@ -144,7 +148,7 @@ fn figure(story: &Story, soundings: &Soundings, profiles: &[Profile]) -> Option<
     };
     let caption = format!(
         "{measured}esistivity against depth: p10 to p90 and p50 of the prior (grey) and of the result (blue), its {} members \
-         (thin){known}.{more}",
+         (thin){known}.{units}{more}",
         story.ensembles.last()?.ncols()
     );
     let panels = vec![('a', decays), ('b', layers)];
@@ -301,7 +305,12 @@ mod tests {
 
     #[test]
     fn a_decay_below_zero_is_drawn_upwards_and_told_as_it_is() {
-        let curve = Curve { block: "z".into(), label: "dB/dt, T/s", times: vec![1e-5, 1e-4] };
+        let curve = Curve {
+            block: "z".into(),
+            label: "dB/dt, T/s".into(),
+            per: String::new(),
+            times: vec![1e-5, 1e-4],
+        };
         let fit = Fit {
             block: "z".into(),
             y: vec![-2.0, -1.0],
