@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::support::{Study, TestRun, tool};
+use crate::dds::land;
+use crate::support::{Study, TestRun, program, tool};
 
 /// The rows of a table by heading.
 fn rows(text: &str) -> Vec<std::collections::BTreeMap<String, String>> {
@@ -157,4 +158,88 @@ fn advice_has_a_quarter_more_than_was_used_and_can_be_pasted() {
         "{told}"
     );
     assert!(!run.has("results/timing_raw.csv"));
+}
+
+/// What the program below gives its trials, from 1; none: it fails.
+const SCORES: [Option<f64>; 12] = [
+    None,
+    Some(0.5),
+    Some(0.3),
+    None,
+    Some(0.7),
+    Some(0.2),
+    Some(0.65),
+    Some(0.71),
+    Some(-1.0),
+    Some(0.9),
+    Some(0.4),
+    Some(0.8),
+];
+
+#[test]
+fn the_best_score_of_a_search_without_a_coordinator_is_told_trial_by_trial_and_in_the_table_of_cases() {
+    // Given a program that calls its score KGE, which depends on the number of the trial and on nothing else
+    let study = land("best-kge", "dds-async", 1, 12)
+        .set("score.name", "kge")
+        .set("failures.retries", 0)
+        .set("model", toml::Table::from_iter([("command".into(), vec!["./model.sh", "{data}"].into())]))
+        .set("model.files", vec!["model.sh"]);
+    let answers: String =
+        (1..).zip(SCORES).filter_map(|(trial, score)| Some(format!("{trial}) k={};; ", score?))).collect();
+    let study = study.model(&format!(
+        "#!/bin/sh\ncase $EKP_MEMBER in {answers}*) exit 1;; esac\necho \"model_output = [$k]\" > \"$1\"\n"
+    ));
+    // By one worker, by three, and by one that takes four at a time
+    study.folder.write(
+        "sweep.toml",
+        "schema = \"ekp.sweep\"\nversion = 1\nname = \"best\"\nexperiment = \"experiment.toml\"\n\
+         [[case]]\nname = \"one\"\nset = { \"launch.workers\" = 1 }\n\
+         [[case]]\nname = \"three\"\nset = { \"launch.workers\" = 3 }\n\
+         [[case]]\nname = \"block\"\nset = { \"launch.workers\" = 1, \"algorithm.claim_size\" = 4 }\n",
+    );
+    tool("ekp-sweep", study.folder.path()).args(["sweep.toml", "study"]).succeeds();
+    let sweep = TestRun { path: study.folder.path().join("study") };
+    program("make", &sweep.path).args(["-s"]).succeeds();
+    sweep.tool("ekp-collect-timings").succeeds();
+    let raw = rows(&sweep.read("results/timing_raw.csv"));
+    let of = |case: &str| -> Vec<(String, String, String)> {
+        let own = raw.iter().filter(|row| row["experiment"] == case && row["kind"] != "update");
+        own.map(|row| (row["member"].clone(), row["end_timestamp"].clone(), row["best_kge"].clone()))
+            .collect()
+    };
+    let best = |rows: &[(String, String, String)]| rows.iter().map(|row| row.2.clone()).collect::<Vec<_>>();
+    // Then the one worker's best so far are those of a count by hand: before the first success there is none
+    assert_eq!(
+        best(&of("one")),
+        ["", "0.5", "0.5", "0.5", "0.7", "0.7", "0.7", "0.71", "0.71", "0.9", "0.9", "0.9"]
+    );
+    assert_eq!(best(&of("block")), ["0.5", "0.71", "0.9"], "trials 1 to 4, 5 to 8, 9 to 12");
+    // Of three, those who ended earlier count, whatever their numbers
+    let three = of("three");
+    assert_eq!(three.len(), 12);
+    for (_, end, best) in &three {
+        let among = |strict: bool| {
+            let ended = three.iter().filter(|(_, other, _)| other < end || !strict && other == end);
+            let scores = ended.filter_map(|(member, ..)| SCORES[member.parse::<usize>().unwrap() - 1]);
+            scores.fold(f64::NEG_INFINITY, f64::max)
+        };
+        let told = best.parse().unwrap_or(f64::NEG_INFINITY);
+        assert!((among(true)..=among(false)).contains(&told), "{three:?}: {best} at {end}");
+    }
+    // And a case's scores are those after all, a quarter and half of the evaluations: 12, 3 and 6
+    let cases = rows(&sweep.read("results/scaling_metrics.csv"));
+    let cells = |case: usize, keys: [&str; 5]| keys.map(|key| cases[case][key].clone());
+    let keys = ["variant", "best_score", "score_at_25", "score_at_50", "evals_failed"];
+    assert_eq!(cells(0, keys), ["one", "0.9", "0.5", "0.7", "2"]);
+    assert_eq!(
+        cells(2, keys)[..4],
+        ["block", "0.9", "", "0.5"],
+        "the first four are known when all have ended"
+    );
+    assert_eq!(cells(1, keys)[1], "0.9");
+    for case in ["one", "three", "block"] {
+        let stop = sweep.toml(&format!("{case}/stop.toml"));
+        let best = &stop["best"].as_array().unwrap()[0];
+        assert_eq!((best["trial"].as_integer(), &best["score"]), (Some(10), &vec![0.9].into()), "{case}");
+    }
 }
