@@ -282,6 +282,13 @@ fn a_folder_that_is_at_its_end_is_a_run_that_is_over() {
     // Other numbers are another run, and so is none at all
     put(&theirs.join("iteration_000/G_ensemble.csv"), "1,2,3,4\n5,6,7,8\n");
     adopt(&study, &[]).code(2).says("adopted.toml: its first iterations are others");
+    // What was adopted is not drawn from the prior in its place when it is gone
+    let (first, kept) = (run.path.join("iteration_000"), study.folder.path().join("kept"));
+    fs::rename(&first, &kept).unwrap();
+    let refused = run.tool("ekp-init-ensemble").fails(1).says("iteration_000` cannot be used: it is gone");
+    refused.says("hint: put it back from a copy");
+    assert!(!first.exists());
+    fs::rename(&kept, &first).unwrap();
     tool("ekp-init", study.folder.path()).args(["experiment.toml", "run"]).fails(2).says("adopted.toml");
     assert_eq!(run.snapshot(), before);
     // More iterations go on from there

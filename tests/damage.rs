@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Study, TestRun, same_science};
+use crate::support::{Study, TestRun, same_science, tool};
 
 /// Eight members, two iterations; all members of iteration 0 have run.
 fn half_way(name: &str) -> (Study, TestRun, TestRun) {
@@ -250,6 +250,71 @@ fn a_damaged_ensemble_is_an_error_that_changes_nothing_and_can_be_made_anew() {
     fs::remove_dir_all(run.path.join("iteration_001")).unwrap();
     run.launch(&["-q", "--on", "threads"]);
     same_science(&quiet, &run);
+}
+
+#[test]
+fn a_damaged_start_of_a_fork_is_an_error_before_anything_is_made_and_is_put_back() {
+    // Given a fork, and one like it that was left alone
+    let parent = Study::sinusoid("start").members(6).iterations(2);
+    parent.init("first").launch(&["-q", "--on", "threads"]);
+    let study = parent.set("seed", 7);
+    let fork = |from: &str, name: &str| {
+        let init = tool("ekp-init", study.folder.path());
+        init.args(["experiment.toml", name, "--from", from]).succeeds()
+    };
+    for (from, name) in [("first:1", "quiet"), ("first:1", "run"), ("first:2", "other")] {
+        fork(from, name);
+    }
+    let [quiet, run, other] =
+        ["quiet", "run", "other"].map(|name| TestRun { path: study.folder.path().join(name) });
+    quiet.launch(&["-q", "--on", "threads"]);
+    let path = run.path.join("start.bin");
+    let good = fs::read(&path).unwrap();
+    // When one byte is another (of the head: kind, version, size, digest; of the numbers), the file is cut short,
+    // longer, empty, a folder, gone, or that of another fork
+    let flipped = (0..good.len()).step_by(11).chain([good.len() - 1]).map(|at| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    });
+    let cut = (0..good.len()).step_by(41).map(|at| good[..at].to_vec());
+    let foreign = [fs::read(other.path.join("start.bin")).unwrap(), [&good[..], b"x"].concat()];
+    for bytes in flipped.chain(cut).chain(foreign) {
+        fs::write(&path, &bytes).unwrap();
+        refused(&run);
+    }
+    for folder in [false, true] {
+        fs::remove_file(&path).unwrap();
+        if folder {
+            fs::create_dir(&path).unwrap();
+        }
+        refused(&run);
+        if folder {
+            fs::remove_dir(&path).unwrap();
+        }
+        // Then the words that made the run put it back, as the hint says
+        fork("first:1", "run");
+        assert_eq!(fs::read(&path).unwrap(), good);
+    }
+    fs::write(&path, &good[..20]).unwrap();
+    fork("first:1", "run");
+    run.launch(&["-q", "--on", "threads"]);
+    same_science(&quiet, &run);
+}
+
+/// Nothing can be made from the start of this fork: one error each, and nothing has changed.
+fn refused(run: &TestRun) {
+    let before = run.snapshot();
+    for (name, args) in [("ekp-init-ensemble", &["."][..]), ("ekp-launch", &[".", "-q", "--on", "threads"])] {
+        let ended = run.tool(name).args(args).fails(1).says("start.bin").says("hint: `ekp-init`");
+        assert_eq!(ended.err().matches("error: ").count(), 1, "{}", ended.err());
+    }
+    assert_eq!(run.snapshot(), before);
+    let names = || fs::read_dir(&run.path).unwrap().flatten().map(|entry| entry.file_name());
+    let made = names().any(|name| {
+        name.as_encoded_bytes().starts_with(b"iteration") || name.as_encoded_bytes().starts_with(b".")
+    });
+    assert!(!made, "{:?}", names().collect::<Vec<_>>());
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use crate::experiment::{Calibration, Task};
-use crate::files::{FileError, Iteration, RunDir, load_state, save_state, whole_folder};
+use crate::files::{FileError, Iteration, RunDir, save_state, whole_folder};
 use crate::numerics::Streams;
 use crate::problem::{Algorithm, Ensemble, Observation, Prior, State};
 use crate::steps::parameters::{ENSEMBLE, STATE, Writer};
-use crate::steps::{Run, StepError, batch, dds, pack, trials};
+use crate::steps::{Run, StepError, batch, dds, fork, pack, trials};
 
 /// Make the first iteration; false when it was there already.
 ///
@@ -33,8 +33,8 @@ pub fn run(run: &Run) -> Result<bool, StepError> {
 fn drawn(run: &Run, calibration: &Calibration, first: Iteration) -> Result<bool, StepError> {
     let problem = run.problem()?;
     let (mut ensemble, state) = calibration.algorithm.first(&problem, &Streams::new(run.experiment.seed));
-    if run.dir.fork().exists() {
-        ensemble = load_state(&run.dir.fork(), ENSEMBLE.0, ENSEMBLE.1)?;
+    if let Some(start) = fork::start(&run.dir)? {
+        ensemble = start;
     }
     write_iteration(&run.dir, &problem.prior, Some(&problem.observation), first, &ensemble, &state)
 }

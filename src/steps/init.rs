@@ -9,17 +9,15 @@ use std::path::{Component, Path, PathBuf};
 use crate::experiment::{Experiment, ExperimentError, differences, run_copy, setting_at, with_settings};
 use crate::explain::{Marked, Place, Source};
 use crate::files::human::{self, Document};
-use crate::files::{
-    FileError, Identity, RunDir, digest, load_record, load_state, publish, save_state, whole_folder,
-};
-use crate::problem::{Ensemble, Prior};
+use crate::files::{FileError, Identity, RunDir, load_record, load_state, publish, save_state, whole_folder};
+use crate::problem::Ensemble;
+use crate::steps::StepError;
 use crate::steps::adopt::{self, Adopted, AdoptedRecord};
-use crate::steps::due::open_iteration;
 use crate::steps::ensemble::durable;
+use crate::steps::fork;
 use crate::steps::forward::Planned;
 use crate::steps::inputs;
 use crate::steps::parameters::ENSEMBLE;
-use crate::steps::{Run, StepError};
 
 pub use given::Given;
 use given::{fits, of_calibration};
@@ -143,7 +141,7 @@ fn checked(request: &Request) -> Result<Prepared, StepError> {
     let start = request
         .from
         .as_ref()
-        .map(|(run, iteration)| fork(run, *iteration, given.prior(), &experiment))
+        .map(|(run, iteration)| fork::parent(run, *iteration, given.prior(), &experiment))
         .transpose()?;
     let mut adopted = request
         .adopt
@@ -158,7 +156,7 @@ fn checked(request: &Request) -> Result<Prepared, StepError> {
         Some(adopted) => adopted.digest.clone(),
         None => match given.forward() {
             Some(planned) => planned.found.digest.clone(),
-            None => start.as_ref().map_or(String::new(), digest_of),
+            None => start.as_ref().map_or(String::new(), fork::digest_of),
         },
     };
     let identity = identity(&experiment, &given, &texts, &base, &root, &beginning);
@@ -195,74 +193,6 @@ pub(super) fn named(request: &Request) -> PathBuf {
     name.into()
 }
 
-fn fork(from: &Path, iteration: u32, prior: &Prior, experiment: &Experiment) -> Result<Ensemble, StepError> {
-    let Some(calibration) = experiment.calibration() else {
-        return Err(StepError::Refused {
-            what: format!(
-                "`{}` has no ensemble: it cannot start from that of another run",
-                experiment.method
-            ),
-            hint: "`--from` forks into a run of a Kalman method".into(),
-        });
-    };
-    if calibration.algorithm.places(prior).is_some() {
-        return Err(StepError::Refused {
-            what: format!("`{}` places its members itself: it cannot start from another ensemble", experiment.method),
-            hint: "write mean and spread of the other run's result into `priors.toml`, or fork to another method".into(),
-        });
-    }
-    let parent = Run::look(from)?;
-    if !parent.dir.ensemble(iteration).is_file() {
-        let first = parent.experiment.first_iteration;
-        return Err(StepError::Refused {
-            what: format!("`{}` has no ensemble of iteration {iteration}", from.display()),
-            hint: match open_iteration(&parent) {
-                Some(last) if last > first => format!("it has those of iterations {first} to {last}"),
-                Some(_) => format!("it has that of iteration {first}"),
-                None => "it has none yet: `ekp-init-ensemble` makes the first".into(),
-            },
-        });
-    }
-    let ensemble: Ensemble = load_state(&parent.dir.ensemble(iteration), ENSEMBLE.0, ENSEMBLE.1)?;
-    let theirs: Vec<(String, usize)> = parent
-        .dir
-        .identity
-        .parameters
-        .iter()
-        .cloned()
-        .zip(parent.dir.identity.components.iter().copied())
-        .collect();
-    if theirs != prior.names()
-        || ensemble.u.nrows() != prior.dim()
-        || ensemble.u.ncols() != experiment.members as usize
-    {
-        let list = |names: &[(String, usize)]| {
-            let words: Vec<String> = names
-                .iter()
-                .map(|(name, n)| if *n == 1 { format!("`{name}`") } else { format!("`{name}` ({n})") })
-                .collect();
-            words.join(", ")
-        };
-        return Err(StepError::Refused {
-            what: format!(
-                "`{}` has {} members of {}, the experiment has {} of {}",
-                from.display(),
-                ensemble.u.ncols(),
-                list(&theirs),
-                experiment.members,
-                list(prior.names())
-            ),
-            hint: "a fork keeps parameters and ensemble size; method, model and observation may change"
-                .into(),
-        });
-    }
-    Ok(ensemble)
-}
-
-fn digest_of(start: &Ensemble) -> String {
-    digest(&start.u.data().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
-}
-
 /// `to` as seen from the folder `from`; both absolute.
 pub(super) fn relative(from: &Path, to: &Path) -> PathBuf {
     let (from, to): (Vec<Component<'_>>, Vec<Component<'_>>) =
@@ -285,12 +215,12 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
         return Err(occupied(format!("`{}` is a file", file.display())));
     }
     if root.join("run.toml").exists() {
-        return refresh(prepared, &RunDir::open(root)?.identity, machine);
+        return refresh(prepared, &RunDir::open(root)?, machine);
     }
     if fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
         // Another call may have made the run since `run.toml` was looked for.
         if root.join("run.toml").exists() {
-            return refresh(prepared, &RunDir::open(root)?.identity, machine);
+            return refresh(prepared, &RunDir::open(root)?, machine);
         }
         return Err(occupied("other files are there".into()));
     }
@@ -341,11 +271,11 @@ pub fn make(prepared: &Prepared, machine: &[(String, String)]) -> Result<Made, S
     if made? {
         return Ok(Made::New);
     }
-    refresh(prepared, &RunDir::open(root)?.identity, machine)
+    refresh(prepared, &RunDir::open(root)?, machine)
 }
 
-fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) -> Result<Made, StepError> {
-    let root = &prepared.root;
+fn refresh(prepared: &Prepared, dir: &RunDir, machine: &[(String, String)]) -> Result<Made, StepError> {
+    let (root, found) = (&prepared.root, &dir.identity);
     let id = &prepared.identity;
     let now: Vec<_> = id.inputs.iter().cloned().zip(id.input_digests.iter().cloned()).collect();
     let mut lines: Vec<String> = inputs::changed(found, &now)
@@ -361,8 +291,8 @@ fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) 
             }
             lines.extend(differences(&before, text).iter().map(|d| format!("{name}: {d}")));
         }
-        let start: Option<Ensemble> = there(load_state(&root.join("start.bin"), ENSEMBLE.0, ENSEMBLE.1))?;
-        if start != prepared.start {
+        let start = there(load_state::<Ensemble>(&root.join("start.bin"), ENSEMBLE.0, ENSEMBLE.1));
+        if !start.is_ok_and(|start| start == prepared.start) {
             lines.push("start.bin: it starts from another ensemble (`--from`)".into());
         }
         let theirs: Option<AdoptedRecord> = there(load_record(&root.join("adopted.toml")))?;
@@ -375,6 +305,9 @@ fn refresh(prepared: &Prepared, found: &Identity, machine: &[(String, String)]) 
         return Err(StepError::Changed { folder: root.display().to_string(), differences: lines });
     }
     let mut made = Made::Same;
+    if fork::restore(dir, prepared.start.as_ref())? {
+        made = Made::Refreshed;
+    }
     for (name, text) in machine {
         if renew(&root.join(name), text)? {
             made = Made::Refreshed;

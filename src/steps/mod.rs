@@ -11,6 +11,7 @@ pub mod dds;
 pub mod due;
 pub mod ensemble;
 pub mod extend;
+mod fork;
 pub mod forward;
 pub mod grid;
 pub mod init;
@@ -32,7 +33,7 @@ mod tries;
 pub mod update;
 pub mod worker;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::experiment::{Calibration, Experiment, ExperimentError, load};
 use crate::explain::{Exit, Explain, Marked};
@@ -314,6 +315,16 @@ pub enum StepError {
         /// The first member that differs
         member: u32,
     },
+    /// What a run of another begins with is not there as it was
+    #[error("`{}` cannot be used: {why}", path.display())]
+    Start {
+        /// `start.bin`, or the first iteration that was adopted
+        path: PathBuf,
+        /// What is wrong with it
+        why: String,
+        /// Which option brought it
+        again: &'static str,
+    },
     /// A member could not be run, for reasons of this machine
     #[error("member {member} of iteration {iteration} could not be run: {why}")]
     Hindered {
@@ -392,6 +403,12 @@ impl Explain for StepError {
             Self::NoSuchIteration { .. } => None,
             Self::Refused { hint, .. } => Some(hint.clone()),
             Self::Outcomes { .. } => Some("put the `data.toml` files back that the update used, or fork: `ekp-init --from RUN:N`".into()),
+            Self::Start { again: again @ "--adopt DIR", .. } => {
+                Some(format!("put it back from a copy, or make the run anew: `ekp-init {again}`"))
+            }
+            Self::Start { again, .. } => Some(format!(
+                "`ekp-init` with the words that made this run, `{again}` among them, puts it back"
+            )),
             Self::Hindered { why, .. } => Some(
                 match why {
                     w if w.contains("No space left") => "the disk is full: free space, then run the same command again",
@@ -422,7 +439,9 @@ impl Explain for StepError {
             Self::CellsOpen { .. } => Exit::NotYet,
             Self::Quorum { .. } | Self::Storm { .. } | Self::Cells { .. } => Exit::Quorum,
             Self::Cancelled => Exit::Cancelled,
-            Self::Outcomes { .. } | Self::Hindered { .. } | Self::Interrupted => Exit::Failed,
+            Self::Outcomes { .. } | Self::Start { .. } | Self::Hindered { .. } | Self::Interrupted => {
+                Exit::Failed
+            }
         }
     }
 
