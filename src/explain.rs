@@ -123,6 +123,16 @@ impl Marked {
         &self.source.path
     }
 
+    /// The file with its text.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The bytes that are marked.
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
     /// Line in the file, from 1.
     pub fn line(&self) -> usize {
         self.source.line(self.span.start)

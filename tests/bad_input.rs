@@ -6,6 +6,7 @@
 mod adopt;
 mod commands;
 mod experiment;
+mod grids;
 mod model;
 mod observation;
 mod prior;
@@ -314,6 +315,11 @@ fn a_bad_command_line_is_explained_and_leaves_nothing() {
 }
 
 #[test]
+fn a_bad_grid_on_the_command_line_is_marked_where_it_was_typed() {
+    all(grids::cases());
+}
+
+#[test]
 fn a_bad_folder_to_adopt_is_explained_and_leaves_nothing() {
     all(adopt::cases());
 }
@@ -327,6 +333,7 @@ fn every_golden_text_belongs_to_a_case() {
         observation::cases(),
         site::cases(),
         commands::cases(),
+        grids::cases(),
         adopt::cases(),
     ];
     let names: BTreeSet<String> = cases.iter().flatten().map(|c| format!("{}.txt", c.name)).collect();

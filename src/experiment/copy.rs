@@ -6,7 +6,6 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use crate::experiment::dds::SEARCHES;
 use crate::experiment::{ExperimentError, choices, present};
-use crate::explain::Marked;
 
 /// Defaults that a reader of the run folder should see, in the order of tables.
 /// (table, key, TOML value, only for these methods, a bar between them)
@@ -70,20 +69,6 @@ pub fn with_settings(text: &str, settings: &[String]) -> Result<String, Experime
         }
     }
     Ok(document.to_string())
-}
-
-/// Which setting a fault lies in, in a text that [`with_settings`] made; none where the text was so `before`.
-pub fn setting_at(fault: &Marked, before: &str, settings: &[String]) -> Option<usize> {
-    let line = fault.text().trim();
-    if before.lines().any(|old| old.trim() == line) {
-        return None;
-    }
-    let key = line.split_once('=')?.0.trim().trim_start_matches('{').trim();
-    let last = |setting: &String| {
-        let path = setting.split('=').next().unwrap_or_default();
-        path.rsplit('.').next().unwrap_or_default().trim() == key
-    };
-    settings.iter().rposition(last)
 }
 
 /// The copy that goes into the run folder: file names as they are there, defaults written out, choices of the

@@ -16,6 +16,7 @@ mod model;
 mod sparse;
 pub mod sweep;
 mod task;
+mod typed;
 
 use std::path::{Path, PathBuf};
 
@@ -26,10 +27,11 @@ use crate::problem::Prior;
 
 pub use self::dds::{Form, Scored, Searching};
 pub use algorithm::places_members;
-pub use copy::{Difference, differences, grid_copy, run_copy, setting_at, with_settings};
+pub use copy::{Difference, differences, grid_copy, run_copy, with_settings};
 pub use forward::{BatchOutputs, Forwards};
 pub use model::Model;
 pub use task::{Calibration, METHODS, Task, present};
+pub use typed::{line_before, setting_at};
 
 /// Why an experiment cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -314,7 +314,7 @@ fn ready(sweep: &Sweep, case: &Case, folder: &Path) -> Result<Ready, LaunchError
     let shown = path.unwrap_or_else(|| "site.toml".into());
     let read = Document::parse(&shown, &text).and_then(|document| Site::read(&document));
     let site = read.map_err(|fault| {
-        let setting = setting_at(&fault, &before, &settings).map(|k| format!("site.{}", settings[k]));
+        let setting = setting_at(&fault, &before, &settings).map(|(k, _)| format!("site.{}", settings[k]));
         match setting.and_then(|setting| place(case, &setting)) {
             Some(place) => told(fault.moved(place)),
             None => Box::new(fault).into(),

@@ -6,8 +6,10 @@ mod identity;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::experiment::{Experiment, ExperimentError, differences, run_copy, setting_at, with_settings};
-use crate::explain::{Marked, Place, Source};
+use crate::experiment::{
+    Experiment, ExperimentError, differences, line_before, run_copy, setting_at, with_settings,
+};
+use crate::explain::{Place, Source};
 use crate::files::human::{self, Document};
 use crate::files::{FileError, Identity, RunDir, load_record, load_state, publish, save_state, whole_folder};
 use crate::problem::Ensemble;
@@ -75,24 +77,31 @@ pub enum Made {
 /// # Errors
 /// The first fault in any of the files, at its line.
 pub fn check(request: &Request) -> Result<Prepared, StepError> {
-    checked(request).map_err(|error| match error {
-        StepError::Experiment(ExperimentError::Marked(fault)) if fault.path() == named(request) => {
-            ExperimentError::Marked(at_setting(fault, request)).into()
-        }
-        other => other,
-    })
+    checked(request).map_err(|error| at_setting(error, request))
 }
 
 /// What messages call the settings of the command line.
 pub const TYPED: &str = "--set";
 
-/// A fault that came with a `--set` is told there: the file has no such line.
-fn at_setting(fault: Box<Marked>, request: &Request) -> Box<Marked> {
+/// A fault that came with a `--set` is told there: the file has no such line. Any other at its line in the file, not in
+/// the text with settings.
+pub(super) fn at_setting(error: StepError, request: &Request) -> StepError {
+    let StepError::Experiment(ExperimentError::Marked(fault)) = error else { return error };
     let before = fs::read_to_string(&request.experiment).unwrap_or_default();
-    let Some(k) = setting_at(&fault, &before, &request.settings) else { return fault };
-    let source = Source::new(TYPED, request.settings[k].as_str());
-    let span = 0..source.text.len();
-    Box::new(fault.moved(&Place { source, span }))
+    let name = named(request);
+    if fault.path() != name || request.settings.is_empty() {
+        return ExperimentError::Marked(fault).into();
+    }
+    let place = match setting_at(&fault, &before, &request.settings) {
+        Some((k, span)) => Some(Place { source: Source::new(TYPED, request.settings[k].as_str()), span }),
+        None => line_before(&fault, &before)
+            .map(|span| Place { source: Source::new(name, before.as_str()), span }),
+    };
+    let fault = match place {
+        Some(place) => Box::new(fault.moved(&place)),
+        None => fault,
+    };
+    ExperimentError::Marked(fault).into()
 }
 
 fn checked(request: &Request) -> Result<Prepared, StepError> {

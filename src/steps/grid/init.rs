@@ -10,7 +10,7 @@ use crate::files::{FileError, Identity, RunDir, digest, run_id, whole_folder};
 use crate::steps::StepError;
 use crate::steps::ensemble::durable;
 use crate::steps::grid::{index, reuse};
-use crate::steps::init::{Made, Request, named, record_of, relative, renew};
+use crate::steps::init::{Made, Request, at_setting, named, record_of, relative, renew};
 
 /// A grid that can be run: every file read and checked.
 pub struct Prepared {
@@ -40,6 +40,10 @@ pub fn asked(request: &Request) -> bool {
 /// # Errors
 /// The first fault in any of the files, at its line.
 pub fn check(request: &Request, from: Option<&Path>) -> Result<Prepared, StepError> {
+    checked(request, from).map_err(|error| at_setting(error, request))
+}
+
+fn checked(request: &Request, from: Option<&Path>) -> Result<Prepared, StepError> {
     let path = &request.experiment;
     let user = fs::read(path).map_err(FileError::io("read", path))?;
     let user = human::text(path, user).map_err(ExperimentError::from)?;
