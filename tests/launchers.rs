@@ -1,6 +1,7 @@
 //! One plan, several carriers: the same bytes.
 
-use crate::support::{Study, same_science};
+use crate::support::strace::{record, there};
+use crate::support::{Study, TestRun, same_science, tool};
 
 #[test]
 fn every_launcher_on_this_machine_gives_the_same_bytes() {
@@ -41,4 +42,27 @@ fn a_member_that_ran_before_is_left_alone() {
     let second = run.tool("ekp-run-member").args(["-i", "0", "-m", "2"]).succeeds();
     assert_eq!(second.err(), "already done\n");
     assert_eq!(run.snapshot(), before);
+}
+
+#[test]
+fn threads_share_one_run_and_the_files_its_model_is_made_from_are_read_no_more_often() {
+    if !there() {
+        return;
+    }
+    // Given a model that is made from a table of forcing
+    let study = Study::example("opened", "synthetic_basin");
+    let opened = |workers: &str| {
+        let run = TestRun { path: study.folder.path().join(format!("run{workers}")) };
+        let init = tool("ekp-init", study.folder.path()).args(["-q", "experiment_dds.toml"]);
+        init.args([&run.path])
+            .args(["--set", "algorithm.members=8", "--set", "algorithm.budget=16"])
+            .succeeds();
+        let args = [".", "-q", "--on", "threads", "--workers", workers];
+        let (ended, calls) = record("openat", "ekp-launch", &run.path, &args);
+        ended.code(0);
+        calls.iter().filter(|call| call.text.contains("forcing.csv")).count()
+    };
+    // Then eight threads open it as often as one does
+    let one = opened("1");
+    assert!(one > 0 && one == opened("8"), "{one}");
 }

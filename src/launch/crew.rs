@@ -34,11 +34,11 @@ pub trait Lane: Send {
 ///
 /// # Errors
 /// The first step that cannot go on.
-pub fn carry(
+pub fn carry<'a>(
     run: &Run,
     watch: &dyn Watch,
     means: &Means,
-    mut lane: impl FnMut(usize) -> Result<Box<dyn Lane>, LaunchError>,
+    mut lane: impl FnMut(usize) -> Result<Box<dyn Lane + 'a>, LaunchError>,
 ) -> Result<(), LaunchError> {
     let mut lanes = Vec::new();
     let mut reruns: BTreeMap<Iteration, usize> = BTreeMap::new();
@@ -88,7 +88,7 @@ fn through(
     watch: &dyn Watch,
     means: &Means,
     plan: &Plan,
-    lanes: &mut Vec<Box<dyn Lane>>,
+    lanes: &mut Vec<Box<dyn Lane + '_>>,
 ) -> Result<(), LaunchError> {
     let mut tasks = plan.tasks.as_slice();
     while let [task, rest @ ..] = tasks {
@@ -137,7 +137,7 @@ fn members_of(task: &Task) -> Option<Members> {
 fn spread(
     iteration: Iteration,
     parts: &[Members],
-    lanes: &mut Vec<Box<dyn Lane>>,
+    lanes: &mut Vec<Box<dyn Lane + '_>>,
     watch: &dyn Watch,
     means: &Means,
 ) -> Result<(), LaunchError> {

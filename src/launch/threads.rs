@@ -21,36 +21,33 @@ impl Launcher for Threads {
         if run.dir.leaderless() {
             return trials::threads(run, &self.means, watch);
         }
-        // The crew wants lanes that live as long as the launch: threads share the run by reference.
-        std::thread::scope(|_| {
-            let mut means = self.means.clone();
-            means.workers = workers::that_fit(means.workers, FILES, watch);
-            crew::carry(run, watch, &means, |number| {
-                let options = Options {
-                    threads: self.means.threads,
-                    worker: u32::try_from(number).unwrap_or(u32::MAX),
-                    stop: Some(self.means.stop.clone()),
-                    ..Options::default()
-                };
-                let own = Run::open(run.dir.root())?;
-                Ok(Box::new(Thread { run: own, options }) as Box<dyn Lane>)
-            })
+        let mut means = self.means.clone();
+        means.workers = workers::that_fit(means.workers, FILES, watch);
+        // One run for all: to open it reads and hashes the files that its model is made from.
+        crew::carry(run, watch, &means, |number| {
+            let options = Options {
+                threads: self.means.threads,
+                worker: u32::try_from(number).unwrap_or(u32::MAX),
+                stop: Some(self.means.stop.clone()),
+                ..Options::default()
+            };
+            Ok(Box::new(Thread { run, options }) as Box<dyn Lane + '_>)
         })
     }
 }
 
-struct Thread {
-    run: Run,
+struct Thread<'a> {
+    run: &'a Run,
     options: Options,
 }
 
-impl Lane for Thread {
+impl Lane for Thread<'_> {
     fn members(
         &mut self,
         iteration: Iteration,
         members: &Members,
         each: &(dyn Fn(Member, &Outcome) + Sync),
     ) -> Result<(), LaunchError> {
-        Ok(member::run(&self.run, iteration, members, &self.options, each)?)
+        Ok(member::run(self.run, iteration, members, &self.options, each)?)
     }
 }

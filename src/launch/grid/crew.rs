@@ -25,13 +25,13 @@ const LOOK: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// What keeps it from its end; failed cells (exit 4).
-pub fn carry(
+pub fn carry<'a>(
     run: &GridRun,
     watch: &dyn WatchCells,
     means: &Means,
-    lane: &mut dyn FnMut(usize) -> Result<Box<dyn Lane>, LaunchError>,
+    lane: &mut dyn FnMut(usize) -> Result<Box<dyn Lane + 'a>, LaunchError>,
 ) -> Result<(), LaunchError> {
-    let mut lanes: Vec<Box<dyn Lane>> = Vec::new();
+    let mut lanes: Vec<Box<dyn Lane + 'a>> = Vec::new();
     for round in 0.. {
         if run.is_over() {
             return Ok(());
@@ -85,7 +85,7 @@ fn through(
     watch: &dyn WatchCells,
     means: &Means,
     board: &Board,
-    lanes: &mut [Box<dyn Lane>],
+    lanes: &mut [Box<dyn Lane + '_>],
 ) -> Result<(), LaunchError> {
     let ends: Vec<Result<(), LaunchError>> = std::thread::scope(|scope| {
         let all: Vec<_> = lanes

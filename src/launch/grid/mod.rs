@@ -59,24 +59,23 @@ pub fn in_threads(means: &Means, run: &GridRun, watch: &dyn WatchCells) -> Resul
         ..Options::default()
     };
     crew::carry(run, watch, &means, &mut |number| {
-        let own = GridRun::open(run.dir.root())?;
-        Ok(Box::new(Thread { run: own, options: options(number) }) as Box<dyn Lane>)
+        Ok(Box::new(Thread { run, options: options(number) }) as Box<dyn Lane + '_>)
     })
 }
 
-struct Thread {
-    run: GridRun,
+struct Thread<'a> {
+    run: &'a GridRun,
     options: Options,
 }
 
-impl Lane for Thread {
+impl Lane for Thread<'_> {
     fn members(
         &mut self,
         stage: Iteration,
         cells: &crate::files::Members,
         each: &(dyn Fn(Member, &Outcome) + Sync),
     ) -> Result<(), LaunchError> {
-        Ok(cell::run(&self.run, stage, cells, &self.options, each)?)
+        Ok(cell::run(self.run, stage, cells, &self.options, each)?)
     }
 }
 
