@@ -122,6 +122,24 @@ fn through(
     Ok(())
 }
 
+/// Each of some works in a thread, the first in this one; what each came to, none of those whose thread could not be
+/// started: the others take over what it would have done.
+pub(super) fn side_by_side<T: Send, E: Send>(
+    all: &mut [T],
+    work: impl Fn(&mut T) -> E + Sync,
+) -> Vec<Option<E>> {
+    let Some((first, others)) = all.split_first_mut() else { return Vec::new() };
+    let work = &work;
+    std::thread::scope(|scope| {
+        let start = |one| std::thread::Builder::new().spawn_scoped(scope, move || work(one)).ok();
+        let others: Vec<_> = others.iter_mut().map(start).collect();
+        let first = Some(work(first));
+        let end =
+            |thread: std::thread::ScopedJoinHandle<'_, E>| thread.join().expect("a lane does not panic");
+        std::iter::once(first).chain(others.into_iter().map(|thread| thread.map(end))).collect()
+    })
+}
+
 fn is_member(task: &Task) -> bool {
     matches!(task.command, Command::Member { .. })
 }
@@ -149,17 +167,12 @@ fn spread(
             Ok(Lived::Retired(e)) | Err(e) => Err(e),
         };
     }
-    let hand = &hand;
-    let ends: Vec<Result<Lived, LaunchError>> = std::thread::scope(|scope| {
-        let all: Vec<_> =
-            lanes.iter_mut().map(|lane| scope.spawn(move || hand.work(lane.as_mut()))).collect();
-        all.into_iter().map(|lane| lane.join().expect("a lane does not panic")).collect()
-    });
+    let ends = side_by_side(lanes, |lane| hand.work(lane.as_mut()));
     // The first error counts; all lanes were waited for.
     let mut retired = None;
     let mut keep = Vec::with_capacity(ends.len());
     for end in ends {
-        keep.push(match end? {
+        keep.push(match end.unwrap_or(Ok(Lived::On))? {
             Lived::On => true,
             Lived::Retired(e) => {
                 watch.note(&format!("one worker less: {e}"));

@@ -6,12 +6,13 @@
 use std::sync::atomic::Ordering;
 
 use crate::explain::Exit;
+use crate::launch::crew::side_by_side;
 use crate::launch::workers::alone;
 use crate::launch::{LaunchError, Means, Watch, threads, workers};
 use crate::plan::Due;
 use crate::steps::member::Options;
 use crate::steps::worker::{self, Worker};
-use crate::steps::{Run, StepError, due, ensemble, update};
+use crate::steps::{Run, due, ensemble, update};
 
 /// Make the first ensemble if it is due, run the open members, close the iteration. 0: closed, 3: others are at it.
 ///
@@ -47,27 +48,20 @@ fn pool(run: &Run, means: &Means, iteration: u32, watch: &dyn Watch) -> Result<(
         threads::FILES,
         watch,
     );
-    let results: Vec<Result<(), StepError>> = std::thread::scope(|scope| {
-        let all: Vec<_> = (1..=lanes)
-            .map(|rank| {
-                scope.spawn(move || {
-                    let options = Options {
-                        threads: means.threads,
-                        worker: u32::try_from(rank).unwrap_or(u32::MAX),
-                        stop: Some(means.stop.clone()),
-                        ..Options::default()
-                    };
-                    let worker = Worker { options, iteration: Some(iteration), ..Worker::plain() };
-                    let result =
-                        worker::work(run, &worker, &|m, outcome| watch.member(m, outcome)).map(|_| ());
-                    if result.is_err() {
-                        means.stop.store(true, Ordering::Relaxed);
-                    }
-                    result
-                })
-            })
-            .collect();
-        all.into_iter().map(|t| t.join().expect("a worker does not panic")).collect()
+    let mut ranks: Vec<usize> = (1..=lanes).collect();
+    let results = side_by_side(&mut ranks, |rank| {
+        let options = Options {
+            threads: means.threads,
+            worker: u32::try_from(*rank).unwrap_or(u32::MAX),
+            stop: Some(means.stop.clone()),
+            ..Options::default()
+        };
+        let worker = Worker { options, iteration: Some(iteration), ..Worker::plain() };
+        let result = worker::work(run, &worker, &|m, outcome| watch.member(m, outcome)).map(|_| ());
+        if result.is_err() {
+            means.stop.store(true, Ordering::Relaxed);
+        }
+        result
     });
-    Ok(results.into_iter().find(Result::is_err).unwrap_or(Ok(()))?)
+    Ok(results.into_iter().flatten().find(Result::is_err).unwrap_or(Ok(()))?)
 }

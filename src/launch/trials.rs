@@ -9,13 +9,17 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::launch::workers::conclude;
+use crate::explain::reason;
+use crate::launch::threads::FILES;
+use crate::launch::workers::{conclude, that_fit};
 use crate::launch::{LaunchError, Means, Watch, tools};
 use crate::machine::signals;
 use crate::steps::member::{Options, Outcome};
 use crate::steps::worker::{self, Worker};
 use crate::steps::{Run, StepError, outcomes};
 
+/// Open files of the launcher for each worker that is a process.
+const HANDLES: usize = 1;
 /// How often results are counted for the bar.
 const COUNT: Duration = Duration::from_secs(1);
 
@@ -27,23 +31,30 @@ pub(super) fn threads(run: &Run, means: &Means, watch: &dyn Watch) -> Result<(),
     let first = run.dir.identity.first_iteration;
     watch.begin(first, run.dir.budget() as usize);
     let error: Mutex<Option<StepError>> = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for rank in 1..=means.workers.max(1) {
-            let error = &error;
-            scope.spawn(move || {
-                let options = Options {
-                    threads: means.threads,
-                    worker: u32::try_from(rank).unwrap_or(u32::MAX),
-                    stop: Some(means.stop.clone()),
-                    ..Options::default()
-                };
-                let worker = Worker { options, to_end: true, wait: true, ..Worker::plain() };
-                let each = |trial: u32, outcome: &Outcome| watch.member(trial, outcome);
-                if let Err(e) = worker::work(run, &worker, &each) {
-                    error.lock().expect("no one panics under this lock").get_or_insert(e);
-                }
-            });
+    let work = |rank: usize| {
+        let options = Options {
+            threads: means.threads,
+            worker: u32::try_from(rank).unwrap_or(u32::MAX),
+            stop: Some(means.stop.clone()),
+            ..Options::default()
+        };
+        let worker = Worker { options, to_end: true, wait: true, ..Worker::plain() };
+        let each = |trial: u32, outcome: &Outcome| watch.member(trial, outcome);
+        if let Err(e) = worker::work(run, &worker, &each) {
+            error.lock().expect("no one panics under this lock").get_or_insert(e);
         }
+    };
+    let wanted = that_fit(means.workers.max(1), FILES, watch);
+    std::thread::scope(|scope| {
+        let work = &work;
+        for rank in 2..=wanted {
+            if let Err(e) = std::thread::Builder::new().spawn_scoped(scope, move || work(rank)) {
+                watch.note(&format!("{} workers, not {wanted}: {}", rank - 1, reason(&e)));
+                break;
+            }
+        }
+        // This thread is one of them: where no other can be started the search comes to its end all the same.
+        work(1);
     });
     match error.into_inner().expect("no one panics under this lock") {
         Some(e) => Err(e.into()),
@@ -60,7 +71,8 @@ pub(super) fn processes(run: &Run, means: &Means, watch: &dyn Watch) -> Result<(
     watch.begin(first, run.dir.budget() as usize);
     let program = tools()?.join("ekp-worker");
     let mut children: Vec<Child> = Vec::new();
-    for rank in 1..=means.workers.max(1) {
+    let wanted = that_fit(means.workers.max(1), HANDLES, watch);
+    for rank in 1..=wanted {
         let mut command = Command::new(&program);
         command.arg(run.dir.root()).args(["--to-end", "-q", "--rank", &rank.to_string()]);
         command.args(["--threads", &means.threads.to_string()]);
@@ -69,10 +81,13 @@ pub(super) fn processes(run: &Run, means: &Means, watch: &dyn Watch) -> Result<(
             Ok(child) => children.push(child),
             Err(e) if children.is_empty() => {
                 let hint = "`--on threads` needs no other program".into();
-                return Err(LaunchError::Carrier { what: format!("cannot start `ekp-worker`: {e}"), hint });
+                return Err(LaunchError::Carrier {
+                    what: format!("cannot start `ekp-worker`: {}", reason(&e)),
+                    hint,
+                });
             }
             Err(e) => {
-                watch.note(&format!("{} workers, not {}: {e}", children.len(), means.workers));
+                watch.note(&format!("{} workers, not {wanted}: {}", children.len(), reason(&e)));
                 break;
             }
         }

@@ -42,23 +42,33 @@ pub fn parse(text: &str) -> Result<Workers, String> {
 /// Fewer workers where this process may not have as many files open, or its user not as many processes, as they all
 /// need. `files` is what one of them keeps open here.
 pub fn that_fit(wanted: usize, files: usize, watch: &dyn Watch) -> usize {
-    let mut fit = wanted;
+    let open = machine::limits::open_files().ok().map(|(limit, _)| limit);
+    let left = machine::limits::processes_left((wanted * PROCESSES) as u64);
+    let (fit, notes) = fitting(wanted, files, open, left);
+    notes.iter().for_each(|note| watch.note(note));
+    fit
+}
+
+/// How many of the workers wanted find room, at least one, and why not more: `open` files this process may have,
+/// `left` processes its user may start, none where there is no such limit.
+fn fitting(wanted: usize, files: usize, open: Option<u64>, left: Option<u64>) -> (usize, Vec<String>) {
+    let (mut fit, mut notes) = (wanted, Vec::new());
     let mut at_most = |free: u64, each: usize, limit: &str| {
         let room = (usize::try_from(free).unwrap_or(usize::MAX) / each.max(1)).max(1);
         if room < fit {
-            watch.note(&format!("{room} workers, not {fit}: {limit}"));
+            notes.push(format!("{room} workers, not {fit}: {limit}"));
             fit = room;
         }
     };
-    if let Ok((limit, _)) = machine::limits::open_files() {
+    if let Some(limit) = open {
         at_most(limit.saturating_sub(OWN_FILES), files, &format!("`ulimit -n` allows {limit} open files"));
     }
     // A thread that could not be started would leave the others waiting.
-    if let Some(left) = machine::limits::processes_left((wanted * PROCESSES) as u64) {
+    if let Some(left) = left {
         let limit = format!("`ulimit -u` leaves {left} processes and threads");
         at_most(left.saturating_sub(OWN_PROCESSES), PROCESSES, &limit);
     }
-    fit
+    (fit, notes)
 }
 
 /// Start a program that carries the plan, in a process group of its own, and wait for its end. When this
@@ -130,5 +140,27 @@ fn stopped_short(how: &str) -> LaunchError {
     LaunchError::Carrier {
         what: format!("the run is not at its end: {how}"),
         hint: "the same command again goes on".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_workers_as_find_room_and_at_least_one() {
+        let fit = |open, left| fitting(8, 2, open, left);
+        assert_eq!(fit(None, None), (8, Vec::new()), "no limits");
+        // 8 workers with 2 files and 3 processes each, beside 24 files and 8 processes of the launcher's own
+        assert_eq!(fit(Some(40), Some(32)), (8, Vec::new()), "just enough");
+        let told = |notes: &[&str]| notes.iter().map(|note| (*note).to_owned()).collect::<Vec<_>>();
+        let processes = "7 workers, not 8: `ulimit -u` leaves 31 processes and threads";
+        assert_eq!(fit(Some(40), Some(31)), (7, told(&[processes])));
+        let files = "7 workers, not 8: `ulimit -n` allows 39 open files";
+        assert_eq!(fit(Some(39), Some(32)), (7, told(&[files])));
+        let fewer = "2 workers, not 7: `ulimit -u` leaves 16 processes and threads";
+        assert_eq!(fit(Some(39), Some(16)), (2, told(&[files, fewer])));
+        assert_eq!((fit(Some(0), None).0, fit(None, Some(0)).0), (1, 1), "one may find a way");
+        assert_eq!(fitting(1, 2, Some(0), Some(0)), (1, Vec::new()));
     }
 }

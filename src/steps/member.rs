@@ -129,18 +129,18 @@ pub(super) fn in_lanes<T: Sync>(
         return items.iter().try_for_each(work);
     }
     let next = std::sync::atomic::AtomicUsize::new(0);
+    let lane = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item).inspect_err(|_| next.store(items.len(), Ordering::Relaxed))?;
+        }
+        Ok(())
+    };
     std::thread::scope(|scope| {
-        let lanes: Vec<_> = (0..lanes)
-            .map(|_| {
-                scope.spawn(|| {
-                    while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        work(item).inspect_err(|_| next.store(items.len(), Ordering::Relaxed))?;
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        lanes.into_iter().try_for_each(|lane| lane.join().expect("a lane does not panic"))
+        // This thread is a lane, too: it does the work of those that cannot be started.
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, lane).ok();
+        let others: Vec<_> = (1..lanes).map_while(start).collect();
+        let own = lane();
+        others.into_iter().map(|lane| lane.join().expect("a lane does not panic")).fold(own, Result::and)
     })
 }
 

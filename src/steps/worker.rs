@@ -292,8 +292,9 @@ impl Held {
         let (id, due) = (keeper.next, Instant::now() + every);
         keeper.next += 1;
         keeper.leases.push((id, due, every, lease));
-        if !std::mem::replace(&mut keeper.runs, true) {
-            std::thread::spawn(keep);
+        if !keeper.runs {
+            // One that cannot be renewed costs double work at worst; the next lease asks for the thread again.
+            keeper.runs = std::thread::Builder::new().spawn(keep).is_ok();
         } else if keeper.wakes.is_none_or(|wakes| wakes > due) {
             KEEPER.1.notify_one();
         }

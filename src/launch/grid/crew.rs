@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use crate::files::{Iteration, Member, Members};
-use crate::launch::crew::Lane;
+use crate::launch::crew::{Lane, side_by_side};
 use crate::launch::grid::WatchCells;
 use crate::launch::{LaunchError, Means};
 use crate::steps::StepError;
@@ -87,14 +87,8 @@ fn through(
     board: &Board,
     lanes: &mut [Box<dyn Lane + '_>],
 ) -> Result<(), LaunchError> {
-    let ends: Vec<Result<(), LaunchError>> = std::thread::scope(|scope| {
-        let all: Vec<_> = lanes
-            .iter_mut()
-            .map(|lane| scope.spawn(move || board.work(run, watch, means, lane.as_mut())))
-            .collect();
-        all.into_iter().map(|lane| lane.join().expect("a lane does not panic")).collect()
-    });
-    ends.into_iter().find(Result::is_err).unwrap_or(Ok(()))
+    let ends = side_by_side(lanes, |lane| board.work(run, watch, means, lane.as_mut()));
+    ends.into_iter().flatten().find(Result::is_err).unwrap_or(Ok(()))
 }
 
 /// Which cells are ready, which wait for how many others.
