@@ -176,3 +176,69 @@ fn the_scripts_of_a_sweep_are_sound_and_sweeps_of_a_folder_follow_each_other() {
         }
     }
 }
+
+#[test]
+fn work_that_grows_with_the_workers_gives_gustafsons_fraction_in_the_table_of_laws() {
+    // Given six members for each worker
+    let study = Study::sinusoid("sweep_weak").iterations(1);
+    let case = |p: u32| {
+        let set = format!("{{ \"launch.workers\" = {p}, \"algorithm.members\" = {} }}", 6 * p);
+        format!("[[case]]\nname = \"weak_np{p}\"\ngroup = \"six members each\"\nset = {set}\n")
+    };
+    let head = "schema = \"ekp.sweep\"\nversion = 1\nname = \"weak\"\nexperiment = \"experiment.toml\"\nrepeats = 2\n\
+                [set]\nlaunch.on = \"threads\"\n";
+    study.folder.write("sweep.toml", &format!("{head}{}", [1, 2, 4, 8].map(case).concat()));
+    tool("ekp-sweep", study.folder.path()).args(["sweep.toml", "study"]).succeeds();
+    let sweep = TestRun { path: study.folder.path().join("study") };
+    program("make", &sweep.path).args(["-s"]).succeeds();
+    // And times made up for a quarter that is serial: T(p) = 91 s p / (p - (p - 1) / 4), whole microseconds all
+    for (p, wall_s) in [(1, 91.0), (2, 104.0), (4, 112.0), (8, 116.48)] {
+        for repeat in 1..=2 {
+            let run = TestRun { path: sweep.path.join(format!("weak_np{p}_r{repeat}")) };
+            let members = (1..=6 * p).map(|m| format!("iteration_000/member_{m:03}/timing.toml"));
+            let begin = "2026-11-20T11:00:00.000000Z";
+            let end = format!("2026-11-20T11:0{}:{:09.6}Z", wall_s as u32 / 60, wall_s % 60.0);
+            for name in members.chain(["iteration_000/timing.toml".into()]) {
+                let line = |line: &str| match line.split(" = ").next() {
+                    Some("start") => format!("start = \"{begin}\"\n"),
+                    Some("end") => format!("end = \"{end}\"\n"),
+                    _ => format!("{line}\n"),
+                };
+                let text: String = run.read(&name).lines().map(line).collect();
+                fs::write(run.path.join(&name), text).unwrap();
+            }
+        }
+    }
+    // When they are collected
+    sweep.tool("ekp-collect-timings").succeeds();
+    let table = rows(&sweep.read("results/scaling_metrics.csv"));
+    let walls: Vec<f64> = table.iter().map(|row| row["wall_median_s"].parse().unwrap()).collect();
+    assert!([91.0, 104.0, 112.0, 116.48].iter().zip(&walls).all(|(a, b)| (a - b).abs() < 1e-5), "{walls:?}");
+    // Then the one group grows with its workers, a quarter of its work does not, and no law of fixed work is told
+    let fits = rows(&sweep.read("results/scaling_fits.csv"));
+    let cell = |key: &str| fits[0][key].as_str();
+    assert_eq!(fits.len(), 1, "{fits:?}");
+    assert_eq!(
+        [cell("group"), cell("kind"), cell("points"), cell("baseline_workers")],
+        ["six members each", "weak", "4", "1"]
+    );
+    for key in ["gustafson_alpha", "gustafson_alpha_lo", "gustafson_alpha_hi"] {
+        let alpha: f64 = cell(key).parse().unwrap();
+        // Seconds since 1970 have 2e-7 s in a double; S changes by 8 of that over 100 s
+        assert!((alpha - 0.25).abs() < 1e-7, "{key} {alpha}");
+    }
+    for key in [
+        "amdahl_f",
+        "amdahl_f_lo",
+        "amdahl_f_hi",
+        "cost_serial_s",
+        "cost_parallel_s",
+        "cost_tree_s",
+        "cost_line_s",
+    ] {
+        assert_eq!(cell(key), "", "{key}");
+    }
+    tool("ekp-report", study.folder.path()).args(["study"]).succeeds();
+    let page = sweep.read("report/report.html");
+    assert!(page.contains("six members each: Gustafson's serial part 25.00 % (25.00 to 25.00)"));
+}
