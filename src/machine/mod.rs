@@ -1,6 +1,6 @@
 //! This machine: starting programs, and what the machine is and allows.
 //!
-//! Belongs here: a program with its group, limits and end; cores, memory, SIMD, signals, disks, scheduler.
+//! Belongs here: a program with its group, limits and end; cores, memory, signals, disks, scheduler.
 //! Not here: what is started, and why.
 
 pub mod cores;
@@ -15,7 +15,6 @@ pub mod platform;
 pub mod probe;
 pub mod process;
 pub mod signals;
-pub mod simd;
 #[cfg(test)]
 pub(crate) mod snprintf;
 pub mod tree;

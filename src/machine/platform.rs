@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::machine::cores::{Cores, topology};
 use crate::machine::host::host;
+use crate::machine::limits;
 use crate::machine::memory::Memory;
-use crate::machine::{limits, simd};
 
 /// What this machine is. What it does not tell is absent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -175,6 +175,30 @@ pub struct Job {
     pub array_size: Option<u64>,
 }
 
+/// Vector units of this machine that matter to us, widest last.
+fn vector_units() -> Vec<&'static str> {
+    let mut units = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        units.push("sse2"); // every x86-64 has it
+        if std::is_x86_feature_detected!("avx") {
+            units.push("avx");
+        }
+        if std::is_x86_feature_detected!("fma") {
+            units.push("fma");
+        }
+        if std::is_x86_feature_detected!("avx2") {
+            units.push("avx2");
+        }
+        if std::is_x86_feature_detected!("avx512f") {
+            units.push("avx512f");
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    units.push("neon");
+    units
+}
+
 /// Look at this machine alone: no other program is asked, so it takes a millisecond.
 pub fn this_machine() -> Platform {
     within(Path::new("/"), &|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
@@ -214,7 +238,7 @@ fn within(root: &Path, var: &dyn Fn(&str) -> Option<String>) -> Platform {
         threads: cpus.len().max(usable.logical),
         usable_cores: usable.physical,
         usable_threads: usable.logical,
-        simd: simd::units(),
+        simd: vector_units(),
         memory_mb: memory.map(|m| megabytes(m.total)),
         memory_free_mb: memory.map(|m| megabytes(m.available)),
         open_files: limits::open_files().ok().map(|(soft, _)| soft),

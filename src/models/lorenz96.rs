@@ -22,8 +22,8 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::explain::Marked;
 use crate::files::human::Section;
-use crate::machine::simd::widest;
 use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, given, split};
+use crate::numerics::simd::widest;
 use crate::numerics::{Mat, Purpose, Streams};
 
 use field::LorenzField;

@@ -9,6 +9,8 @@
 #![allow(unsafe_code)]
 
 use crate::numerics::Mat;
+#[cfg(target_arch = "x86_64")]
+use crate::numerics::simd::{has_avx2, has_avx512};
 
 /// Columns of a group: one register of AVX-512.
 pub(super) const GROUP: usize = 8;
@@ -67,11 +69,7 @@ impl Kernel {
     /// The instructions of this processor; none without fused multiply-adds.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn of_this_processor() -> Option<Self> {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return Some(Self::Avx512);
-        }
-        let avx2 = std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
-        avx2.then_some(Self::Avx2)
+        if has_avx512() { Some(Self::Avx512) } else { has_avx2().then_some(Self::Avx2) }
     }
 
     /// None: the kernels are those of x86-64.
@@ -339,7 +337,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn both_kernels_give_the_same_bits() {
-        if !std::arch::is_x86_feature_detected!("avx512f") {
+        if !has_avx512() {
             return;
         }
         let (depth, n) = (100, 24);

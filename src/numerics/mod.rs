@@ -24,6 +24,7 @@ pub mod panels;
 mod products;
 pub mod quantiles;
 mod reweight;
+pub mod simd;
 pub mod special;
 mod streams;
 pub mod tridiagonal;

@@ -300,7 +300,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn both_inner_loops_give_the_same_bits() {
-        if !std::arch::is_x86_feature_detected!("avx512f") {
+        if !crate::numerics::simd::has_avx512() {
             return;
         }
         let rows = 45;

@@ -9,11 +9,11 @@ use rand::Rng;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::simd;
 use crate::models::llc::density::{Density, Part, Setting, normal};
 use crate::models::llc::mala;
 use crate::models::llc::method::{At, Draw, Method};
 use crate::numerics::panels::Real;
+use crate::numerics::simd;
 
 /// Steps between two looks at whether the last one would have been accepted.
 const LOOK: u64 = 1000;

@@ -18,8 +18,8 @@ use rand_distr::{Distribution, StandardNormal};
 use super::field_kernel::{Moments, Trajectory};
 use crate::explain::Marked;
 use crate::files::human::Section;
-use crate::machine::simd::widest;
 use crate::models::{Cause, CheckError, Forward, ModelError, Output, Place, ThetaRef, Want, given, split};
+use crate::numerics::simd::widest;
 use crate::numerics::{Mat, Purpose, Stream, Streams, linalg};
 
 /// Members in one pass of the hot loop: its eight arrays of 40 variables then fit in 32 KiB of first-level cache.

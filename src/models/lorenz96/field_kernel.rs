@@ -3,8 +3,8 @@
 //! The same steps and the same memory as in `kernel`; a lane here has its own start and its own forcing.
 
 use super::kernel::{BEFORE, Ring, add};
-use crate::machine::simd::Kernel;
 use crate::numerics::Mat;
+use crate::numerics::simd::Kernel;
 
 /// Mean and standard deviation in time of each variable, for some members side by side.
 pub(super) struct Moments<'a> {

@@ -5,8 +5,8 @@
 //! compiler vectorises. Every number sees the same operations in the same order whatever the lanes and the
 //! vector width, so the bits depend on neither.
 
-use crate::machine::simd::Kernel;
 use crate::numerics::Mat;
+use crate::numerics::simd::Kernel;
 
 /// Ghost cells before the ring.
 pub(super) const BEFORE: usize = 2;
@@ -301,6 +301,6 @@ mod tests {
             groups: 4,
             periods: 2,
         };
-        assert_eq!(crate::machine::simd::widest(run()), run().run());
+        assert_eq!(crate::numerics::simd::widest(run()), run().run());
     }
 }

@@ -15,6 +15,9 @@ mod x86;
 
 use std::ops::{Add, Div, Mul, Sub};
 
+#[cfg(target_arch = "x86_64")]
+use crate::numerics::simd::{has_avx2, has_avx512};
+
 /// Lanes of a vector.
 pub const LANES: usize = 8;
 
@@ -100,10 +103,10 @@ impl Width {
         let mut all = vec![Self::Plain];
         #[cfg(target_arch = "x86_64")]
         {
-            if x86::has_avx2() {
+            if has_avx2() {
                 all.push(Self::Avx2);
             }
-            if x86::has_avx512() {
+            if has_avx512() {
                 all.push(Self::Avx512);
             }
         }
@@ -114,10 +117,10 @@ impl Width {
     pub fn widest() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if x86::has_avx512() {
+            if has_avx512() {
                 return Self::Avx512;
             }
-            if x86::has_avx2() {
+            if has_avx2() {
                 return Self::Avx2;
             }
         }
@@ -133,13 +136,13 @@ impl Width {
             Self::Plain => kernel.run::<plain::Plain>(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
-                assert!(x86::has_avx2(), "this machine has no AVX2");
+                assert!(has_avx2(), "this machine has no AVX2");
                 // SAFETY: it has what the function needs.
                 unsafe { x86::avx2(kernel) }
             }
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
-                assert!(x86::has_avx512(), "this machine has no AVX-512");
+                assert!(has_avx512(), "this machine has no AVX-512");
                 // SAFETY: it has what the function needs.
                 unsafe { x86::avx512(kernel) }
             }

@@ -6,18 +6,6 @@ use std::ops::{Add, Div, Mul, Sub};
 use crate::numerics::lanes::single::Single;
 use crate::numerics::lanes::{HALF_ROOT, Kernel, Lanes, MAGIC, Row};
 
-pub(super) fn has_avx2() -> bool {
-    std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")
-}
-
-pub(super) fn has_avx512() -> bool {
-    std::is_x86_feature_detected!("avx512f")
-        && std::is_x86_feature_detected!("avx512vl")
-        && std::is_x86_feature_detected!("avx512dq")
-        && std::is_x86_feature_detected!("avx512bw")
-        && std::is_x86_feature_detected!("fma")
-}
-
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Pair>()

@@ -91,6 +91,7 @@ macro_rules! real {
                 #[cfg(target_arch = "x86_64")]
                 {
                     use crate::numerics::panels::x86::{$avx2, $avx512};
+                    use crate::numerics::simd::{has_avx2, has_avx512};
                     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
                     fn avx512<K: Kernel<$t>>(kernel: K) -> K::Output {
                         kernel.run::<$avx512>()
@@ -99,19 +100,13 @@ macro_rules! real {
                     fn avx2<K: Kernel<$t>>(kernel: K) -> K::Output {
                         kernel.run::<$avx2>()
                     }
-                    if std::is_x86_feature_detected!("fma") {
-                        if std::is_x86_feature_detected!("avx512f")
-                            && std::is_x86_feature_detected!("avx512vl")
-                            && std::is_x86_feature_detected!("avx512dq")
-                            && std::is_x86_feature_detected!("avx512bw")
-                        {
-                            // SAFETY: this machine has just been asked for the features the function needs.
-                            return unsafe { avx512(kernel) };
-                        }
-                        if std::is_x86_feature_detected!("avx2") {
-                            // SAFETY: as above.
-                            return unsafe { avx2(kernel) };
-                        }
+                    if has_avx512() {
+                        // SAFETY: this machine has just been asked for the features the function needs.
+                        return unsafe { avx512(kernel) };
+                    }
+                    if has_avx2() {
+                        // SAFETY: as above.
+                        return unsafe { avx2(kernel) };
                     }
                 }
                 Self::plain(kernel)

@@ -3,13 +3,13 @@
 //! Belongs here: the loop in time and the book of what came and went. Runoff leaves it unrouted, so that a domain can
 //! add up before it routes.
 
-use crate::machine::simd::Kernel;
 use crate::models::hydro::Book;
 use crate::models::hydro::fuse::decisions::{Decisions, STORES};
 use crate::models::hydro::fuse::parameters::Values;
 use crate::models::hydro::fuse::sizes::{Lane, Sizes};
 use crate::models::hydro::fuse::snow::Pack;
 use crate::models::hydro::fuse::step::{explicit, implicit};
+use crate::numerics::simd::Kernel;
 
 /// Stores start at this share of their capacity; one without capacity at this share of MAXWATR_2.
 const START: f64 = 0.25;

@@ -28,10 +28,10 @@ use std::sync::Arc;
 
 use crate::explain::Marked;
 use crate::files::human::Section;
-use crate::machine::simd::widest;
 use crate::models::Forward;
 use crate::models::hydro::basin::Basin;
 use crate::models::hydro::{Book, Parameter, Runoff, domain};
+use crate::numerics::simd::widest;
 
 use column::{Column, Scheme, Weather};
 use decisions::{Decisions, Delay, PARENTS};

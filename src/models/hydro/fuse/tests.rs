@@ -6,7 +6,6 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::files::human::Document;
-use crate::machine::simd::{Kernel, widest};
 use crate::models::hydro::Runoff;
 use crate::models::hydro::basin::Basin;
 use crate::models::hydro::fuse::Fuse;
@@ -20,6 +19,7 @@ use crate::models::hydro::fuse::sizes::Sizes;
 use crate::models::hydro::fuse::snow::season;
 use crate::models::hydro::testing::{basin, numbers, reference, series, synthetic};
 use crate::models::score::Measure;
+use crate::numerics::simd::{Kernel, widest};
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap()

@@ -1,8 +1,27 @@
-//! The widest vectors of this machine, for loops that the compiler vectorises by itself.
+//! The widest vectors of this machine: the one question for them, and loops that the compiler vectorises by itself.
 //!
 //! A kernel is written once, in plain Rust, and compiled for each width. No fused multiply-add is switched
 //! on by this: the compiler never contracts, so every width gives the same bits.
+//! Not here: kernels written in lanes (`lanes`, `panels`), which ask the same question.
 #![allow(unsafe_code)]
+
+/// Whether this machine has AVX2 and fused multiply-adds, which came with it.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(crate) fn has_avx2() -> bool {
+    std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")
+}
+
+/// Whether this machine has AVX-512 as all but its first processors have it (F, VL, DQ, BW), and fused multiply-adds.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(crate) fn has_avx512() -> bool {
+    std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512vl")
+        && std::is_x86_feature_detected!("avx512dq")
+        && std::is_x86_feature_detected!("avx512bw")
+        && std::is_x86_feature_detected!("fma")
+}
 
 /// A loop worth compiling for each vector width.
 pub trait Kernel {
@@ -16,15 +35,11 @@ pub trait Kernel {
 pub fn widest<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
-        if std::is_x86_feature_detected!("avx512f")
-            && std::is_x86_feature_detected!("avx512vl")
-            && std::is_x86_feature_detected!("avx512dq")
-            && std::is_x86_feature_detected!("avx512bw")
-        {
+        if has_avx512() {
             // SAFETY: this machine has just been asked for the features the function needs.
             return unsafe { avx512(kernel) };
         }
-        if std::is_x86_feature_detected!("avx2") {
+        if has_avx2() {
             // SAFETY: as above.
             return unsafe { avx2(kernel) };
         }
@@ -42,30 +57,6 @@ fn avx2<K: Kernel>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
 fn avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
-}
-
-/// Vector units of this machine that matter to us, widest last.
-pub fn units() -> Vec<&'static str> {
-    let mut units = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        units.push("sse2"); // every x86-64 has it
-        if std::is_x86_feature_detected!("avx") {
-            units.push("avx");
-        }
-        if std::is_x86_feature_detected!("fma") {
-            units.push("fma");
-        }
-        if std::is_x86_feature_detected!("avx2") {
-            units.push("avx2");
-        }
-        if std::is_x86_feature_detected!("avx512f") {
-            units.push("avx512f");
-        }
-    }
-    #[cfg(target_arch = "aarch64")]
-    units.push("neon");
-    units
 }
 
 #[cfg(test)]
