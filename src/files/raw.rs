@@ -1,20 +1,15 @@
 //! Doubles as the bytes they are in files.
 //!
-//! `unsafe` because an array is read where it will stay: through a buffer of bytes it would cross memory twice, and
-//! tens of megabytes of outputs take longer to copy than to sum up.
+//! An array is read where it will stay: through a buffer of bytes it would cross memory twice, and tens of megabytes
+//! of outputs take longer to copy than to sum up.
 //! Belongs here: that view. Not here: which bytes, and whether they are right.
-#![allow(unsafe_code)]
 
 /// Let `read` fill the bytes of `places`, little-endian doubles; after an error they hold rubbish.
 ///
 /// # Errors
 /// Those of `read`.
 pub(super) fn fill<E>(places: &mut [f64], read: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
-    let length = size_of_val(places);
-    // SAFETY: the memory of the numbers, borrowed as long as they are; a byte needs no alignment, and any eight bytes
-    // are a double.
-    let bytes = unsafe { std::slice::from_raw_parts_mut(places.as_mut_ptr().cast::<u8>(), length) };
-    read(bytes)?;
+    read(bytemuck::cast_slice_mut(places))?;
     if cfg!(target_endian = "big") {
         places.iter_mut().for_each(|x| *x = f64::from_bits(x.to_bits().swap_bytes()));
     }
