@@ -58,6 +58,7 @@ pub(super) struct Algorithm {
     pub(super) named: Named,
 }
 
+/// `[algorithm]` of a calibration; its key `method` decides which other keys are known.
 pub(super) fn read(section: &Section<'_>) -> Result<Algorithm, Marked> {
     let method = chosen(section, METHODS)?.unwrap_or("etki");
     let own = UNSCENTED.contains(&method);

@@ -68,6 +68,7 @@ pub(super) struct Read {
     pub(super) warnings: Vec<String>,
 }
 
+/// A search, from all tables of its `experiment.toml`.
 pub(super) fn read(top: &Section<'_>) -> Result<Read, Marked> {
     if top.keys().any(|key| key == "observation") {
         let label = "a search compares scores: see `[score]`";

@@ -14,6 +14,7 @@ pub(super) struct Stands {
     blocks: Vec<Place>,
 }
 
+/// The tables `[[algorithm.group]]`; none when there are none.
 pub(super) fn read(algorithm: &Section<'_>, named: &mut Named) -> Result<Vec<Group>, Marked> {
     let mut groups = Vec::new();
     for section in algorithm.sections("group")? {

@@ -65,6 +65,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("sec-nice", &["delta_ug", "delta_gg", "std"]),
 ];
 
+/// `[algorithm.localisation]`: its rule with the keys of that rule; `None` without the table.
 pub(super) fn read(
     algorithm: &Section<'_>,
     method: &str,

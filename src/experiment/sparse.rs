@@ -6,6 +6,7 @@ use crate::files::human::{Names, Section};
 use crate::kalman::Sparse;
 use crate::kalman::sparse::Scaling;
 
+/// `[algorithm.sparse]`: the limit of the sum of magnitudes, and which parameters it is for.
 pub(super) fn read(algorithm: &Section<'_>, named: &mut Named) -> Result<Sparse, Marked> {
     let missing = "the most that magnitudes may sum to, such as 2.0";
     let Some(section) = algorithm.section("sparse")? else {

@@ -191,6 +191,7 @@ pub(super) struct Settled {
 }
 
 impl Calibration {
+    /// What waits for the prior: the number of members, and the places of the names in `[algorithm]`.
     pub(super) fn settle(
         &self,
         section: &Section<'_>,

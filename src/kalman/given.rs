@@ -64,6 +64,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
+    /// A problem of d parameters and p outputs, rough in all entries; the same for the same seed.
     pub(super) fn new(seed: u64, d: usize, p: usize) -> Self {
         let h = rough(seed, p, d);
         let root = rough(seed + 1, p, p);
@@ -74,6 +75,7 @@ impl Linear {
         Self { h, y: rough(seed + 2, p, 1).data().to_vec(), gamma }
     }
 
+    /// Γ as an update takes it.
     pub(super) fn noise(&self) -> Noise {
         noise(&[(Covariance::Dense(self.gamma.clone()), self.y.len())])
     }

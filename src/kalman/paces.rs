@@ -30,6 +30,7 @@ pub(super) struct Paces {
 }
 
 impl Paces {
+    /// The paces of all groups, and of each of the d parameters the group that it belongs to.
     pub(super) fn new(each: Vec<Pace>, parts: &[Part]) -> Self {
         let d = parts.iter().map(|part| part.parameters.len()).sum();
         let mut owner = vec![0; d];

@@ -56,6 +56,7 @@ fn check(g: &Mat, observation: &Observation) -> Result<(), AlgorithmError> {
     if found == expected { Ok(()) } else { Err(AlgorithmError::Shape { what: "g", found, expected }) }
 }
 
+/// Two members at least, or there is no covariance: `TooFewMembers`.
 pub(super) fn enough(survivors: &[usize], total: usize) -> Result<(), AlgorithmError> {
     let found = survivors.len();
     if found >= 2 { Ok(()) } else { Err(AlgorithmError::TooFewMembers { found, total }) }

@@ -222,6 +222,7 @@ pub fn makefile(context: &ScriptContext) -> Result<String, ScriptError> {
     fill(&environment()?, "Makefile", values)
 }
 
+/// The templates with their filters; a name without a value is an error.
 pub(super) fn environment() -> Result<Environment<'static>, ScriptError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
@@ -241,6 +242,7 @@ pub(super) fn environment() -> Result<Environment<'static>, ScriptError> {
     Ok(environment)
 }
 
+/// The text of a template with these values.
 pub(super) fn fill(
     environment: &Environment<'_>,
     name: &'static str,
@@ -269,6 +271,7 @@ pub(super) fn common(context: &ScriptContext) -> Result<Value, ScriptError> {
     })
 }
 
+/// What a script of Slurm needs for a job: its request, its parts of the array, `what` it is for.
 pub(super) fn values(
     context: &ScriptContext,
     slurm: &Slurm,

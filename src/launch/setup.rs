@@ -39,6 +39,7 @@ pub fn site(given: Option<&Path>, experiment: &Path) -> Result<Site, LaunchError
     }
 }
 
+/// A `site.toml` by its path.
 pub(super) fn read_site(path: &Path) -> Result<Site, LaunchError> {
     let document = load(path).map_err(|e| LaunchError::Step(e.into()))?;
     Ok(Site::read(&document).map_err(Box::new)?)

@@ -179,6 +179,7 @@ impl Scratch {
         Ok(Self { path })
     }
 
+    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -111,6 +111,7 @@ impl Kernel {
         }
     }
 
+    /// AᵀB of two groups of equal depth, `[column of b][column of a]`.
     pub(super) fn one(self, a: &[Row], b: &[Row]) -> Tile<GROUP> {
         assert_eq!(a.len(), b.len(), "groups of one panel");
         match self {
@@ -123,6 +124,7 @@ impl Kernel {
         }
     }
 
+    /// The same with two groups to the left: columns of `a`, then those of `below`.
     pub(super) fn two(self, a: &[Row], below: &[Row], b: &[Row]) -> Tile<{ 2 * GROUP }> {
         assert!(a.len() == b.len() && below.len() == b.len(), "groups of one panel");
         match self {
@@ -270,6 +272,7 @@ pub(super) mod x86 {
         super::interleave(columns.map(|column| &column[whole..]), &mut out[whole..]);
     }
 
+    /// Eight registers as the columns of 8 × 8 numbers, to its rows.
     #[target_feature(enable = "avx512f")]
     pub(in crate::numerics) fn transposed(c: [__m512d; GROUP]) -> [__m512d; GROUP] {
         // Pairs of columns, then quarters, then halves.

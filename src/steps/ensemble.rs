@@ -73,6 +73,7 @@ pub fn write_iteration(
     })
 }
 
+/// Write a file of a folder that is not published yet, and wait until the disk has it.
 pub(super) fn durable(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     use std::io::Write as _;
     let write = || {

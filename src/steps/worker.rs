@@ -119,6 +119,7 @@ enum Did {
     Nothing,
 }
 
+/// `Interrupted` once somebody asked the worker to stop.
 pub(super) fn stopped(worker: &Worker) -> Result<(), StepError> {
     let stop = worker.options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed));
     if stop { Err(StepError::Interrupted) } else { Ok(()) }

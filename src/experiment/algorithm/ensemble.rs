@@ -13,6 +13,7 @@ use crate::numerics::{Mat, linalg};
 /// EKI with an imposed prior gives back so much spread at each step unless the file says otherwise, as EKP.jl does.
 const EKI_RATE: f64 = 1e-3;
 
+/// The keys of the ensemble methods in `[algorithm]`; `named` gathers the parameters that they name.
 pub(super) fn read(
     section: &Section<'_>,
     method: &str,

@@ -7,6 +7,7 @@ use crate::explain::Marked;
 use crate::files::human::Section;
 use crate::kalman::{Points, Schedule, Unscented};
 
+/// The keys of the unscented methods in `[algorithm]`, whose places follow from the number of parameters.
 pub(super) fn read(
     section: &Section<'_>,
     warnings: &mut Vec<String>,

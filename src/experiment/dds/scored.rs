@@ -79,6 +79,7 @@ pub fn parts(measure: Measure) -> &'static [&'static str] {
     }
 }
 
+/// `[score]`: the goals, their direction and the periods that count.
 pub(super) fn read(section: &Section<'_>) -> Result<Scored, Marked> {
     let from_model = section.opt::<bool>("from_model")?.unwrap_or(false);
     let names: Option<Vec<String>> = match section.opt::<String>("name") {

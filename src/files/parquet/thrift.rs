@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+/// Kind of a field in the compact protocol: a 32-bit integer
 pub(super) const INT: u8 = 5;
 const LONG: u8 = 6;
+/// Text or bytes
 pub(super) const BINARY: u8 = 8;
 const LIST: u8 = 9;
+/// A struct
 pub(super) const STRUCT: u8 = 12;
 
 /// A struct in Thrift's compact protocol, field by field in ascending order.
@@ -21,21 +24,25 @@ impl Thrift {
         self.last = field;
     }
 
+    /// A 32-bit integer as a field.
     pub(super) fn int(&mut self, field: u8, value: i64) -> &mut Self {
         self.head(field, INT);
         self.raw_int(value)
     }
 
+    /// A 64-bit integer as a field.
     pub(super) fn long(&mut self, field: u8, value: i64) -> &mut Self {
         self.head(field, LONG);
         self.raw_int(value)
     }
 
+    /// Text as a field.
     pub(super) fn text(&mut self, field: u8, value: &str) -> &mut Self {
         self.head(field, BINARY);
         self.raw_text(value)
     }
 
+    /// A struct as a field.
     pub(super) fn inner(&mut self, field: u8, value: Self) -> &mut Self {
         self.head(field, STRUCT);
         self.item(value);
@@ -54,6 +61,7 @@ impl Thrift {
         }
     }
 
+    /// A struct as an element of a list.
     pub(super) fn item(&mut self, value: Self) {
         self.bytes.extend(value.end());
     }
@@ -64,18 +72,21 @@ impl Thrift {
         self
     }
 
+    /// Text as an element of a list: its length, then its bytes.
     pub(super) fn raw_text(&mut self, value: &str) -> &mut Self {
         self.bytes.extend(varint(value.len() as u64));
         self.bytes.extend(value.as_bytes());
         self
     }
 
+    /// The bytes, closed by the mark of the end.
     pub(super) fn end(mut self) -> Vec<u8> {
         self.bytes.push(0);
         self.bytes
     }
 }
 
+/// Seven bits to a byte, lowest first; all bytes but the last have their highest bit set.
 pub(super) fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {

@@ -14,6 +14,7 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// From the text of `scontrol show config`; what it does not say stays `None`.
     pub(super) fn parse(text: &str) -> Self {
         let value = |key: &str| {
             let line = text.lines().find_map(|line| {
@@ -46,6 +47,7 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// From a line for each partition: that of the one with this name, or of the default one.
     pub(super) fn parse(text: &str, name: Option<&str>) -> Self {
         let field = |line: &str, key: &str| {
             line.split_whitespace().find_map(|word| word.strip_prefix(key).map(str::to_owned))

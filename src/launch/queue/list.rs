@@ -9,6 +9,7 @@ const SEPARATOR: char = '\u{1f}';
 
 const FIELDS: [&str; 12] = ["%i", "%F", "%A", "%T", "%r", "%E", "%S", "%V", "%N", "%j", "%k", "%Z"];
 
+/// What `squeue --format` is asked for: the fields that [`parse`] reads, in its order.
 pub(super) fn format() -> String {
     FIELDS.join(&SEPARATOR.to_string())
 }
@@ -59,6 +60,7 @@ pub struct Listed {
     pub folder: PathBuf,
 }
 
+/// The jobs in the output of `squeue`; lines that are no jobs are left out.
 pub(super) fn parse(text: &str) -> Vec<Listed> {
     text.lines().filter_map(line).collect()
 }

@@ -145,6 +145,7 @@ pub(super) fn end_of(path: &Path) -> Option<String> {
 }
 
 impl Evidence {
+    /// Count what the log of a member tells: attempts out of time or memory, and how they ended on which host.
     pub(super) fn add(&mut self, log: &str, is_open: bool, succeeded: bool) {
         let (mut timeouts, mut out_of_memory) = (0, 0);
         let attempts = attempts(log);

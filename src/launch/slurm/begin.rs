@@ -84,6 +84,7 @@ impl Scheduler<'_> {
         self.begin_with(start, false)
     }
 
+    /// The same; `rolling` where jobs submit their successors, and what goes on is one of them.
     pub(super) fn begin_with(&self, start: Start, rolling: bool) -> Result<Option<Begun>, LaunchError> {
         self.scripts_fit()?;
         if due::stopped(self.run)?.is_some() {
@@ -211,6 +212,7 @@ impl Desk<'_> {
         Ok(publish_new(self.dir(), begun.record, &record)?.then_some(begun))
     }
 
+    /// Who has this run, by the queue and by the submissions on disk.
     pub(super) fn standing(
         &self,
         records: &[(u32, Submission)],

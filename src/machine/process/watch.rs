@@ -24,6 +24,7 @@ pub(super) fn end_group(pid: libc::pid_t, watched: &Watched) -> io::Result<()> {
     Ok(())
 }
 
+/// Send a signal to all of the group that a child of ours leads; nobody left is fine.
 pub(super) fn signal_group(pid: libc::pid_t, signal: libc::c_int) {
     // SAFETY: no memory is involved; the group leader is a child of ours that is not reaped.
     // An error means that nobody is left, which is what was wanted.
@@ -37,6 +38,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
+    /// Watch a child that is not reaped yet; without a pidfd of the kernel its end is asked for now and then.
     pub(super) fn new(pid: libc::pid_t) -> Self {
         // SAFETY: a system call on numbers; close-on-exec is always set on the descriptor it returns.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };

@@ -95,6 +95,7 @@ impl Links {
         Ok(Self { links, left_out })
     }
 
+    /// All links, in the order of the list.
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Link> {
         self.links.iter()
     }

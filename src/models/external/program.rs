@@ -16,6 +16,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// The program as it was written, and the files that templates make in the working folder.
     pub(crate) fn new(written: Argument, made: Vec<PathBuf>) -> Self {
         Self { written, made }
     }

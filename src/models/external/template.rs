@@ -46,6 +46,7 @@ pub(crate) enum BadTemplate {
 }
 
 impl Template {
+    /// Read a template and find its holes; `to` is where its filled copy goes in the working folder.
     pub(crate) fn load(from: &Path, to: &Path) -> Result<Self, BadTemplate> {
         let fail = |error: io::Error| BadTemplate::Read { path: from.to_owned(), error: reason(&error) };
         let bytes = fs::read(from).map_err(fail)?;

@@ -28,6 +28,7 @@ pub(super) struct Keep {
 }
 
 impl Keep {
+    /// Room for `steps` values of each lane of `groups` groups of sets.
     pub(super) fn new(groups: usize, steps: usize) -> Self {
         Self { steps, rows: vec![Row::default(); groups * steps] }
     }
@@ -58,6 +59,7 @@ pub(super) struct Booked {
 }
 
 impl Booked {
+    /// Room for the flow of `steps` steps, and two sums, of each lane of `groups` groups of sets.
     pub(super) fn new(groups: usize, steps: usize) -> Self {
         Self { flow: Keep::new(groups, steps), sums: vec![[Row::default(); 2]; groups] }
     }
@@ -107,6 +109,7 @@ pub(super) struct Reduce<'a, const LOG: bool> {
 }
 
 impl<'a, const LOG: bool> Reduce<'a, LOG> {
+    /// Sums at 0 for `groups` groups of sets, to be held against `target`.
     pub(super) fn new(groups: usize, target: &'a Target) -> Self {
         let rows = vec![[Row::default(); 3]; groups];
         Self { target, log: if LOG { rows.clone() } else { Vec::new() }, plain: rows }

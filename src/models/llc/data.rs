@@ -64,6 +64,7 @@ pub(super) enum Part {
     Init = 5,
 }
 
+/// The random numbers of a part of a target: a stream of its own for each part.
 pub(super) fn stream(seed: u64, part: Part) -> Stream {
     Streams::new(seed).part(part as u32).at(Purpose::Target, 0, 1)
 }

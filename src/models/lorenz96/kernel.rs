@@ -160,6 +160,7 @@ impl Ring {
         ring
     }
 
+    /// One step of the classical Runge-Kutta method, length dt, of all lanes.
     #[inline(always)]
     pub(super) fn step(&mut self) {
         let (n, lanes, dt) = (self.n, self.lanes, self.dt);

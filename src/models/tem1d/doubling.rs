@@ -201,6 +201,7 @@ pub(super) struct Work<V> {
 }
 
 impl<V: Lanes> Work<V> {
+    /// Room for a chain over so many layers.
     pub(super) fn new(layers: usize) -> Self {
         let zero = (V::splat(0.0), V::splat(0.0));
         Self { u: vec![zero; layers], r: vec![zero; layers], d: vec![zero; layers], ends: vec![0; layers] }

@@ -6,11 +6,13 @@ use std::ops::{Add, Div, Mul, Sub};
 use crate::numerics::lanes::single::Single;
 use crate::numerics::lanes::{HALF_ROOT, Kernel, Lanes, MAGIC, Row};
 
+/// Run a kernel where the compiler may use AVX2.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Pair>()
 }
 
+/// Run a kernel where the compiler may use AVX-512.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
 pub(super) fn avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Wide>()

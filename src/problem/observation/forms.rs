@@ -265,6 +265,7 @@ fn finite(table: &Section<'_>, given: &Given) -> Result<(), Marked> {
     }
 }
 
+/// What is allowed where a covariance has this fault, for the mark below the place; `rows` are those of `y`.
 pub(super) fn rule(error: &CovarianceError, rows: usize) -> String {
     match error {
         CovarianceError::Length { .. } | CovarianceError::NotSquare { .. } => {

@@ -23,6 +23,7 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// A fault at a number of the list (row and column from 0), or at the whole where numbers have no places.
     pub(super) fn fault(
         &self,
         section: &Section<'_>,
@@ -35,6 +36,7 @@ impl Given {
         Marked::new(section.source(), span.clone(), title, label)
     }
 
+    /// The numbers of a single column; more of them are a fault at `key`.
     pub(super) fn one_column(&self, section: &Section<'_>, key: &str) -> Result<&[f64], Marked> {
         if self.cols == 1 {
             return Ok(&self.data);
@@ -44,6 +46,7 @@ impl Given {
         Err(fault.hint("for csv, name it: `column = \"…\"`"))
     }
 
+    /// As a matrix, rows × cols.
     pub(super) fn matrix(&self) -> Mat {
         Mat::from_fn(self.rows, self.cols, |i, j| self.data[i * self.cols + j])
     }

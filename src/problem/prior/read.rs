@@ -35,6 +35,7 @@ impl Prior {
         Self::read_kept(document, names, Vec::new())
     }
 
+    /// The prior of a document; fields in `kept` were read before and are shared, not read again.
     pub(super) fn read_kept(
         document: &Document,
         names: Option<&Names>,

@@ -36,22 +36,27 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// At the beginning of a text.
     pub(super) fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
 
+    /// What is not read yet.
     pub(super) fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
 
+    /// The next character, space or not.
     pub(super) fn peek(&self) -> Option<char> {
         self.rest().chars().next()
     }
 
+    /// Go past white space.
     pub(super) fn space(&mut self) {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
+    /// Go past white space, and past this character if it is next; whether it was.
     pub(super) fn eat(&mut self, wanted: char) -> bool {
         self.space();
         let found = self.peek() == Some(wanted);
@@ -73,6 +78,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// This character must be next; `why` says where it belongs, as in "after the list".
     pub(super) fn expect(&mut self, wanted: char, why: &str) -> Result<(), Fault> {
         if self.eat(wanted) { Ok(()) } else { Err(self.lacks(&format!("`{wanted}` is missing {why}"))) }
     }
@@ -89,6 +95,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Nothing but white space may be left.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
         self.space();
         if self.at == self.text.len() {
@@ -98,6 +105,7 @@ impl<'a> Reader<'a> {
         Err(Fault::new(self.at..self.text.len(), "there is more than one expression", label))
     }
 
+    /// A name and its place; `what` is how a fault calls it.
     pub(super) fn name(&mut self, what: &str) -> Result<(&'a str, Range<usize>), Fault> {
         self.space();
         let start = self.at;

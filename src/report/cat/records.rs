@@ -9,6 +9,7 @@ use crate::report::cat::{Form, Printed, csv, damaged, float};
 /// Kinds whose last line must be a checksum.
 const SUMMED: [&str; 2] = ["ekp.data", "ekp.chunk"];
 
+/// A TOML file of ours, its checksum tested, in the form asked for.
 pub(super) fn toml(path: &Path, text: &str, form: Form) -> Result<Printed, ReportError> {
     let head = head_sum(text);
     let foot = foot_sum(text);

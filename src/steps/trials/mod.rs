@@ -60,6 +60,7 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
+    /// All that a worker needs before its first trial; reads the prior of the run.
     pub(super) fn new(run: &'a Run, searching: &'a Searching, worker: &'a Worker) -> Result<Self, StepError> {
         let prior = run.prior()?;
         let search = run.search(searching, &prior)?;

@@ -40,6 +40,7 @@ impl Record for TrialRecord {
 }
 
 impl TrialRecord {
+    /// The record of a trial before its model runs, with what the worker knew by then.
     pub(super) fn new(run: &Run, number: u32, trial: Trial, view: &View) -> Self {
         let parent = trial.parent.unwrap_or(0);
         let goals = view.standing.kept.iter().find(|found| found.trial == parent);

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::models::external::output::Found;
 
+/// The numbers below a key of a JSON file, its parts outermost first; `null` is NaN.
 pub(crate) fn numbers(text: &str, key: &[String]) -> Result<Found, String> {
     let root: Value = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());

@@ -2,6 +2,7 @@
 
 use crate::models::external::output::{Found, not_a_number, number};
 
+/// All numbers of a text, one after the other; `#` begins a comment.
 pub(crate) fn numbers(text: &str) -> Result<Found, String> {
     let mut all = Vec::new();
     for (k, line) in text.lines().enumerate() {

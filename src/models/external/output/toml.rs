@@ -4,6 +4,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::models::external::output::Found;
 
+/// The numbers below a key of a TOML file, its parts outermost first.
 pub(crate) fn numbers(text: &str, key: &[String]) -> Result<Found, String> {
     let line = |at: usize| 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|&&b| b == b'\n').count();
     let root = DeTable::parse(text).map_err(|error| {

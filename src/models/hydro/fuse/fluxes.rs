@@ -43,6 +43,7 @@ pub struct Fluxes<const L: usize> {
 }
 
 impl<const L: usize> Fluxes<L> {
+    /// All fluxes 0
     pub(super) const ZERO: Self = Self {
         qsx: [0.0; L],
         evap_1: [0.0; L],
@@ -99,6 +100,7 @@ pub struct Point<const L: usize> {
 }
 
 impl<const L: usize> Point<L> {
+    /// All rates, slopes and fluxes 0
     pub(super) const ZERO: Self = Self {
         rate: [[0.0; L]; STORES],
         slope: [[[0.0; L]; STORES]; STORES],

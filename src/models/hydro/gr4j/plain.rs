@@ -23,6 +23,7 @@ pub(super) struct Run {
     pub(super) exchange: f64,
 }
 
+/// The model over some steps for one set (x1 mm, x2 mm/d, x3 mm, x4 d, snow ctg and kf): the slow twin of the kernel.
 pub(super) fn run(basin: &Basin, steps: Range<usize>, set: &[f64], thresholds: Option<&[f64]>) -> Run {
     let [x1, x2, x3, x4, ctg, kf] = *set else { panic!() };
     let (fast, slow) = (hydrograph::first(x4), hydrograph::second(x4));
