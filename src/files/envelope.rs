@@ -62,9 +62,21 @@ pub fn load_state<T: DeserializeOwned>(
     kind: &'static str,
     version: u32,
 ) -> Result<T, FileError> {
-    let bytes = std::fs::read(path).map_err(FileError::io("read", path))?;
+    parse_state(path, &std::fs::read(path).map_err(FileError::io("read", path))?, kind, version)
+}
+
+/// Check the bytes of a state file; `path` is for what is said of them.
+///
+/// # Errors
+/// Of another kind or version, cut short, changed.
+pub fn parse_state<T: DeserializeOwned>(
+    path: &Path,
+    bytes: &[u8],
+    kind: &'static str,
+    version: u32,
+) -> Result<T, FileError> {
     let bad = |why: String| FileError::Invalid { path: path.to_owned(), kind: "state file", why };
-    let (found, found_version, body) = peek_state(path, &bytes)?;
+    let (found, found_version, body) = peek_state(path, bytes)?;
     if found != kind {
         return Err(bad(format!("it holds `{found}`, not `{kind}`")));
     }

@@ -33,7 +33,7 @@ pub use chunk::{Check, Chunk};
 pub use column::Column;
 pub use data::{ARRAY, Data, Stored, data_beside, data_text, parse_data, read_data};
 pub use digest::{Hasher, crc32, digest, digest_file};
-pub use envelope::{load_state, peek_state, save_state};
+pub use envelope::{load_state, parse_state, peek_state, save_state};
 pub use error::FileError;
 pub use layout::{Identity, Iteration, Member, RunDir, run_id};
 pub use lease::{Claim, Lease, claim, next_try, server_now, write_claim};

@@ -23,11 +23,18 @@ struct Unchecked {
     data: Vec<f64>,
 }
 
+/// Most rows or columns of a matrix without numbers. No file is too small to claim more, and whoever walks along them
+/// would not come back.
+const LONGEST_EMPTY: usize = 1 << 20;
+
 impl TryFrom<Unchecked> for Mat {
     type Error = String;
     fn try_from(Unchecked { rows, cols, data }: Unchecked) -> Result<Self, String> {
         if rows.checked_mul(cols) != Some(data.len()) {
             return Err(format!("{} numbers for a matrix of {rows} × {cols}", data.len()));
+        }
+        if rows.max(cols) > LONGEST_EMPTY && data.is_empty() {
+            return Err(format!("a matrix of {rows} × {cols} has no numbers"));
         }
         Ok(Self { rows, cols, data })
     }
@@ -155,5 +162,26 @@ impl std::ops::IndexMut<(usize, usize)> for Mat {
     fn index_mut(&mut self, (i, j): (usize, usize)) -> &mut f64 {
         debug_assert!(i < self.rows);
         &mut self.data[j * self.rows + i]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_cannot_claim_a_matrix_that_it_does_not_hold() {
+        let read = |rows: usize, cols: usize, data: &[f64]| {
+            let text = format!("{{\"rows\": {rows}, \"cols\": {cols}, \"data\": {data:?}}}");
+            serde_json::from_str::<Mat>(&text)
+        };
+        assert_eq!(read(1, 2, &[3.0, 4.0]).unwrap(), Mat::from_columns(1, 2, vec![3.0, 4.0]));
+        assert_eq!(read(0, 20, &[]).unwrap(), Mat::zeros(0, 20));
+        assert!(read(2, 2, &[3.0]).is_err());
+        assert!(read(usize::MAX, 2, &[3.0]).is_err());
+        for (rows, cols) in [(0, 1 << 60), (1 << 60, 0)] {
+            let told = read(rows, cols, &[]).unwrap_err().to_string();
+            assert!(told.contains("has no numbers"), "{told}");
+        }
     }
 }
