@@ -210,7 +210,7 @@ impl<'a> Source<'a> {
             }
             last = match head >> 4 {
                 0 => self.int()?,
-                more => last + i64::from(more),
+                more => last.checked_add(i64::from(more))?,
             };
             let value = match head & 15 {
                 1 => Value::Int(1),
@@ -284,5 +284,10 @@ mod tests {
         // A torn struct, or one deeper than any, is none
         (0..bytes.len()).for_each(|n| assert_eq!(Source(&bytes[..n]).structure(), None));
         assert_eq!(Source(&[0x1c; 1000]).structure(), None);
+        // So is one whose fields count beyond all numbers
+        let mut beyond = vec![0x06];
+        beyond.extend(varint(u64::MAX - 1)); // zigzag of i64::MAX
+        beyond.extend([0, 0x16, 0, 0]);
+        assert_eq!(Source(&beyond).structure(), None);
     }
 }
