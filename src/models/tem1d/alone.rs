@@ -1,11 +1,12 @@
-//! One earth by itself: a lane is a chain, or a node of a polarised earth, where the loop for many has an earth in each.
+//! One earth by itself: a lane is a chain (of a polarised earth: `polarised`) where the loop for many has an earth in each.
 //!
 //! The steps of each chain and the order of the sum are those of `doubling`, so the bits are those of a batch.
 
 use crate::models::tem1d::doubling::{
-    Chain, Chains, Plain, Polarised, STRIDE, Work, decays, doubled, fma, gates, interface, media,
+    Chain, Chains, STRIDE, Work, decays, doubled, fma, gates, interface, media, parts,
 };
-use crate::models::tem1d::reflect::{Earth, MU0};
+use crate::models::tem1d::polarised::of_one;
+use crate::models::tem1d::reflect::Earth;
 use crate::numerics::lanes::{Kernel, LANES, Lanes, Row};
 
 /// The gates of an earth.
@@ -28,7 +29,7 @@ impl Kernel for Alone<'_> {
         }
         let mut work = Work::new(layers);
         let mut field = vec![[0.0; 2]; s.len()];
-        let mut parts = Vec::new();
+        let mut steps = Vec::new();
         if earth.polarisation.is_empty() {
             let mut sigma = vec![zero; layers];
             let mut change = vec![zero; layers];
@@ -38,28 +39,12 @@ impl Kernel for Alone<'_> {
             }
             for eight in chains.chains.chunks(LANES) {
                 let c = (lanes::<V>(eight, |chain| chain.c.re), lanes::<V>(eight, |chain| chain.c.im));
-                media(&Plain { sigma: &sigma, change: &change, c }, &mut work);
-                eight_chains::<V>(chains, eight, &thickness, &mut work, &mut parts);
-                sum(chains, eight, &parts, &mut field);
+                media(&sigma, &change, c, &mut work);
+                eight_chains::<V>(chains, eight, &thickness, &mut work, &mut steps);
+                sum(chains, eight, &steps, &mut field);
             }
         } else {
-            let nodes: Vec<Chain> =
-                chains.chains.iter().flat_map(|c| (0..c.steps).map(|t| chains.node(c, t))).collect();
-            let relaxed = |k: usize, i: usize| earth.conductivity(i, s[k]) * s[k].scale(MU0);
-            let all: Vec<_> = (0..s.len() * layers).map(|at| relaxed(at / layers, at % layers)).collect();
-            let mut w = vec![[Row::default(); 2]; layers];
-            for eight in nodes.chunks(LANES) {
-                for (i, w) in w.iter_mut().enumerate() {
-                    for l in 0..LANES {
-                        let one = all[eight[l.min(eight.len() - 1)].k * layers + i];
-                        (w[0].0[l], w[1].0[l]) = (one.re, one.im);
-                    }
-                }
-                let over = lanes::<V>(eight, |node| 4.0 / (node.lambda2 * node.lambda2));
-                media(&Polarised { w: &w, over }, &mut work);
-                eight_chains::<V>(chains, eight, &thickness, &mut work, &mut parts);
-                sum(chains, eight, &parts, &mut field);
-            }
+            of_one::<V>(chains, earth, &mut field);
         }
         let rows: Vec<[Row; 2]> = field.iter().map(|f| f.map(Row::splat)).collect();
         let mut all = Vec::new();
@@ -85,7 +70,7 @@ fn eight_chains<V: Lanes>(
     eight: &[Chain],
     thickness: &[V],
     work: &mut Work<V>,
-    parts: &mut Vec<[Row; 3]>,
+    all: &mut Vec<[Row; 3]>,
 ) {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let mut steps = 0;
@@ -93,7 +78,7 @@ fn eight_chains<V: Lanes>(
         steps = steps.max(chain.steps);
     }
     decays(thickness, work, lanes::<V>(eight, |chain| chain.lambda2), steps);
-    parts.clear();
+    all.clear();
     let mut seen = work.r.len() - 1;
     for t in 0..steps {
         while seen > 0 && work.ends[seen - 1] <= t {
@@ -111,12 +96,7 @@ fn eight_chains<V: Lanes>(
                 g.0[l] = chains.g[chain.j + chains.octave * t];
             }
         }
-        let size = V::load(&g) / under.0.fma(under.0, under.1 * under.1);
-        let mut part = [Row::default(); 3];
-        above.0.fma(under.0, above.1 * under.1).store(&mut part[0]);
-        above.0.fnma(under.1, above.1 * under.0).store(&mut part[1]);
-        size.store(&mut part[2]);
-        parts.push(part);
+        all.push(parts(above, under, V::load(&g)));
     }
 }
 

@@ -6,11 +6,10 @@
 //! D (D + 2), which loses no digit where D is small. Where e^{−2uh} of the deepest layer has come to nothing for all
 //! earths, the layer is left out: D is −1 to the last bit there, so the same bits come out with it.
 //!
-//! Conductivities of polarised earths change with s, so nothing is carried along their chains: every node begins anew.
-//!
 //! A lane is an earth. No lane looks at its neighbours but to leave out what is exactly nothing, so an earth has the
 //! same bits alone and in a batch, in any order, on any number of threads.
 
+use crate::models::tem1d::polarised::{Eight, nodes as nodes_of, of_earths};
 use crate::models::tem1d::reflect::{DEEP, Earth, MU0};
 use crate::numerics::Mat;
 use crate::numerics::complex::Complex;
@@ -21,7 +20,7 @@ use crate::numerics::lanes::{Kernel, LANES, Lanes, Row};
 /// Steps of k that make s four times as large.
 pub(super) const STRIDE: usize = 3;
 /// Where Re 2uh is above this, D is −1 but for its last bit, and two doublings later −1 itself.
-const GONE: f64 = 60.0;
+pub(super) const GONE: f64 = 60.0;
 
 /// Nodes (λ, s), (2λ, 4s), (4λ, 16s), …
 #[derive(Debug, Clone)]
@@ -50,6 +49,8 @@ pub(super) struct Chains {
     pub(super) g: Vec<f64>,
     /// Laplace variables
     pub(super) s: Vec<Complex>,
+    /// The nodes of all chains, for earths whose conductivities change with s
+    pub(super) nodes: Vec<Eight>,
     /// For each gate the weights of Re H and Im H of each Laplace variable
     pub(super) weights: Vec<f64>,
     /// Gates of all moments
@@ -102,26 +103,17 @@ impl Chains {
                 [w.re, -w.im]
             })
         };
-        Self {
+        let mut all = Self {
             chains,
             octave,
             g: nodes.iter().map(|node| node.1).collect(),
             s: s.to_vec(),
             weights: (0..weights.nrows()).flat_map(row).collect(),
             rows: weights.nrows(),
-        }
-    }
-
-    /// A node of a chain as a chain of its own.
-    pub(super) fn node(&self, chain: &Chain, t: usize) -> Chain {
-        Chain {
-            j: chain.j + self.octave * t,
-            k: chain.k + STRIDE * t,
-            steps: 1,
-            c: chain.c,
-            lambda2: chain.lambda2 * (t as f64).exp2(),
-            again: false,
-        }
+            nodes: Vec::new(),
+        };
+        all.nodes = nodes_of(&all);
+        all
     }
 }
 
@@ -136,62 +128,13 @@ pub(super) fn fma<V: Lanes>(a: Pair<V>, b: Pair<V>, c: Pair<V>) -> Pair<V> {
 
 /// a / b.
 #[inline(always)]
-fn over<V: Lanes>(a: Pair<V>, b: Pair<V>) -> Pair<V> {
+pub(super) fn over<V: Lanes>(a: Pair<V>, b: Pair<V>) -> Pair<V> {
     let size = V::splat(1.0) / b.0.fma(b.0, b.1 * b.1);
     let (re, im) = (a.0.fma(b.0, a.1 * b.1), a.0.fnma(b.1, a.1 * b.0));
     (re * size, im * size)
 }
 
-/// Conductivities of eight earths at a node.
-pub(super) trait Ground<V> {
-    /// μ₀ s σ_i/λ²
-    fn layer(&self, i: usize) -> Pair<V>;
-    /// The same of σ_{i−1} − σ_i; of −σ_0 for the first
-    fn change(&self, i: usize) -> Pair<V>;
-}
-
-/// One conductivity for all s: S/m, and μ₀ s/λ² of the chain.
-pub(super) struct Plain<'a, V> {
-    pub(super) sigma: &'a [V],
-    pub(super) change: &'a [V],
-    pub(super) c: Pair<V>,
-}
-
-impl<V: Lanes> Ground<V> for Plain<'_, V> {
-    #[inline(always)]
-    fn layer(&self, i: usize) -> Pair<V> {
-        (self.c.0 * self.sigma[i], self.c.1 * self.sigma[i])
-    }
-
-    #[inline(always)]
-    fn change(&self, i: usize) -> Pair<V> {
-        (self.c.0 * self.change[i], self.c.1 * self.change[i])
-    }
-}
-
-/// Conductivities that change with s: μ₀ s σ_i at the s of the node, and 1/λ².
-pub(super) struct Polarised<'a, V> {
-    pub(super) w: &'a [[Row; 2]],
-    pub(super) over: V,
-}
-
-impl<V: Lanes> Ground<V> for Polarised<'_, V> {
-    #[inline(always)]
-    fn layer(&self, i: usize) -> Pair<V> {
-        (V::load(&self.w[i][0]) * self.over, V::load(&self.w[i][1]) * self.over)
-    }
-
-    #[inline(always)]
-    fn change(&self, i: usize) -> Pair<V> {
-        let zero = V::splat(0.0);
-        let below = (V::load(&self.w[i][0]), V::load(&self.w[i][1]));
-        let above =
-            if i == 0 { (zero, zero) } else { (V::load(&self.w[i - 1][0]), V::load(&self.w[i - 1][1])) };
-        ((above.0 - below.0) * self.over, (above.1 - below.1) * self.over)
-    }
-}
-
-/// What is worked out for a chain, or a node of a polarised earth: u_i/λ, R_0 … R_{L−1}, D_1 … D_{L−1}.
+/// What is worked out for a chain: u_i/λ, R_0 … R_{L−1}, D_1 … D_{L−1}.
 pub(super) struct Work<V> {
     pub(super) u: Vec<Pair<V>>,
     pub(super) r: Vec<Pair<V>>,
@@ -225,28 +168,15 @@ impl Kernel for Batch<'_> {
         let zero = V::splat(0.0);
         let mut thickness = vec![zero; layers];
         let (mut sigma, mut change) = (vec![zero; layers], vec![zero; layers]);
-        let mut w = vec![[Row::default(); 2]; if polarised { layers * self.chains.s.len() } else { 0 }];
         let mut work = Work::new(layers);
         let mut field = vec![[Row::default(); 2]; self.chains.s.len()];
         let mut all = Vec::with_capacity(self.earths.len());
         for eight in self.earths.chunks(LANES) {
-            fill(&mut thickness, eight, |earth, i| earth.thickness.get(i).copied().unwrap_or(0.0));
             field.fill([Row::default(); 2]);
             if polarised {
-                relaxed(&mut w, eight, &self.chains.s);
-                for chain in &self.chains.chains {
-                    for t in 0..chain.steps {
-                        let node = self.chains.node(chain, t);
-                        let ground = Polarised {
-                            w: &w[layers * node.k..][..layers],
-                            over: V::splat(4.0 / (node.lambda2 * node.lambda2)),
-                        };
-                        media(&ground, &mut work);
-                        decays(&thickness, &mut work, V::splat(node.lambda2), 1);
-                        walk(self.chains, &node, &mut work, &mut field);
-                    }
-                }
+                of_earths::<V>(self.chains, eight, &mut field);
             } else {
+                fill(&mut thickness, eight, |earth, i| earth.thickness.get(i).copied().unwrap_or(0.0));
                 fill(&mut sigma, eight, |earth, i| 1.0 / earth.resistivity[i]);
                 for i in 1..layers {
                     change[i] = sigma[i - 1] - sigma[i];
@@ -255,7 +185,7 @@ impl Kernel for Batch<'_> {
                 for chain in &self.chains.chains {
                     if !chain.again {
                         let c = (V::splat(chain.c.re), V::splat(chain.c.im));
-                        media(&Plain { sigma: &sigma, change: &change, c }, &mut work);
+                        media(&sigma, &change, c, &mut work);
                     }
                     decays(&thickness, &mut work, V::splat(chain.lambda2), chain.steps);
                     walk(self.chains, chain, &mut work, &mut field);
@@ -269,41 +199,27 @@ impl Kernel for Batch<'_> {
 
 /// A number of each layer. Lanes without an earth repeat the last one.
 #[inline(always)]
-fn fill<V: Lanes>(to: &mut [V], earths: &[Earth], of: impl Fn(&Earth, usize) -> f64) {
+pub(super) fn fill<V: Lanes>(to: &mut [V], earths: &[Earth], of: impl Fn(&Earth, usize) -> f64) {
     for (i, to) in to.iter_mut().enumerate() {
         let lane = |l: usize| of(&earths[l.min(earths.len() - 1)], i);
         *to = V::load(&Row(std::array::from_fn(lane)));
     }
 }
 
-/// μ₀ s σ_i of each layer at each s.
-fn relaxed(w: &mut [[Row; 2]], earths: &[Earth], s: &[Complex]) {
-    let layers = earths[0].resistivity.len();
-    for (w, s) in w.chunks_mut(layers).zip(s) {
-        for (i, w) in w.iter_mut().enumerate() {
-            for l in 0..LANES {
-                let one = earths[l.min(earths.len() - 1)].conductivity(i, *s) * s.scale(MU0);
-                (w[0].0[l], w[1].0[l]) = (one.re, one.im);
-            }
-        }
-    }
-}
-
-/// Roots and reflections of all layers.
+/// Roots and reflections of all layers: σ_i, σ_{i−1} − σ_i (of the first −σ_0) in S/m, μ₀ s/λ² of the chain.
 #[inline(always)]
-pub(super) fn media<V: Lanes>(ground: &impl Ground<V>, work: &mut Work<V>) {
+pub(super) fn media<V: Lanes>(sigma: &[V], change: &[V], c: Pair<V>, work: &mut Work<V>) {
     let (one, half) = (V::splat(1.0), V::splat(0.5));
     let mut above = (one, V::splat(0.0));
     for i in 0..work.u.len() {
-        let (x, y) = ground.layer(i);
-        let x = x + one;
+        let (x, y) = (c.0 * sigma[i] + one, c.1 * sigma[i]);
         let size = x.fma(x, y * y).sqrt();
         let root = ((size + x) * half).sqrt();
         let u = (root, half * y / root);
         work.u[i] = u;
         let sum = (above.0 + u.0, above.1 + u.1);
         let square = (sum.1.fnma(sum.1, sum.0 * sum.0), (sum.0 + sum.0) * sum.1);
-        work.r[i] = over(ground.change(i), square);
+        work.r[i] = over((c.0 * change[i], c.1 * change[i]), square);
         above = u;
     }
 }
@@ -369,16 +285,24 @@ pub(super) fn doubled<V: Lanes>(d: Pair<V>) -> Pair<V> {
     (d.1.fnma(d.1, d.0.fma(d.0, d.0 + d.0)), (d.1 + d.1) * (d.0 + V::splat(1.0)))
 }
 
-/// A node with Γ_1 = n/d.
+/// G r of a node, r = above/under, onto the field.
 #[inline(always)]
-fn add<V: Lanes>(r: Pair<V>, n: Pair<V>, d: Pair<V>, g: f64, to: &mut [Row; 2]) {
-    let above = fma(r, d, n);
-    let under = fma(r, n, d);
-    let size = V::splat(g) / under.0.fma(under.0, under.1 * under.1);
+pub(super) fn add<V: Lanes>(above: Pair<V>, under: Pair<V>, g: V, to: &mut [Row; 2]) {
+    let size = g / under.0.fma(under.0, under.1 * under.1);
     let re = above.0.fma(under.0, above.1 * under.1);
     let im = above.0.fnma(under.1, above.1 * under.0);
     re.fma(size, V::load(&to[0])).store(&mut to[0]);
     im.fma(size, V::load(&to[1])).store(&mut to[1]);
+}
+
+/// The same of eight nodes, to be added one by one: Re and Im of what r is over a positive number, and G over it.
+#[inline(always)]
+pub(super) fn parts<V: Lanes>(above: Pair<V>, under: Pair<V>, g: V) -> [Row; 3] {
+    let mut part = [Row::default(); 3];
+    above.0.fma(under.0, above.1 * under.1).store(&mut part[0]);
+    above.0.fnma(under.1, above.1 * under.0).store(&mut part[1]);
+    (g / under.0.fma(under.0, under.1 * under.1)).store(&mut part[2]);
+    part
 }
 
 /// Steps `from` to `to` with so many interfaces that are seen below the surface.
@@ -410,7 +334,7 @@ fn few<V: Lanes, const N: usize>(
                 (n, d) = interface(r[i], e[i], n, d);
                 e[i] = doubled(e[i]);
             }
-            add(top, n, d, *g, field);
+            add(fma(top, d, n), fma(top, n, d), V::splat(*g), field);
         }
     }
     work.d[..N].copy_from_slice(&e);
@@ -434,7 +358,9 @@ fn many<V: Lanes>(
             (n, d) = interface(*r, *e, n, d);
             *e = doubled(*e);
         }
-        add(work.r[0], n, d, chains.g[chain.j + chains.octave * t], &mut field[chain.k + STRIDE * t]);
+        let (above, under) = (fma(work.r[0], d, n), fma(work.r[0], n, d));
+        let g = V::splat(chains.g[chain.j + chains.octave * t]);
+        add(above, under, g, &mut field[chain.k + STRIDE * t]);
     }
 }
 

@@ -15,8 +15,10 @@ mod doubling;
 mod gates;
 mod geometry;
 mod hankel;
+mod polarised;
 mod read;
 mod reflect;
+mod slopes;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -241,7 +243,11 @@ impl Forward for Tem1d {
         let by = self.derivatives.names(self.layers).len();
         self.all(thetas, want, places.len(), |system, earths| match by {
             0 => system.responses(earths, Width::widest()),
-            _ => earths.iter().map(|earth| with_derivatives(system, earth, by)).collect(),
+            _ => {
+                let mut all = system.derivatives(earths, Width::widest());
+                all.iter_mut().for_each(|numbers| numbers.truncate(system.rows() * (1 + by)));
+                all
+            }
         })
     }
 
@@ -352,13 +358,4 @@ impl Forward for Tem1d {
             curves: self.setup.moments.iter().map(curve).collect(),
         })
     }
-}
-
-/// The gates of an earth, then all gates' derivatives by the first of so many quantities, by the second, …
-fn with_derivatives(system: &System, earth: &Earth, by: usize) -> Vec<f64> {
-    let (mut numbers, columns) = system.derivatives(earth);
-    for k in 0..by {
-        numbers.extend_from_slice(columns.col(k));
-    }
-    numbers
 }

@@ -62,7 +62,8 @@ pub fn reflection(earth: &Earth, lambda: f64, s: Complex) -> Complex {
     Wave::new(earth, &w, lambda).r
 }
 
-/// Everything that the derivatives need of one (λ, s).
+/// Everything about one (λ, s).
+#[cfg_attr(not(test), allow(dead_code))]
 struct Wave {
     u: Vec<Complex>,
     /// Γ at the top of each layer below the first interface: Γ_i, i = 1 … L, with Γ_L = 0
@@ -97,6 +98,7 @@ impl Wave {
 }
 
 /// r and its derivatives: by ln ρ of each layer, then by ln h of each layer but the last. Without polarisation.
+#[cfg(test)]
 pub(super) fn derivatives(earth: &Earth, lambda: f64, s: Complex) -> (Complex, Vec<Complex>) {
     let n = earth.resistivity.len();
     let w: Vec<Complex> = (0..n).map(|i| earth.conductivity(i, s) * s.scale(MU0)).collect();

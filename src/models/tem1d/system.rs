@@ -5,11 +5,12 @@ use crate::models::tem1d::doubling::{Batch, Chains};
 use crate::models::tem1d::gates::{Moment, Quantity};
 use crate::models::tem1d::geometry::{Geometry, Range};
 use crate::models::tem1d::hankel::Node as Wavenumber;
-use crate::models::tem1d::reflect::{Earth, MU0, derivatives, reflection};
+use crate::models::tem1d::reflect::{Earth, MU0, reflection};
+use crate::models::tem1d::slopes::Slopes;
 use crate::models::tem1d::{contour, weights};
 use crate::numerics::Mat;
 use crate::numerics::complex::Complex;
-use crate::numerics::lanes::Width;
+use crate::numerics::lanes::{LANES, Width};
 
 /// A wavenumber of a Laplace variable that changes no gate of no earth by more than this share is left out. Hundreds are:
 /// together they stay well below the error of the weights.
@@ -66,7 +67,6 @@ impl System {
     /// Work out wavenumbers, Laplace variables and weights.
     pub fn new(setup: Setup) -> Self {
         let size = setup.geometry.shape.size();
-        // Early gates of a large loop on conductive ground: the field has hardly begun to decay, and dB/dt is small beside B/t.
         let wide = 6.0 * setup.rho.0 * times(&setup.moments).0 / (MU0 * size * size) < 0.05;
         Self::over(setup, wide)
     }
@@ -105,12 +105,14 @@ impl System {
 
     /// The gates of each earth, all moments one after the other. All earths have as many layers.
     pub fn responses(&self, earths: &[Earth], width: Width) -> Vec<Vec<f64>> {
-        // Few lanes are as slow as all eight: an earth or two fill them with their own chains.
-        if earths.len() < 3 {
-            let one = |earth| width.run(Alone { chains: &self.chains, earth });
-            return earths.iter().flat_map(one).collect();
-        }
-        width.run(Batch { chains: &self.chains, earths })
+        // Few lanes are as slow as all eight: a few earths fill them with their own chains, or wavenumbers.
+        let polarised = earths.iter().any(|earth| !earth.polarisation.is_empty());
+        let few = if polarised { 6 } else { 2 };
+        let rest = earths.len() % LANES;
+        let (eights, rest) = earths.split_at(earths.len() - if rest <= few { rest } else { 0 });
+        let mut all = width.run(Batch { chains: &self.chains, earths: eights });
+        all.extend(rest.iter().flat_map(|earth| width.run(Alone { chains: &self.chains, earth })));
+        all
     }
 
     /// The gates of an earth by contours, gate by gate: slow, right to 10⁻⁹ but for the filter.
@@ -131,29 +133,28 @@ impl System {
             .fold(Complex::default(), |sum, &(lambda, g)| sum - reflection(earth, lambda, s).scale(g))
     }
 
-    /// Gates and their derivatives by ln ρ of each layer, ln h of each but the last, and the height of the
-    /// transmitters (1/m): a column each. For earths without polarisation.
-    pub fn derivatives(&self, earth: &Earth) -> (Vec<f64>, Mat) {
-        let n = 2 * earth.resistivity.len();
-        let mut sums = vec![vec![Complex::default(); n + 1]; self.s.len()];
-        for (s, sums) in self.s.iter().zip(&mut sums) {
+    /// Of each earth the gates, then the derivatives of all gates by ln ρ of each layer, by ln h of each but the last,
+    /// and by the height of the transmitters (1/m). For earths of as many layers, without polarisation.
+    pub fn derivatives(&self, earths: &[Earth], width: Width) -> Vec<Vec<f64>> {
+        width.run(Slopes { chains: &self.chains, earths })
+    }
+
+    /// The same of an earth, wavenumber by wavenumber.
+    #[cfg(test)]
+    pub(super) fn derivatives_one_by_one(&self, earth: &Earth) -> Vec<f64> {
+        let columns = 2 * earth.resistivity.len() + 1;
+        let mut sums = vec![vec![Complex::default(); self.s.len()]; columns];
+        for (k, s) in self.s.iter().enumerate() {
             let over = Complex::real(-1.0) / *s;
             for &(lambda, g) in &self.nodes {
-                let (r, by) = derivatives(earth, lambda, *s);
-                let by_height = std::iter::once(r.scale(-lambda));
-                for (sum, d) in sums.iter_mut().zip(std::iter::once(r).chain(by).chain(by_height)) {
-                    *sum = *sum + d.scale(g) * over;
+                let (r, by) = crate::models::tem1d::reflect::derivatives(earth, lambda, *s);
+                let all = std::iter::once(r).chain(by).chain([r.scale(-lambda)]);
+                for (sums, d) in sums.iter_mut().zip(all) {
+                    sums[k] = sums[k] + d.scale(g) * over;
                 }
             }
         }
-        let row = |i: usize, c: usize| -> f64 {
-            sums.iter()
-                .enumerate()
-                .map(|(k, f)| self.weights[(i, 2 * k)] * f[c].re + self.weights[(i, 2 * k + 1)] * f[c].im)
-                .sum()
-        };
-        let gates = (0..self.rows()).map(|i| row(i, 0)).collect();
-        (gates, Mat::from_fn(self.rows(), n, |i, j| row(i, j + 1)))
+        sums.iter().flat_map(|field| gates(&self.weights, field)).collect()
     }
 
     /// Which pairs of a Laplace variable and a wavenumber some gate sees, judged by earths at the corners of what is allowed.
