@@ -12,13 +12,10 @@ use crate::numerics::Mat;
 use crate::numerics::complex::Complex;
 use crate::numerics::lanes::{LANES, Width};
 
-/// A wavenumber of a Laplace variable that changes no gate of no earth by more than this share is left out. Hundreds are:
-/// together they stay well below the error of the weights.
-const CUT: f64 = 2e-10;
 /// Wavenumbers to an octave that are exact to 10⁻¹².
 const FINEST: usize = 12;
 
-/// What the spacing of wavenumbers may change of a gate over a half space.
+/// How exact gates are: what the spacing of wavenumbers may change of one over a half space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accuracy {
     /// 10⁻⁶
@@ -34,6 +31,24 @@ impl Accuracy {
             Self::Fast => 1e-5,
         }
     }
+
+    /// A wavenumber of a Laplace variable that changes no gate of no earth by more than this share is left out. Hundreds
+    /// are: together they stay well below the error of the weights.
+    fn cut(self) -> f64 {
+        match self {
+            Self::Accurate => 2e-10,
+            Self::Fast => 1e-8,
+        }
+    }
+
+    /// 6 ρ t/(μ₀ a²) of the earliest gate over the most conductive ground, below which the field of a loop has hardly
+    /// begun to decay and dB/dt is so small beside B/t that Laplace variables have to reach ten times as far.
+    fn early(self) -> f64 {
+        match self {
+            Self::Accurate => 0.05,
+            Self::Fast => 0.03,
+        }
+    }
 }
 
 /// What a system is.
@@ -45,7 +60,7 @@ pub struct Setup {
     pub moments: Vec<Moment>,
     /// Resistivities that earths may have, Ω m
     pub rho: (f64, f64),
-    /// Wavenumbers
+    /// Wavenumbers and Laplace variables
     pub accuracy: Accuracy,
 }
 
@@ -67,7 +82,7 @@ impl System {
     /// Work out wavenumbers, Laplace variables and weights.
     pub fn new(setup: Setup) -> Self {
         let size = setup.geometry.shape.size();
-        let wide = 6.0 * setup.rho.0 * times(&setup.moments).0 / (MU0 * size * size) < 0.05;
+        let wide = 6.0 * setup.rho.0 * times(&setup.moments).0 / (MU0 * size * size) < setup.accuracy.early();
         Self::over(setup, wide)
     }
 
@@ -167,7 +182,7 @@ impl System {
                 earths.push(Earth::new(vec![a, b], vec![h]));
             }
         }
-        let n = self.s.len();
+        let (n, cut) = (self.s.len(), self.setup.accuracy.cut());
         let mut needed = vec![vec![false; self.nodes.len()]; n];
         for earth in &earths {
             let parts: Vec<Vec<Complex>> = self.s.iter().map(|s| self.parts(earth, *s)).collect();
@@ -184,7 +199,7 @@ impl System {
             }
             for ((parts, most), needed) in parts.iter().zip(most).zip(&mut needed) {
                 for (part, needed) in parts.iter().zip(needed) {
-                    *needed |= part.abs() * most > CUT;
+                    *needed |= part.abs() * most > cut;
                 }
             }
         }
