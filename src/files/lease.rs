@@ -172,9 +172,13 @@ mod tests {
         fs::create_dir(member.join(format!("try_{}", next_try(&member).unwrap()))).unwrap();
         // When that folder is older than the lease, but the lease is renewed
         std::thread::sleep(Duration::from_millis(500));
+        let renewed = Instant::now();
         assert!(lease.renew());
-        // Then the member is taken, until the lease runs out
-        assert!(matches!(claim(&member, 0.4, "second").unwrap(), Claim::Busy));
+        // Then the member is taken (for as long as a busy machine lets this look), until the lease runs out
+        let Claim::Busy = claim(&member, 0.4, "second").unwrap() else {
+            assert!(renewed.elapsed() > Duration::from_millis(390));
+            return fs::remove_dir_all(member).unwrap();
+        };
         std::thread::sleep(Duration::from_millis(500));
         let Claim::Got(third) = claim(&member, 0.4, "third").unwrap() else { panic!("expired") };
         assert_eq!(third.attempt, 3);

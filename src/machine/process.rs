@@ -283,18 +283,18 @@ mod tests {
     fn a_time_limit_ends_grandchildren_too() {
         let dir = Scratch::new("limit").unwrap();
         // The second one ignores TERM: only KILL ends it
-        for text in ["sleep 100 & echo $!; wait", "trap '' TERM; sleep 100 & echo $!; wait; sleep 100"] {
+        for text in ["sleep 1000 & echo $!; wait", "trap '' TERM; sleep 1000 & echo $!; wait; sleep 1000"] {
             let log = dir.path().join(format!("log{}", text.len()));
             let args = sh(text);
             let mut job = Job::new(Path::new("sh"), &args, dir.path());
             job.timeout = Some(Duration::from_millis(200));
             let ended = run(&job, &log).unwrap();
             assert_eq!(ended.end, End::Timeout);
-            assert!(ended.wall_s >= 0.2 && ended.wall_s < 20.0, "{ended:?}");
+            assert!(ended.wall_s >= 0.2 && ended.wall_s < 300.0, "{ended:?}");
             let child: i32 = std::fs::read_to_string(&log).unwrap().trim().parse().unwrap();
             let start = Instant::now();
             while alive(child) {
-                assert!(start.elapsed() < Duration::from_secs(10), "{text}: the grandchild lives on");
+                assert!(start.elapsed() < Duration::from_secs(120), "{text}: the grandchild lives on");
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
@@ -304,7 +304,7 @@ mod tests {
     fn a_raised_flag_ends_the_group() {
         let dir = Scratch::new("flag").unwrap();
         let stop = AtomicBool::new(false);
-        let args = sh("sleep 100");
+        let args = sh("sleep 1000");
         let ended = std::thread::scope(|s| {
             s.spawn(|| {
                 std::thread::sleep(Duration::from_millis(150));
@@ -315,19 +315,19 @@ mod tests {
             run(&job, &dir.path().join("log")).unwrap()
         });
         assert_eq!(ended.end, End::Stopped);
-        assert!(ended.wall_s < 10.0);
+        assert!(ended.wall_s < 300.0);
     }
 
     #[test]
     fn those_left_behind_by_a_leader_that_ended_well_are_left_alone() {
         let dir = Scratch::new("left").unwrap();
-        let args = sh("sleep 2 & echo $!");
+        let args = sh("sleep 30 & echo $!");
         let mut job = Job::new(Path::new("sh"), &args, dir.path());
         job.timeout = Some(Duration::from_secs(60));
         let ended = run(&job, &dir.path().join("log")).unwrap();
         assert_eq!(ended.end, End::Exit(0));
         let child: i32 = std::fs::read_to_string(dir.path().join("log")).unwrap().trim().parse().unwrap();
-        assert!(alive(child) || ended.wall_s > 1.5);
+        assert!(alive(child) || ended.wall_s > 29.0);
     }
 
     #[test]
