@@ -26,7 +26,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::explain::{Exit, Explain, Marked};
 use crate::files::{FileError, Iteration, Member};
-use crate::steps::member::Outcome;
+use crate::steps::member::{Options, Outcome};
 use crate::steps::{Run, StepError, Update, update};
 
 /// Why a launch ended badly.
@@ -147,6 +147,18 @@ pub struct Means {
     pub threads: usize,
     /// Set by a signal
     pub stop: Arc<AtomicBool>,
+}
+
+impl Means {
+    /// How the lane of this number, a thread of this process, runs members.
+    fn of_lane(&self, number: usize) -> Options {
+        Options {
+            threads: self.threads,
+            worker: u32::try_from(number).unwrap_or(u32::MAX),
+            stop: Some(self.stop.clone()),
+            ..Options::default()
+        }
+    }
 }
 
 /// A way to carry out what is left of a run.

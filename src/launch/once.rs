@@ -10,7 +10,6 @@ use crate::launch::crew::side_by_side;
 use crate::launch::workers::alone;
 use crate::launch::{LaunchError, Means, Watch, threads, workers};
 use crate::plan::Due;
-use crate::steps::member::Options;
 use crate::steps::worker::{self, Worker};
 use crate::steps::{Run, due, ensemble, update};
 
@@ -50,13 +49,7 @@ fn pool(run: &Run, means: &Means, iteration: u32, watch: &dyn Watch) -> Result<(
     );
     let mut ranks: Vec<usize> = (1..=lanes).collect();
     let results = side_by_side(&mut ranks, |rank| {
-        let options = Options {
-            threads: means.threads,
-            worker: u32::try_from(*rank).unwrap_or(u32::MAX),
-            stop: Some(means.stop.clone()),
-            ..Options::default()
-        };
-        let worker = Worker { options, iteration: Some(iteration), ..Worker::plain() };
+        let worker = Worker { options: means.of_lane(*rank), iteration: Some(iteration), ..Worker::plain() };
         let result = worker::work(run, &worker, &|m, outcome| watch.member(m, outcome)).map(|_| ());
         if result.is_err() {
             means.stop.store(true, Ordering::Relaxed);

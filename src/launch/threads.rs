@@ -25,13 +25,7 @@ impl Launcher for Threads {
         means.workers = workers::that_fit(means.workers, FILES, watch);
         // One run for all: to open it reads and hashes the files that its model is made from.
         crew::carry(run, watch, &means, |number| {
-            let options = Options {
-                threads: self.means.threads,
-                worker: u32::try_from(number).unwrap_or(u32::MAX),
-                stop: Some(self.means.stop.clone()),
-                ..Options::default()
-            };
-            Ok(Box::new(Thread { run, options }) as Box<dyn Lane + '_>)
+            Ok(Box::new(Thread { run, options: means.of_lane(number) }) as Box<dyn Lane + '_>)
         })
     }
 }

@@ -14,7 +14,7 @@ use crate::launch::threads::FILES;
 use crate::launch::workers::{conclude, that_fit};
 use crate::launch::{LaunchError, Means, Watch, tools};
 use crate::machine::signals;
-use crate::steps::member::{Options, Outcome};
+use crate::steps::member::Outcome;
 use crate::steps::worker::{self, Worker};
 use crate::steps::{Run, StepError, outcomes};
 
@@ -32,13 +32,7 @@ pub(super) fn threads(run: &Run, means: &Means, watch: &dyn Watch) -> Result<(),
     watch.begin(first, run.dir.budget() as usize);
     let error: Mutex<Option<StepError>> = Mutex::new(None);
     let work = |rank: usize| {
-        let options = Options {
-            threads: means.threads,
-            worker: u32::try_from(rank).unwrap_or(u32::MAX),
-            stop: Some(means.stop.clone()),
-            ..Options::default()
-        };
-        let worker = Worker { options, to_end: true, wait: true, ..Worker::plain() };
+        let worker = Worker { options: means.of_lane(rank), to_end: true, wait: true, ..Worker::plain() };
         let each = |trial: u32, outcome: &Outcome| watch.member(trial, outcome);
         if let Err(e) = worker::work(run, &worker, &each) {
             error.lock().expect("no one panics under this lock").get_or_insert(e);

@@ -25,15 +25,7 @@ pub fn so_far(run: &Run) -> Result<Option<Progress>, StepError> {
         let state: State = load_state(&run.dir.state(open), STATE.0, STATE.1)?;
         dds::known(&state)
     };
-    let best = standing.best();
-    Ok(Some(Progress {
-        evaluations: standing.done,
-        budget: run.dir.budget(),
-        failed: standing.failed,
-        best: best.map_or(0, |best| best.trial),
-        score: best.map_or_else(Vec::new, |best| searching.score.shown(&best.goals)),
-        archive: standing.kept.len() as u32,
-    }))
+    Ok(Some(dds::progress(run, searching, &standing)))
 }
 
 /// A trial: its number, its values, its scores where it has them.

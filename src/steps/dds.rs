@@ -170,6 +170,19 @@ pub(super) fn storm(iteration: Iteration, gives_up: GiveUp, left: &[Left]) -> St
     StepError::Storm { iteration, failed, first: first.unwrap_or_default() }
 }
 
+/// How far a search is when it knows this.
+pub(super) fn progress(run: &Run, searching: &Searching, standing: &Standing) -> Progress {
+    let best = standing.best();
+    Progress {
+        evaluations: standing.done,
+        budget: run.dir.budget(),
+        failed: standing.failed,
+        best: best.map_or(0, |best| best.trial),
+        score: best.map_or_else(Vec::new, |best| searching.score.shown(&best.goals)),
+        archive: standing.kept.len() as u32,
+    }
+}
+
 /// What `update.toml` says.
 pub(super) fn decision(
     run: &Run,
@@ -186,18 +199,7 @@ pub(super) fn decision(
             report.set_aside.push((j, format!("{cause}: {message}")));
         }
     }
-    let best = standing.best();
-    Update {
-        search: Some(Progress {
-            evaluations: standing.done,
-            budget: run.dir.budget(),
-            failed: standing.failed,
-            best: best.map_or(0, |best| best.trial),
-            score: best.map_or_else(Vec::new, |best| searching.score.shown(&best.goals)),
-            archive: standing.kept.len() as u32,
-        }),
-        ..Update::new(iteration, &report, "", marks)
-    }
+    Update { search: Some(progress(run, searching, standing)), ..Update::new(iteration, &report, "", marks) }
 }
 
 /// True when the open generation was refused because only failures came.

@@ -52,14 +52,8 @@ pub fn local(local: &Local, run: &GridRun, watch: &dyn WatchCells) -> Result<(),
 pub fn in_threads(means: &Means, run: &GridRun, watch: &dyn WatchCells) -> Result<(), LaunchError> {
     let mut means = means.clone();
     means.workers = workers::that_fit(means.workers, threads::FILES, watch);
-    let options = |number: usize| Options {
-        threads: means.threads,
-        worker: u32::try_from(number).unwrap_or(u32::MAX),
-        stop: Some(means.stop.clone()),
-        ..Options::default()
-    };
     crew::carry(run, watch, &means, &mut |number| {
-        Ok(Box::new(Thread { run, options: options(number) }) as Box<dyn Lane + '_>)
+        Ok(Box::new(Thread { run, options: means.of_lane(number) }) as Box<dyn Lane + '_>)
     })
 }
 
