@@ -15,7 +15,7 @@ use crate::machine::process::{self, Job};
 use crate::models::cell::{Cell, CellPlace, Row, Scalar};
 use crate::models::external::output::Format;
 use crate::models::external::template::Bound;
-use crate::models::external::{External, check, environment, verdict};
+use crate::models::external::{External, check, environment, refused, verdict};
 use crate::models::{Cause, ModelError};
 use crate::numerics::Mat;
 
@@ -110,16 +110,7 @@ impl Cell for ProgramCell {
         let external = &self.external;
         let prepared = external.prepared()?;
         let place = &cell.place;
-        let disk = |what: &str, path: &Path, error: std::io::Error| {
-            ModelError::new(Cause::Lost, format!("cannot {what} `{}`: {error}", path.display()))
-        };
-        for folder in &prepared.folders {
-            let folder = place.folder.join(folder);
-            fs::create_dir_all(&folder).map_err(|e| disk("make", &folder, e))?;
-        }
-        for link in prepared.links.iter() {
-            link.make(&place.folder).map_err(|e| disk("link", &place.folder.join(&link.to), e))?;
-        }
+        prepared.lay_out(&place.folder)?;
         let numbers: Vec<(&Hole, f64)> = self.holes.iter().filter_map(|h| Some((h, h.number?))).collect();
         let names: Vec<(String, usize)> = numbers.iter().map(|(h, _)| (h.name.clone(), 1)).collect();
         let values = Mat::from_columns(numbers.len(), 1, numbers.iter().map(|(_, x)| *x).collect());
@@ -127,7 +118,7 @@ impl Cell for ProgramCell {
             let bound: Vec<Bound> =
                 template.bind(&names).map_err(|e| ModelError::new(Cause::Exit, e.to_string()))?;
             let to = place.folder.join(&template.to);
-            template.write(&bound, values.col(0), &to).map_err(|e| disk("write", &to, e))?;
+            template.write(&bound, values.col(0), &to).map_err(|e| refused("write", &to, &e))?;
         }
         let data = external.data(place);
         let more = self.words(cell);

@@ -85,6 +85,25 @@ struct Prepared {
     program: Option<PathBuf>,
 }
 
+impl Prepared {
+    /// Make the folders and links of a working folder.
+    fn lay_out(&self, folder: &Path) -> Result<(), ModelError> {
+        for below in &self.folders {
+            let below = folder.join(below);
+            fs::create_dir_all(&below).map_err(|e| refused("make", &below, &e))?;
+        }
+        for link in self.links.iter() {
+            link.make(folder).map_err(|e| refused("link", &folder.join(&link.to), &e))?;
+        }
+        Ok(())
+    }
+}
+
+/// The disk refuses something in a working folder: the member is lost, and may run again.
+fn refused(what: &str, path: &Path, error: &std::io::Error) -> ModelError {
+    ModelError::new(Cause::Lost, format!("cannot {what} `{}`: {error}", path.display()))
+}
+
 impl External {
     /// Longest time one member may take, if there is a limit.
     pub fn timeout(&self) -> Option<Duration> {
@@ -187,24 +206,15 @@ impl External {
         place: &Place,
     ) -> Result<Output, ModelError> {
         let prepared = self.prepared()?;
-        let disk = |what: &str, path: &Path, error: std::io::Error| {
-            ModelError::new(Cause::Lost, format!("cannot {what} `{}`: {error}", path.display()))
-        };
-        for folder in &prepared.folders {
-            let folder = place.folder.join(folder);
-            fs::create_dir_all(&folder).map_err(|e| disk("make", &folder, e))?;
-        }
-        for link in prepared.links.iter() {
-            link.make(&place.folder).map_err(|e| disk("link", &place.folder.join(&link.to), e))?;
-        }
+        prepared.lay_out(&place.folder)?;
         for (template, bound) in prepared.templates.iter().zip(bound) {
             let to = place.folder.join(&template.to);
-            template.write(bound, thetas.values.col(j), &to).map_err(|e| disk("write", &to, e))?;
+            template.write(bound, thetas.values.col(j), &to).map_err(|e| refused("write", &to, &e))?;
         }
         // What an earlier start left in this folder is not this one's output.
         let data = self.data(place);
         match fs::remove_file(&data) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(disk("remove", &data, e)),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(refused("remove", &data, &e)),
             _ => {}
         }
         let program = match &prepared.program {
