@@ -50,6 +50,11 @@ impl<T: Real> Setting<T> {
         self.center.iter().map(|w| *w + T::of(0.01) * normal(&mut stream)).collect()
     }
 
+    /// Curvature of −log π where that of L_n is a: nβ a + γ.
+    pub(super) fn stiffness(&self, a: f64) -> f64 {
+        self.n_beta * a + self.gamma
+    }
+
     /// ‖w − w*‖
     pub(super) fn distance(&self, w: &[T]) -> f64 {
         w.iter().zip(self.center.iter()).map(|(w, c)| (*w - *c).wide().powi(2)).sum::<f64>().sqrt()
@@ -108,7 +113,7 @@ impl<T: Real> Density<T> {
     /// Largest eigenvalue of the Hessian of L_n at `w`: 20 power iterations with differences of gradients.
     pub fn curvature(&mut self, w: &[T], stream: &mut Stream) -> f64 {
         let p = w.len();
-        let mut v: Vec<f64> = (0..p).map(|_| StandardNormal.sample(stream)).collect();
+        let mut v: Vec<f64> = (0..p).map(|_| normal(stream)).collect();
         let (mut g0, mut g1) = (vec![T::ZERO; p], vec![T::ZERO; p]);
         self.objective.gradient(w, &mut g0);
         self.fge += 1.0;

@@ -3,13 +3,13 @@
 //! # Source
 //! Robnik, De Luca, Silverstein & Seljak (2023), JMLR 24, 311; integrator: Robnik & Seljak (2023), arXiv 2303.18221.
 
-use rand_distr::{Distribution, StandardNormal};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::models::llc::density::{Density, Part, Setting};
+use crate::models::llc::density::{Density, Part, Setting, normal};
 use crate::models::llc::method::{At, Draw, Method};
 use crate::models::llc::warmup::Welford;
+use crate::numerics::Stream;
 use crate::numerics::panels::Real;
 
 /// b₁ of the minimal-norm integrator of McLachlan.
@@ -63,6 +63,12 @@ fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
 fn normalise<T: Real>(u: &mut [T]) {
     let norm = T::of(1.0 / dot(u, u).sqrt());
     u.iter_mut().for_each(|u| *u *= norm);
+}
+
+/// A random direction in place of u.
+fn turn<T: Real>(u: &mut [T], stream: &mut Stream) {
+    u.iter_mut().for_each(|u| *u = normal(stream));
+    normalise(u);
 }
 
 /// Turn u for time h under a constant gradient g of log π; the change of kinetic energy.
@@ -121,8 +127,8 @@ impl<T: Real> Method<T> for Mclmc {
     fn start(&self, setting: &Setting<T>, density: &mut Density<T>, chain: u32) -> State<T> {
         let q = setting.start(chain);
         let mut stream = setting.stream(Part::Start, 1, chain);
-        let mut u: Vec<T> = q.iter().map(|_| T::of(StandardNormal.sample(&mut stream))).collect();
-        normalise(&mut u);
+        let mut u = vec![T::ZERO; q.len()];
+        turn(&mut u, &mut stream);
         let mut g = vec![T::ZERO; q.len()];
         let log = density.log(&q, &mut g);
         State { q, u, g, log, loss: density.loss }
@@ -133,7 +139,7 @@ impl<T: Real> Method<T> for Mclmc {
         // A quarter of √d, in units of the narrowest direction
         let first = self.step_size.unwrap_or_else(|| {
             let a = density.curvature(&states[0].q, &mut setting.stream(Part::Curvature, 0, 0));
-            0.25 * root / (setting.n_beta * a + setting.gamma).sqrt()
+            0.25 * root / setting.stiffness(a).sqrt()
         });
         let length = self.length.unwrap_or(4.0 * first);
         Tuned { step: first, length, mean: [0.0; 2], window: Welford::default() }
@@ -151,20 +157,17 @@ impl<T: Real> Method<T> for Mclmc {
         let (fge, mut energy, mut divergent) = (density.fge, 0.0, false);
         for _ in 0..self.steps_per_draw {
             let kept = state.clone();
-            refresh(&mut state.u, tuning.step / 2.0, tuning.length, || StandardNormal.sample(&mut stream));
+            refresh(&mut state.u, tuning.step / 2.0, tuning.length, || normal(&mut stream));
             let State { q, u, g, log, .. } = state;
             let change = step([q, u, g], log, tuning.step, self.minimal_norm, |q, g| density.log(q, g));
             if change.is_finite() && state.log.is_finite() {
                 energy = change;
                 state.loss = density.loss;
-                refresh(&mut state.u, tuning.step / 2.0, tuning.length, || {
-                    StandardNormal.sample(&mut stream)
-                });
+                refresh(&mut state.u, tuning.step / 2.0, tuning.length, || normal(&mut stream));
             } else {
                 // Lost: back, in another direction
                 *state = kept;
-                state.u.iter_mut().for_each(|u| *u = T::of(StandardNormal.sample(&mut stream)));
-                normalise(&mut state.u);
+                turn(&mut state.u, &mut stream);
                 (energy, divergent) = (f64::INFINITY, true);
             }
         }

@@ -145,11 +145,11 @@ impl Sgld {
 
     /// 0.1 of what is stable where the curvature is a. With a preconditioner G is about 1/√(a/nβ), the inverse of the
     /// size that gradients have in equilibrium.
-    fn safe_step(&self, curvature: f64, n_beta: f64, gamma: f64) -> f64 {
-        let plain = 0.1 / (n_beta * curvature + gamma);
+    fn safe_step<T: Real>(&self, curvature: f64, setting: &Setting<T>) -> f64 {
+        let plain = 0.1 / setting.stiffness(curvature);
         match self.precondition {
             Precondition::None => plain,
-            _ => plain * ((curvature / n_beta).sqrt() + self.denominator).min(1.0),
+            _ => plain * ((curvature / setting.n_beta).sqrt() + self.denominator).min(1.0),
         }
     }
 
@@ -202,7 +202,7 @@ impl<T: Real> Method<T> for Sgld {
             if energy < 0.5 * p as f64 { low = r } else { high = r }
         }
         curvature = curvature.max(density.curvature(&moved(low), &mut stream));
-        let step = self.step_size.unwrap_or_else(|| self.safe_step(curvature, setting.n_beta, setting.gamma));
+        let step = self.step_size.unwrap_or_else(|| self.safe_step(curvature, setting));
         Tuned { step, curvature }
     }
 
@@ -270,7 +270,7 @@ impl<T: Real> Method<T> for Sgld {
             tuning.curvature = tuning.curvature.max(here);
         }
         if self.step_size.is_none() {
-            tuning.step = self.safe_step(tuning.curvature, setting.n_beta, setting.gamma);
+            tuning.step = self.safe_step(tuning.curvature, setting);
         }
     }
 

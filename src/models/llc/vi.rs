@@ -57,7 +57,7 @@ impl<T: Real> Method<T> for MeanField {
     fn start(&self, setting: &Setting<T>, density: &mut Density<T>, chain: u32) -> State {
         let p = setting.center.len();
         let a = density.curvature(&setting.center, &mut setting.stream(Part::Curvature, 0, chain));
-        let sigma = (1.0 / (setting.n_beta * a + setting.gamma).sqrt()).clamp(2.0 * LEAST, MOST);
+        let sigma = (1.0 / setting.stiffness(a).sqrt()).clamp(2.0 * LEAST, MOST);
         let rho = sigma.exp_m1().ln();
         State { rho: vec![rho; p], m: vec![0.0; p], v: vec![0.0; p], t: 0 }
     }
