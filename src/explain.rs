@@ -190,6 +190,15 @@ impl Explain for Marked {
     }
 }
 
+/// An error in one line, for those who go on all the same: of a fault in a file what is wrong and what was found.
+pub fn briefly<E: Explain>(error: &E) -> String {
+    let line = match error.marked() {
+        Some(fault) => format!("{}: {}", fault.title, fault.label),
+        None => error.to_string(),
+    };
+    line.replace('\n', " ")
+}
+
 /// The entry of `allowed` that a person most likely meant by `found`, if any is near.
 pub fn nearest<'a>(found: &str, allowed: &[&'a str]) -> Option<&'a str> {
     let fold = |s: &str| s.to_lowercase().replace(['-', ' '], "_");

@@ -88,6 +88,57 @@ fn a_changed_system_of_a_sounding_is_refused() {
 }
 
 #[test]
+fn a_report_without_the_model_says_what_changed_and_what_is_missing() {
+    // Given a sounding that was inverted, and a report on it
+    let study = Study::example("inputs-report", "tem1d_sounding").members(8).iterations(1);
+    let run = study.init("run");
+    run.launch(&["-q", "--on", "threads"]);
+    let report = |folder: &str| run.tool("ekp-report").args([".", "-o", folder]).succeeds();
+    let page = |folder: &str| run.read(&format!("{folder}/report.html"));
+    let told = report("before").err();
+    assert!(!told.contains("warning") && page("before").contains("id=\"fig_soundings\""), "{told}");
+    // When its measuring system is another, or gone
+    let system = study.folder.path().join("system.toml");
+    let text = fs::read_to_string(&system).unwrap();
+    fs::write(&system, format!("{text}# another day\n")).unwrap();
+    let changed = report("changed").err();
+    fs::remove_file(&system).unwrap();
+    let gone = report("gone").err();
+    // Then one line says so, and the page has the same words and no soundings
+    for (told, folder, why) in [
+        (changed, "changed", "the model's input `system.toml` changed since this run was made"),
+        (gone, "gone", "system.toml"),
+    ] {
+        let lines: Vec<&str> = told.lines().filter(|line| line.starts_with("warning: ")).collect();
+        assert_eq!(lines.len(), 1, "{told}");
+        let line = lines[0].strip_prefix("warning: ").unwrap();
+        assert!(line.starts_with("the report is made without the model: ") && line.contains(why), "{line}");
+        assert!(line.ends_with("decays and layers of its soundings are missing"), "{line}");
+        let page = page(folder);
+        assert!(page.contains(&format!("<p class=\"bad\">{}</p>", line.replace('"', "&quot;"))), "{line}");
+        assert!(!page.contains("id=\"fig_soundings\"") && page.contains("id=\"fig_convergence\""));
+    }
+}
+
+#[test]
+fn scores_and_figures_of_a_search_need_no_model_and_that_is_said() {
+    let (study, run) = search("inputs-scores");
+    run.launch(&["-q", "--on", "threads"]);
+    let told = |folder: &str| {
+        run.tool("ekp-collect-timings").args(["-o", folder]).succeeds();
+        let report = run.tool("ekp-report").args([".", "-o", folder]).succeeds().err();
+        (report, run.read(&format!("{folder}/timing_raw.csv")), run.read(&format!("{folder}/fig_search.svg")))
+    };
+    let (before, times, figure) = told("before");
+    assert!(!before.contains("warning"), "{before}");
+    fs::write(study.folder.path().join("forcing.csv"), "date\n").unwrap();
+    let (after, same_times, same_figure) = told("after");
+    assert!(after.contains("warning: the report is made without the model: "), "{after}");
+    assert!(after.contains("nothing is missing"), "{after}");
+    assert!(times == same_times && figure == same_figure);
+}
+
+#[test]
 fn a_changed_template_of_a_program_is_refused() {
     let study = Study::external("inputs-template");
     let template = study.folder.write("in.tmpl", "offset = {{offset}}\nslope = {{slope}}\n");

@@ -15,7 +15,6 @@ use ekp::report::status::View;
 use ekp::report::table::count;
 use ekp::report::write::{self, FORMATS, Written};
 use ekp::report::{ReportError, place, runs, scaling};
-use ekp::steps::Run;
 use ekp::steps::grid::GridRun;
 
 /// Figures of a run, the numbers behind them, and one page that tells it
@@ -86,7 +85,7 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
             tell(args, &write::grid(&run, &named, &choice, &folder, &args.format)?);
             continue;
         }
-        let run = read(root)?;
+        let (run, without) = write::read(root)?;
         if choice != Choice::default() {
             return Err(ReportError::Refused {
                 what: format!(
@@ -111,19 +110,10 @@ fn run(args: &Args) -> Result<Exit, ReportError> {
         let id = &run.dir.identity;
         let per_element = setup::per_element(id.members, id.pack, &site);
         let view = View { named: root.display().to_string(), per_element, jobs: None, iteration: None };
-        let written = write::report(&run, &view, truth, &folder, &args.format)?;
+        let written = write::report(&run, &view, truth, without, &folder, &args.format)?;
         tell(args, &written);
     }
     Ok(Exit::Done)
-}
-
-/// A run with its model, which knows what some figures show; without it where what the model is made from is gone, or
-/// is another by now.
-fn read(root: &Path) -> Result<Run, ReportError> {
-    match Run::open(root) {
-        Ok(run) => Ok(run),
-        Err(_) => Ok(Run::look(root)?),
-    }
 }
 
 /// Where the report on one of several runs goes.

@@ -118,6 +118,11 @@ impl Model {
         Ok(model)
     }
 
+    /// Whether a report asks it for its soundings, as far as its name tells: also where it is not built.
+    pub fn has_soundings(&self) -> bool {
+        self.title == "tem1d"
+    }
+
     /// What the caller needs back, from names and lengths of the observation blocks.
     pub fn want(names: &[String], lengths: &[usize]) -> Want {
         Want::series(names.iter().cloned().zip(lengths.iter().copied()).collect())

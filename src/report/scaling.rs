@@ -12,11 +12,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::explain::briefly;
 use crate::files::{FileError, RunDir, publish};
 use crate::machine::tree::names_below;
 use crate::numerics::{Purpose, Streams};
 use crate::report::ReportError;
 use crate::report::metrics::{Busy, Repeats, Scaling, Shares, median, scaling, shares};
+use crate::report::table::count;
 use crate::report::timings::{self, Kind, Row, seconds};
 use crate::steps::Run;
 
@@ -79,8 +81,10 @@ pub struct Case {
     pub searches: Vec<Searched>,
     /// Evaluations of a run, at most
     pub budget: u64,
-    /// Units of the model's domain
+    /// Units of the model's domain; 1 where it cannot be made
     pub units: usize,
+    /// Why it cannot
+    pub unmade: Option<String>,
     /// Repeats that are not over, or had no member that ended well
     pub failed_runs: usize,
     /// Time of the workers, mean over repeats
@@ -181,6 +185,7 @@ pub fn cases(folder: &Path, list: &[Listed], rows: &[Vec<Row>]) -> Result<Vec<Ca
                 searches: Vec::new(),
                 budget: budget(&dir),
                 units: 1,
+                unmade: None,
                 failed_runs: 0,
                 shares: Shares::default(),
                 evaluations: (0, 0),
@@ -201,7 +206,10 @@ pub fn cases(folder: &Path, list: &[Listed], rows: &[Vec<Row>]) -> Result<Vec<Ca
         // Models are made again only where something is to be learnt of them.
         if let (Some(begin), Ok(run)) = (over, Run::look(dir.root())) {
             // What a model is made from may be gone: then nobody knows its units.
-            case.units = Run::open(dir.root()).map_or(case.units, |run| run.experiment.model.forward.units());
+            match Run::open(dir.root()) {
+                Ok(run) => case.units = run.experiment.model.forward.units(),
+                Err(e) => case.unmade = Some(briefly(&e)),
+            }
             case.searches.extend(search::path(&run, rows, begin)?);
         }
     }
@@ -337,6 +345,17 @@ fn unfinished(cases: &[Case]) -> Vec<String> {
     let mut told: Vec<String> = open.iter().take(NAMED).map(line).collect();
     if open.len() > NAMED {
         told.push(format!("runs of {} more cases are not over, either", open.len() - NAMED));
+    }
+    let mut whys: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for case in cases {
+        if let Some(why) = &case.unmade {
+            whys.entry(why).or_default().push(&case.listed.case);
+        }
+    }
+    for (why, of) in whys {
+        let more =
+            if of.len() > 1 { format!(" and {}", count(of.len() - 1, "more case")) } else { String::new() };
+        told.push(format!("`{}`{more}: {why}; units of the domain are not known, 1 stands for them", of[0]));
     }
     for case in cases {
         if let Some(s) = case.scaling.as_ref().filter(|s| s.baseline > 1) {

@@ -131,7 +131,7 @@ pub fn rows(root: &Path, run_index: usize) -> Result<(Vec<Row>, Vec<String>), Re
 /// Put the best KGE so far into the rows of a search that is scored by it.
 fn scored(root: &Path, rows: &mut [Row]) -> Result<(), ReportError> {
     // A run that cannot be opened any more keeps its times
-    let Ok(run) = Run::open(root) else { return Ok(()) };
+    let Ok(run) = Run::look(root) else { return Ok(()) };
     if run.experiment.searching().is_none_or(|searching| searching.score.names != ["kge"]) {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::explain::briefly;
 use crate::files::{FileError, publish};
 use crate::report::figures::trajectory::Searched;
 use crate::report::figures::{self, Figure};
@@ -29,9 +30,27 @@ pub struct Written {
     pub warnings: Vec<String>,
 }
 
+/// A run with its model, which knows what some figures show. Without it where what the model is made from is gone, or is
+/// another by now: why, and what the report lacks.
+///
+/// # Errors
+/// The run cannot be read without its model, either.
+pub fn read(root: &Path) -> Result<(Run, Option<String>), ReportError> {
+    let why = match Run::open(root) {
+        Ok(run) => return Ok((run, None)),
+        Err(e) => briefly(&e),
+    };
+    let run = Run::look(root)?;
+    let lacks = match run.experiment.model.has_soundings() {
+        true => "decays and layers of its soundings are missing",
+        false => "nothing is missing, as no figure asks it",
+    };
+    Ok((run, Some(format!("the report is made without the model: {why}; {lacks}"))))
+}
+
 /// Report on a run into a folder, which is made if need be: `report.html`, `fig_*.svg` and what else is asked for,
 /// `data/fig_*_a.csv` with the numbers of each panel, `data/posterior.csv` with all parameters; `truth` is a table of what
-/// is known of them. The same run gives the same bytes.
+/// is known of them; `without` says that there is no model, as [`read`] does. The same run gives the same bytes.
 ///
 /// # Errors
 /// The run cannot be read, a picture cannot be turned into a format, the disk.
@@ -39,6 +58,7 @@ pub fn report(
     run: &Run,
     view: &View,
     truth: Option<&Path>,
+    without: Option<String>,
     folder: &Path,
     formats: &[String],
 ) -> Result<Written, ReportError> {
@@ -49,7 +69,8 @@ pub fn report(
         (None, Some(_)) => return Err(untold(&run.dir.identity.name)),
         _ => {}
     }
-    let (rows, mut warnings) = timings::rows(run.dir.root(), 1)?;
+    let (rows, unread) = timings::rows(run.dir.root(), 1)?;
+    let mut warnings: Vec<String> = without.into_iter().chain(unread).collect();
     let status = status::look(run, view)?;
     warnings.extend(story.iter().flat_map(|story| &story.warnings).chain(&status.warnings).cloned());
     let figures = match (&story, run.experiment.searching()) {
