@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::files::{
     ARRAY, Asked, Failed, Found, Iteration, Member, Members, data_beside, data_text, publish, publish_new,
 };
-use crate::models::{Cause, ModelError, Output, Place, ThetaRef, Want};
+use crate::models::{Cause, ModelError, Output, Place, ThetaRef, Usage, Want};
 use crate::numerics::{Mat, Purpose, Streams};
 use crate::problem::MemberFile;
 use crate::steps::parameters::{self, Loaded};
 use crate::steps::timing::{Clock, Who, job_id};
-use crate::steps::tries::{new_try, remove, set_aside, tidy};
+use crate::steps::tries::{new_try, remove, rounds, set_aside, tidy};
 use crate::steps::{Run, StepError, batch, due, forward, pack, platform, score, trials};
 
 /// How members are to be run.
@@ -40,6 +40,16 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { again: false, threads: 1, worker: 1, element: 0, held: None, held_stays: false, stop: None }
+    }
+}
+
+impl Options {
+    /// The text of `timing.toml` of a try that ends now, and its seconds; `usage` is what the model told of itself.
+    pub(super) fn timed(&self, clock: &Clock, usage: Option<Usage>, attempt: u32) -> (String, f64) {
+        let usage = usage.unwrap_or_else(|| clock.own_usage());
+        let (element, worker, threads) = (self.element, self.worker, self.threads);
+        let who = Who { job: job_id(), element, worker, threads, attempt };
+        (clock.stop(usage, &who).text(), usage.wall_s)
     }
 }
 
@@ -231,8 +241,8 @@ fn attempts(
     let external = run.experiment.model.external.is_some();
     // A model of this process gives the same failure again.
     let allowed = if external { 1 + run.experiment.failures.retries } else { 1 };
-    let mut tries = Vec::new();
-    for round in 1..=allowed {
+    let (mut tries, mut times) = (Vec::new(), None);
+    let (result, rounds) = rounds(allowed, (iteration, member), options, |round| {
         let (attempt, place) = match (&options.held, round) {
             (Some((attempt, held)), 1) => (*attempt, held.clone()),
             _ if external => new_try(&folder)?,
@@ -241,44 +251,19 @@ fn attempts(
         let clock = Clock::start();
         let result = call(run, asked, iteration, member, loaded, attempt, &place, options)
             .and_then(|output| judged(run, asked, output));
-        if options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)) && result.is_err() {
-            // The model was ended by our own stop, that is no failure of its own.
-            return Err(StepError::Interrupted);
-        }
-        if let Err(ModelError { cause: Cause::Lost, message, .. }) = result {
-            // It did not run for reasons of this machine (disk, processes, open files): no result of the model.
-            return Err(StepError::Hindered { iteration, member, why: message });
-        }
-        let usage = match &result {
-            Ok(output) => output.usage,
-            Err(error) => error.usage,
-        };
-        let usage = usage.unwrap_or_else(|| clock.own_usage());
-        let who = Who {
-            job: job_id(),
-            element: options.element,
-            worker: options.worker,
-            threads: options.threads,
-            attempt,
-        };
-        let timing = clock.stop(usage, &who).text();
+        let usage = result.as_ref().map_or_else(|error| error.usage, |output| output.usage);
+        times = Some(options.timed(&clock, usage, attempt));
         if external || options.held.is_some() && !(options.held_stays && result.is_ok()) {
             tries.push((place, result.is_ok()));
         }
-        let seconds = usage.wall_s;
-        match result {
-            Ok(output) => {
-                let written = data(run, asked, iteration, member, loaded, &output);
-                return Ok(Finished { result: Ok(written), timing, seconds, tries });
-            }
-            Err(error) if round == allowed => {
-                let failed = failed(iteration, member, error, round);
-                return Ok(Finished { result: Err(failed), timing, seconds, tries });
-            }
-            Err(_) => {}
-        }
-    }
-    unreachable!("there is at least one try, and the last one returns")
+        Ok(result)
+    })?;
+    let (timing, seconds) = times.expect("there is at least one try");
+    let result = match result {
+        Ok(output) => Ok(data(run, asked, iteration, member, loaded, &output)),
+        Err(error) => Err(failed(iteration, member, error, rounds)),
+    };
+    Ok(Finished { result, timing, seconds, tries })
 }
 
 #[allow(clippy::too_many_arguments)] // a member, its place and what is asked of it

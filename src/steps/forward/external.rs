@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 use crate::files::{Check, FileError};
 use crate::models::{Cause, ModelError, Output, Place, ThetaRef};
@@ -10,7 +9,7 @@ use crate::numerics::Mat;
 use crate::problem::MemberFile;
 use crate::steps::forward::{Batch, check, chunk};
 use crate::steps::member::{Options, judged_as};
-use crate::steps::tries::{new_try, tidy};
+use crate::steps::tries::{new_try, rounds, tidy};
 use crate::steps::{Run, StepError};
 
 /// Programs of one chunk.
@@ -74,9 +73,9 @@ impl<'a> Programs<'a> {
         let allowed = 1 + self.run.experiment.failures.retries;
         let tolerance = self.run.experiment.failures.nan_tolerance;
         let mut tries = Vec::new();
-        for round in 1..=allowed {
-            let place =
-                self.prepare(theta, model, &if round == 1 { String::new() } else { round.to_string() })?;
+        let (result, _) = rounds(allowed, (self.batch.iteration, model), self.options, |round| {
+            let more = if round == 1 { String::new() } else { round.to_string() };
+            let place = self.prepare(theta, model, &more)?;
             let folder = place.folder.clone();
             let forward = self.run.experiment.model.forward.as_ref();
             let result = forward
@@ -84,21 +83,11 @@ impl<'a> Programs<'a> {
                 .pop()
                 .unwrap_or_else(|| Err(ModelError::new(Cause::Output, "the model gave nothing back")))
                 .and_then(|output| judged_as(&self.batch.want, tolerance, output));
-            if self.options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)) && result.is_err() {
-                // The model was ended by our own stop, that is no failure of its own.
-                return Err(StepError::Interrupted);
-            }
-            if let Err(ModelError { cause: Cause::Lost, message, .. }) = result {
-                let iteration = self.batch.iteration;
-                return Err(StepError::Hindered { iteration, member: model, why: message });
-            }
             tries.push((folder, result.is_ok()));
-            if result.is_ok() || round == allowed {
-                tidy(self.run, &tries);
-                return Ok(result);
-            }
-        }
-        unreachable!("there is at least one try, and the last one returns")
+            Ok(result)
+        })?;
+        tidy(self.run, &tries);
+        Ok(result)
     }
 
     /// The folder of a model with its parameters.

@@ -18,8 +18,8 @@ use crate::numerics::{Purpose, Streams};
 use crate::steps::grid::outcome::{OUTPUT, answers, data_text, files_of, look};
 use crate::steps::grid::{GridRun, Left, parameters};
 use crate::steps::member::{Options, Outcome, in_lanes};
-use crate::steps::timing::{Clock, Who, job_id};
-use crate::steps::tries::{new_try, remove};
+use crate::steps::timing::Clock;
+use crate::steps::tries::{new_try, remove, rounds};
 use crate::steps::{StepError, platform};
 
 /// Folder that outlives the tries of a cell, until it has its outcome.
@@ -192,42 +192,23 @@ fn attempts(
     let work = run.grid.cell(stage as usize - 1, cell as usize - 1).map_err(ExperimentError::from)?;
     // A model of this process gives the same failure again.
     let allowed = if work.in_process() { 1 } else { 1 + found.retries };
-    let mut tries = Vec::new();
-    for round in 1..=allowed {
+    let (mut tries, mut times) = (Vec::new(), None);
+    let (result, rounds) = rounds(allowed, (stage, cell), options, |round| {
         let (attempt, place) = match (&options.held, round) {
             (Some((attempt, held)), 1) => (*attempt, held.clone()),
             _ => new_try(&folder)?,
         };
         tries.push(place.clone());
         let clock = Clock::start();
+        // What a stopped one kept in its checkpoint stays.
         let result = call(run, stage, cell, work.as_ref(), &upstream, attempt, &place, options)?;
-        if options.stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)) && result.is_err() {
-            // Ended by our own stop: no failure of its own. What it kept in its checkpoint stays.
-            return Err(StepError::Interrupted);
-        }
-        if let Err(ModelError { cause: Cause::Lost, message, .. }) = result {
-            return Err(StepError::Hindered { iteration: stage, member: cell, why: message });
-        }
         let usage = result.as_ref().map_or_else(|error| error.usage, |row| row.usage);
-        let usage = usage.unwrap_or_else(|| clock.own_usage());
-        let who = Who {
-            job: job_id(),
-            element: options.element,
-            worker: options.worker,
-            threads: options.threads,
-            attempt,
-        };
-        let (timing, seconds) = (clock.stop(usage, &who).text(), usage.wall_s);
-        match result {
-            Ok(row) => return Ok(Finished { result: Ok((row, place)), timing, seconds, tries }),
-            Err(error) if round == allowed => {
-                let failed = failed(run, stage, cell, error, round);
-                return Ok(Finished { result: Err(failed), timing, seconds, tries });
-            }
-            Err(_) => {}
-        }
-    }
-    unreachable!("there is at least one try, and the last one returns")
+        times = Some(options.timed(&clock, usage, attempt));
+        Ok(result.map(|row| (row, place)))
+    })?;
+    let (timing, seconds) = times.expect("there is at least one try");
+    let result = result.map_err(|error| failed(run, stage, cell, error, rounds));
+    Ok(Finished { result, timing, seconds, tries })
 }
 
 #[allow(clippy::too_many_arguments)] // a cell, its place and what it stands on

@@ -20,7 +20,7 @@ use crate::files::{FileError, Record, TomlText, crc32, digest, npy, parse_record
 use crate::models::{Cause, ModelError, Output, ThetaRef};
 use crate::numerics::{Mat, Streams};
 use crate::steps::member::{self, Outcome, judged};
-use crate::steps::timing::{Clock, Who, job_id};
+use crate::steps::timing::Clock;
 use crate::steps::tries::set_aside;
 use crate::steps::worker::Work;
 use crate::steps::{Run, StepError};
@@ -97,14 +97,8 @@ pub(super) fn run(
         next = last + 1;
     }
     let folder = bench.folder(number);
-    let who = Who {
-        job: job_id(),
-        element: bench.worker.options.element,
-        worker: bench.worker.options.worker,
-        threads: bench.worker.options.threads,
-        attempt,
-    };
-    publish(&folder.join("timing.toml"), clock.stop(clock.own_usage(), &who).text().as_bytes())?;
+    let (timing, _) = bench.worker.options.timed(&clock, None, attempt);
+    publish(&folder.join("timing.toml"), timing.as_bytes())?;
     let seconds = clock.wall_s() / ended.len().max(1) as f64;
     if put(bench, number, known, place, &ended)? {
         for (t, (_, result)) in trials.zip(&ended) {
