@@ -18,7 +18,7 @@ use crate::files::{FileError, TomlText};
 const CARRIED: Duration = Duration::from_secs(30);
 
 /// What makes a try's folder a lease.
-const CLAIM: &str = "claim.toml";
+pub const CLAIM: &str = "claim.toml";
 
 /// A lease that this process holds.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ pub use digest::{Hasher, crc32, digest, digest_file};
 pub use envelope::{load_state, parse_state, peek_state, save_state};
 pub use error::FileError;
 pub use layout::{Identity, Iteration, Member, RunDir, run_id};
-pub use lease::{Claim, Lease, claim, next_try, server_now, write_claim};
+pub use lease::{CLAIM, Claim, Lease, claim, next_try, server_now, write_claim};
 pub use members::{Members, MembersError};
 pub use outcome::{Defect, Failed, Found};
 pub use publish::{

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use crate::experiment::Keep;
-use crate::files::{FileError, Iteration, Member, next_try};
+use crate::files::{CLAIM, FileError, Iteration, Member, next_try};
 use crate::models::{Cause, ModelError};
 use crate::steps::member::Options;
 use crate::steps::{Run, StepError};
@@ -111,7 +111,9 @@ pub(super) fn tidy(run: &Run, tries: &[(PathBuf, bool)]) {
         for name in run.experiment.model.external.iter().flat_map(|model| model.files()) {
             let _ = fs::remove_file(folder.join(name));
         }
-        if fs::remove_dir(folder).is_err() {
+        // A leased one holds its claim, too.
+        let emptied = || fs::remove_file(folder.join(CLAIM)).and_then(|()| fs::remove_dir(folder));
+        if fs::remove_dir(folder).is_err() && emptied().is_err() {
             let _ = fs::remove_dir_all(folder);
         }
     }

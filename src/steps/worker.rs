@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::experiment::Keep;
-use crate::files::{Claim, FileError, Iteration, Lease, Members, claim};
+use crate::files::{CLAIM, Claim, FileError, Iteration, Lease, Members, claim};
 use crate::machine;
 use crate::plan::Due;
 use crate::steps::member::{Options, Outcome};
@@ -246,7 +246,7 @@ fn leased(
     let in_process = run.experiment.model.external.is_none();
     if run.dir.identity.models > 0 && !in_process && done + failed > 0 {
         // Programs of a chunk work inside the lease; what is kept of them keeps the folder.
-        let _ = fs::remove_file(place.join("claim.toml"));
+        let _ = fs::remove_file(place.join(CLAIM));
         let _ = fs::remove_dir(place);
     } else if done + failed == 0
         || (run.dir.packed() && run.experiment.keep != Keep::All)

@@ -165,9 +165,17 @@ impl External {
         place.folder.join(&self.reader.file)
     }
 
-    /// What every member leaves in its working folder.
-    pub fn files(&self) -> [&Path; 2] {
-        [Path::new(LOG), &self.reader.file]
+    /// What every member leaves in its working folder, as far as it is known: log, output, and links and filled templates
+    /// that lie in the folder itself.
+    pub fn files(&self) -> Vec<&Path> {
+        let mut all = vec![Path::new(LOG), &self.reader.file];
+        if let Some(Ok(prepared)) = self.prepared.get()
+            && prepared.folders.is_empty()
+        {
+            all.extend(prepared.links.iter().map(|link| link.to.as_path()));
+            all.extend(prepared.templates.iter().map(|template| template.to.as_path()));
+        }
+        all
     }
 
     fn prepared(&self) -> Result<&Prepared, ModelError> {

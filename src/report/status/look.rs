@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::files::{
-    Chunk, Data, Failed, Found, Iteration, Member, RunDir, Stored, digest, load_record, load_state,
+    CLAIM, Chunk, Data, Failed, Found, Iteration, Member, RunDir, Stored, digest, load_record, load_state,
 };
 use crate::problem::{Ensemble, Prior};
 use crate::report::ReportError;
@@ -157,12 +157,12 @@ fn at_work(dir: &RunDir, iteration: Iteration, member: Member) -> Option<Running
     let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();
     let began = modified(&place);
     let claim: Option<toml::Table> =
-        fs::read_to_string(place.join("claim.toml")).ok().and_then(|text| text.parse().ok());
+        fs::read_to_string(place.join(CLAIM)).ok().and_then(|text| text.parse().ok());
     let (touched, patience) = match &claim {
         Some(claim) => {
             let lease = claim.get("lease_s").and_then(toml::Value::as_float).unwrap_or(60.0);
             // Clocks of two machines may differ a little.
-            (modified(&place.join("claim.toml")), Duration::from_secs_f64(lease.clamp(0.0, 1e6) + 10.0))
+            (modified(&place.join(CLAIM)), Duration::from_secs_f64(lease.clamp(0.0, 1e6) + 10.0))
         }
         None => (modified(&place.join("log.txt")).max(began), QUIET),
     };

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use crate::experiment::{ExperimentError, Keep};
-use crate::files::{Failed, FileError, Iteration, Member, Members, publish, publish_new};
+use crate::files::{CLAIM, Failed, FileError, Iteration, Member, Members, publish, publish_new};
 use crate::models::cell::{Cell, CellPlace, Row, Upstream};
 use crate::models::{Cause, ModelError, Place};
 use crate::numerics::{Purpose, Streams};
@@ -292,7 +292,7 @@ fn publish_outcome(
     let (file, text) = match result {
         Ok((row, place)) => {
             // A lease is no part of what the cell made.
-            remove(&place.join("claim.toml"))?;
+            remove(&place.join(CLAIM))?;
             let output = folder.join(OUTPUT);
             if !options.again && matches!(look(&folder, answer)?, Left::Data(_)) {
                 // Another process was first: its files and its outcome count.

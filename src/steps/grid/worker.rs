@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::files::{Claim, FileError, Iteration, Member, Members, claim};
+use crate::files::{CLAIM, Claim, FileError, Iteration, Member, Members, claim};
 use crate::steps::StepError;
 use crate::steps::grid::due::{CellState, state};
 use crate::steps::grid::{GridRun, cell, merge};
@@ -107,7 +107,7 @@ fn sweep(
             did = true;
             if done == 0 {
                 // Nothing ran in it, or its record says what: a lease without a try.
-                let _ = fs::remove_file(place.join("claim.toml"));
+                let _ = fs::remove_file(place.join(CLAIM));
                 let _ = fs::remove_dir(&place);
             }
         }

@@ -29,7 +29,7 @@ pub use view::{View, open};
 
 use crate::dds::Search;
 use crate::experiment::{Form, Keep, Searching};
-use crate::files::{Claim, FileError, Lease, Members, claim, fresh_folder, write_claim};
+use crate::files::{CLAIM, Claim, FileError, Lease, Members, claim, fresh_folder, write_claim};
 use crate::models::Cause;
 use crate::numerics::Streams;
 use crate::problem::Prior;
@@ -315,7 +315,7 @@ fn again(bench: &Bench<'_>, number: u32, folder: &std::path::Path) -> Result<Aga
 /// Tries that were leases.
 fn claims(folder: &std::path::Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries.flatten().filter(|e| e.path().join("claim.toml").exists()).count()
+    entries.flatten().filter(|e| e.path().join(CLAIM).exists()).count()
 }
 
 /// Run what was leased.
