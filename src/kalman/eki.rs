@@ -92,7 +92,7 @@ pub fn noise_in_ensemble_space(s: &Mat, z: &Mat) -> Result<Mat, LinalgError> {
     // n sums, each rounded to eps of the largest product, a few times
     (0..n).for_each(|j| lifted[(j, j)] += 8.0 * n as f64 * f64::EPSILON * most);
     match Cholesky::new(&lifted) {
-        Ok(cholesky) => Ok(linalg::matmul(cholesky.factor(), z)),
+        Ok(cholesky) => Ok(linalg::matmul(&cholesky.factor(), z)),
         Err(LinalgError::NotPositiveDefinite) => Ok(linalg::matmul(&linalg::symmetric_root(s)?, z)),
         Err(error) => Err(error),
     }

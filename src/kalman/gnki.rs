@@ -118,7 +118,7 @@ pub fn blend(
     let mut centre = linalg::matmul(&linalg::symmetric_root(c0)?, xi); // mⱼ, d × J
     centre.data_mut().iter_mut().for_each(|x| *x *= (scale / dt).sqrt());
     (0..n).for_each(|j| add_scaled(centre.col_mut(j), 1.0, m));
-    let l = Cholesky::new(c0)?.factor().clone();
+    let l = Cholesky::new(c0)?.factor();
     let mut a = linalg::matmul_tn(&l, &linalg::matmul(&slope.f, &l));
     (0..d).for_each(|i| a[(i, i)] += 1.0);
     let off = Mat::from_fn(d, n, |i, j| centre[(i, j)] - u[(i, j)]);

@@ -8,7 +8,6 @@ pub mod bessel;
 pub mod chains;
 pub mod columns;
 pub mod complex;
-mod factor;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod gamma;
@@ -27,6 +26,7 @@ mod reweight;
 pub mod simd;
 pub mod special;
 mod streams;
+mod triangle;
 pub mod tridiagonal;
 
 pub use linalg::LinalgError;
@@ -34,3 +34,4 @@ pub use mat::Mat;
 pub use normals::standard_normals;
 pub use products::{CentredProducts, Products};
 pub use streams::{Address, Purpose, Stream, Streams};
+pub use triangle::{Cholesky, Triangle};

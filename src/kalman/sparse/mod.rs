@@ -70,8 +70,9 @@ impl Sparse {
 /// # Errors
 /// `NotFinite`; `NoConvergence`, also where the path to the limit is lost in rounding.
 pub fn project(a: &Mat, mut sigma: Mat, limited: &[usize], options: &Sparse) -> Result<Mat, LinalgError> {
-    let firm =
-        Cholesky::new(&sigma).is_ok_and(|c| c.least_pivot(&sigma) > f64::EPSILON * sigma.nrows() as f64);
+    let firm = Cholesky::new(&sigma).is_ok_and(|c| {
+        c.least_pivot((0..sigma.nrows()).map(|i| sigma[(i, i)])) > f64::EPSILON * sigma.nrows() as f64
+    });
     if !firm {
         let eigen = linalg::symmetric_eigen(&sigma)?;
         let most = eigen.values.last().copied().unwrap_or(0.0).max(f64::MIN_POSITIVE);

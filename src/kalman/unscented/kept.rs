@@ -147,7 +147,7 @@ fn scaled(a: &Mat, by: f64) -> Mat {
 pub fn factor(a: &Mat) -> Result<Mat, AlgorithmError> {
     const OF: &str = "the parameters";
     if let Ok(factor) = Cholesky::new(a) {
-        return Ok(factor.factor().clone());
+        return Ok(factor.factor());
     }
     let eigen = linalg::symmetric_eigen(a).map_err(AlgorithmError::of(OF))?;
     let most = eigen.values.last().copied().unwrap_or(0.0);
@@ -158,7 +158,7 @@ pub fn factor(a: &Mat) -> Result<Mat, AlgorithmError> {
     let root = Mat::from_fn(a.nrows(), a.ncols(), |i, j| eigen.vectors[(i, j)] * raised[j]);
     // V √W: its Gram matrix is far enough from singular for a factor
     let mended = linalg::gram(&root.transpose());
-    Ok(Cholesky::new(&mended).map_err(AlgorithmError::of(OF))?.factor().clone())
+    Ok(Cholesky::new(&mended).map_err(AlgorithmError::of(OF))?.factor())
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ impl LorenzField {
             let mut covariance = linalg::covariance(&states, states.ncols() as f64 - 1.0);
             covariance.data_mut().iter_mut().for_each(|c| *c *= self.share);
             let root = if self.share > 0.0 {
-                linalg::Cholesky::new(&covariance).ok()?.factor().clone()
+                linalg::Cholesky::new(&covariance).ok()?.factor()
             } else {
                 Mat::zeros(self.n, self.n)
             };

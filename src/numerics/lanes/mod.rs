@@ -15,6 +15,8 @@ mod x86;
 
 use std::ops::{Add, Div, Mul, Sub};
 
+use serde::{Deserialize, Serialize};
+
 #[cfg(target_arch = "x86_64")]
 use crate::numerics::simd::{has_avx2, has_avx512};
 
@@ -22,7 +24,7 @@ use crate::numerics::simd::{has_avx2, has_avx512};
 pub const LANES: usize = 8;
 
 /// Eight numbers as they lie in memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[repr(C, align(64))]
 pub struct Row(pub [f64; LANES]);
 

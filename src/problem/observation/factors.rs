@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::numerics::linalg::{self, Cholesky, Svd};
-use crate::numerics::{LinalgError, Mat};
+use crate::numerics::linalg::{self, Svd};
+use crate::numerics::{Cholesky, LinalgError, Mat, Triangle};
 
 /// A matrix with its Cholesky factor: p³/3 once, then p² for each column.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Dense {
-    matrix: Mat,
+    matrix: Triangle,
     factor: Cholesky,
     /// Principal root, made when first asked for
     #[serde(skip)]
@@ -20,17 +20,19 @@ pub(super) struct Dense {
 }
 
 impl Dense {
-    pub(super) fn new(matrix: Mat) -> Result<Self, LinalgError> {
-        let factor = Cholesky::new(&matrix)?;
+    /// Of a covariance, p × p.
+    pub(super) fn new(matrix: Triangle) -> Result<Self, LinalgError> {
+        let factor = Cholesky::of(&matrix)?;
         // A pivot of the size of rounding would be pure rounding: 10 n eps.
-        let least = 10.0 * f64::EPSILON * matrix.nrows() as f64;
-        if factor.least_pivot(&matrix) <= least {
+        let least = 10.0 * f64::EPSILON * matrix.len() as f64;
+        if factor.least_pivot(matrix.diagonal()) <= least {
             return Err(LinalgError::NotPositiveDefinite);
         }
         Ok(Self { matrix, factor, root: OnceLock::new() })
     }
 
-    pub(super) fn matrix(&self) -> &Mat {
+    /// Γ, its lower triangle.
+    pub(super) fn matrix(&self) -> &Triangle {
         &self.matrix
     }
 
@@ -44,11 +46,15 @@ impl Dense {
         self.factor.solve(x);
     }
 
+    /// Γ^½, symmetric, p × p; made once.
+    ///
+    /// # Errors
+    /// `NoConvergence`.
     pub(super) fn root(&self) -> Result<&Mat, LinalgError> {
         if let Some(root) = self.root.get() {
             return Ok(root);
         }
-        let root = linalg::symmetric_root(&self.matrix)?;
+        let root = linalg::symmetric_root(&self.matrix.symmetric())?;
         Ok(self.root.get_or_init(|| root))
     }
 }

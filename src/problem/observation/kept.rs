@@ -12,7 +12,7 @@ use super::Observation;
 use crate::files::{FileError, digest, load_state, save_state};
 
 /// Kind and version of the record.
-const KIND: (&str, u32) = ("ekp.observation.factored", 1);
+const KIND: (&str, u32) = ("ekp.observation.factored", 2);
 /// Below so many numbers in the factors a record saves nothing.
 const LEAST: usize = 20_000;
 

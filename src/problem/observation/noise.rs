@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::factors::{Dense, Span, Spiked, scale_rows, shared};
 use super::{Covariance, CovarianceError};
 use crate::numerics::linalg;
-use crate::numerics::{LinalgError, Mat};
+use crate::numerics::{LinalgError, Mat, Triangle};
 
 /// Γ over the rows that were observed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -52,8 +52,7 @@ impl Noise {
             Covariance::Scalar(s) => Form::Diagonal(vec![s.sqrt(); rows.len()]),
             Covariance::Diagonal(d) => Form::Diagonal(rows.iter().map(|&i| d[i].sqrt()).collect()),
             Covariance::Dense(c) => {
-                let part = even_part(c, rows);
-                Form::Dense(Arc::new(Dense::new(part).map_err(singular)?))
+                Form::Dense(Arc::new(Dense::new(Triangle::even_part(c, rows)).map_err(singular)?))
             }
             // A part of these matrices is made of the same rows of their factors.
             Covariance::Spiked { d, v } => {
@@ -207,7 +206,7 @@ impl Noise {
                 Form::Diagonal(sd) => Form::Diagonal(sd.iter().map(|sd| (sd * sd + c).sqrt()).collect()),
                 Form::Dense(dense) => {
                     let mut matrix = dense.matrix().clone();
-                    (0..rows.len()).for_each(|i| matrix[(i, i)] += c);
+                    matrix.add_to_diagonal(c);
                     Form::Dense(Arc::new(Dense::new(matrix)?))
                 }
                 Form::Spiked(spiked) => Form::Spiked(Arc::new(spiked.plus(c)?)),
@@ -242,10 +241,7 @@ impl Noise {
             let form = match form {
                 Form::Diagonal(sd) => Form::Diagonal(own.iter().map(|&i| sd[i]).collect()),
                 Form::Dense(dense) if own.len() == rows.len() => Form::Dense(Arc::clone(dense)),
-                Form::Dense(dense) => {
-                    let entry = |i: usize, j: usize| dense.matrix()[(own[i], own[j])];
-                    Form::Dense(Arc::new(Dense::new(Mat::from_fn(own.len(), own.len(), entry))?))
-                }
+                Form::Dense(dense) => Form::Dense(Arc::new(Dense::new(dense.matrix().select(&own))?)),
                 Form::Spiked(spiked) => Form::Spiked(Arc::new(spiked.select(&own)?)),
                 Form::Span(span) => Form::Span(Arc::new(span.select(&own)?)),
             };
@@ -267,7 +263,7 @@ impl Noise {
     pub fn variances(&self) -> Vec<f64> {
         let part = |piece: &Piece| match &piece.form {
             Form::Diagonal(sd) => sd.iter().map(|s| s * s).collect(),
-            Form::Dense(dense) => (0..piece.rows.len()).map(|i| dense.matrix()[(i, i)]).collect(),
+            Form::Dense(dense) => dense.matrix().diagonal().collect(),
             Form::Spiked(spiked) => spiked.variances(),
             Form::Span(span) => span.variances(),
         };
@@ -282,7 +278,7 @@ impl Noise {
                 Form::Diagonal(sd) => {
                     Mat::from_fn(sd.len(), sd.len(), |i, j| if i == j { sd[i] * sd[i] } else { 0.0 })
                 }
-                Form::Dense(dense) => dense.matrix().clone(),
+                Form::Dense(dense) => dense.matrix().symmetric(),
                 Form::Spiked(spiked) => spiked.to_dense(),
                 Form::Span(span) => span.to_dense(),
             };
@@ -308,25 +304,6 @@ impl Noise {
             }
         }
     }
-}
-
-/// Rows and columns `rows` of ½ (C + Cᵀ), by tiles: a large matrix is read across once, not once for each entry.
-fn even_part(c: &Mat, rows: &[usize]) -> Mat {
-    const TILE: usize = 64;
-    let n = rows.len();
-    let mut part = Mat::zeros(n, n);
-    for left in (0..n).step_by(TILE) {
-        for top in (0..=left).step_by(TILE) {
-            for j in left..(left + TILE).min(n) {
-                for i in top..(top + TILE).min(n).min(j + 1) {
-                    let even = 0.5 * (c[(rows[i], rows[j])] + c[(rows[j], rows[i])]);
-                    part[(i, j)] = even;
-                    part[(j, i)] = even;
-                }
-            }
-        }
-    }
-    part
 }
 
 fn select_rows(v: &Mat, rows: &[usize]) -> Mat {

@@ -1,99 +1,43 @@
 //! The Cholesky factor, at the speed of fused multiply-adds.
 //!
-//! Rows lie in groups of eight, column after column, as far as the diagonal. Block column by block column: what the
-//! columns before explain is taken away from tiles of 16 × 8 numbers that stay in registers; then, from the top down,
-//! each pair of groups is finished against the groups above it, tile by tile, a triangle of eight at a time.
+//! Block column by block column: what the columns before explain is taken away from tiles of 16 × 8 numbers that stay
+//! in registers; then, from the top down, each pair of groups is finished against the groups above it, tile by tile, a
+//! triangle of eight at a time.
 //! Every entry is one chain of fused multiply-adds in the order of columns: each vector width, and none, has the same bits.
 //! Golub & Van Loan (2013), Matrix Computations, §4.2 (left-looking, blocked).
 //! Belongs here: the order of the work. Not here: who needs the factor.
-#![allow(unsafe_code)]
 
-use super::linalg::LinalgError;
-use super::pages;
-use crate::numerics::Mat;
+use super::{Triangle, start};
 use crate::numerics::lanes::{self, Kernel, LANES, Lanes, Row};
 
 /// Groups of columns in a block.
-const BLOCK: usize = 16;
+pub(super) const BLOCK: usize = 16;
 /// Columns before it that are taken away at once: their rows for one block stay in the second-level cache.
-const DEPTH: usize = 256;
+pub(super) const DEPTH: usize = 256;
 
 /// Eight rows of eight columns.
-type Tile = [Row; LANES];
+pub(super) type Tile = [Row; LANES];
 
-/// L of a finite A = L Lᵀ, with zeros above the diagonal; only the lower triangle of A is read.
-///
-/// # Errors
-/// `NotPositiveDefinite` for a pivot that is not above 0.
-pub(super) fn cholesky(a: &Mat) -> Result<Mat, LinalgError> {
-    let n = a.nrows();
-    let mut triangle = Triangle::packed(a);
-    lanes::widest(Factor(&mut triangle)).ok_or(LinalgError::NotPositiveDefinite)?;
-    let mut l = Mat::zeros(n, n);
-    for j in 0..n {
-        let column = l.col_mut(j);
-        for (g, to) in column.chunks_mut(LANES).enumerate().skip(j / LANES) {
-            let from = &triangle.rows[Triangle::start(g) + j].0;
-            match <&mut [f64; LANES]>::try_from(&mut *to) {
-                Ok(to) => *to = *from,
-                Err(_) => to.copy_from_slice(&from[..to.len()]),
-            }
-        }
-    }
-    Ok(l)
-}
-
-/// The lower triangle: group g of eight rows has the columns 0 to 8 (g + 1), one after the other. Where rows or
-/// columns are missing behind the last, they are those of the identity.
-struct Triangle {
-    groups: usize,
-    rows: Vec<Row>,
+/// L of A = L Lᵀ takes the place of A; none for a pivot that is not above 0, or infinite.
+pub(super) fn factor(triangle: &mut Triangle) -> Option<()> {
+    lanes::widest(Factor(triangle))
 }
 
 impl Triangle {
-    /// Where group g begins.
-    fn start(g: usize) -> usize {
-        LANES * g * (g + 1) / 2
-    }
-
-    fn packed(a: &Mat) -> Self {
-        let n = a.nrows();
-        let groups = n.div_ceil(LANES);
-        let mut rows = Vec::with_capacity(Self::start(groups));
-        let room = &mut rows.spare_capacity_mut()[..Self::start(groups)];
-        pages::ask_large(room);
-        for j in 0..n {
-            for (g, from) in a.col(j).chunks(LANES).enumerate().skip(j / LANES) {
-                let row = match <&[f64; LANES]>::try_from(from) {
-                    Ok(from) => *from,
-                    Err(_) => std::array::from_fn(|i| from.get(i).copied().unwrap_or(0.0)),
-                };
-                room[Self::start(g) + j].write(Row(row));
-            }
-        }
-        for j in n..groups * LANES {
-            let unit = std::array::from_fn(|i| f64::from(u8::from(i == j % LANES)));
-            room[Self::start(groups - 1) + j].write(Row(unit));
-        }
-        // SAFETY: group g has the columns j < 8 (g + 1), those with j / 8 ≤ g: each was written by the loops above.
-        unsafe { rows.set_len(Self::start(groups)) };
-        Self { groups, rows }
-    }
-
     /// Groups g and g + 1, the second empty where there is none, and all groups above them.
     #[inline(always)]
     fn pair(&mut self, g: usize) -> (&[Row], &mut [Row], &mut [Row]) {
-        let (above, rest) = self.rows.split_at_mut(Self::start(g));
-        let (upper, rest) = rest.split_at_mut(LANES * (g + 1));
-        let lower = if g + 1 < self.groups { &mut rest[..LANES * (g + 2)] } else { &mut [] };
+        let below = start(g + 2).min(self.rows.len());
+        let (above, rest) = self.rows[..below].split_at_mut(start(g));
+        let (upper, lower) = rest.split_at_mut(LANES * (g + 1));
         (above, upper, lower)
     }
 }
 
 /// Group q among those above.
 #[inline(always)]
-fn group(above: &[Row], q: usize) -> &[Row] {
-    &above[Triangle::start(q)..Triangle::start(q + 1)]
+pub(super) fn group(above: &[Row], q: usize) -> &[Row] {
+    &above[start(q)..start(q + 1)]
 }
 
 struct Factor<'a>(&'a mut Triangle);
@@ -104,11 +48,11 @@ impl Kernel for Factor<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self) -> Option<()> {
         let Self(triangle) = self;
-        let groups = triangle.groups;
+        let groups = triangle.n.div_ceil(LANES);
         for first in (0..groups).step_by(BLOCK) {
             let end = groups.min(first + BLOCK);
-            for start in (0..first * LANES).step_by(DEPTH) {
-                let columns = (start, (first * LANES).min(start + DEPTH));
+            for from in (0..first * LANES).step_by(DEPTH) {
+                let columns = (from, (first * LANES).min(from + DEPTH));
                 for g in (first..groups).step_by(2) {
                     let (above, upper, lower) = triangle.pair(g);
                     for q in first..end.min(g) {
@@ -147,13 +91,19 @@ impl Kernel for Factor<'_> {
 
 /// Eight columns from 8 q on of a group.
 #[inline(always)]
-fn tile(group: &mut [Row], q: usize) -> &mut Tile {
+pub(super) fn tile(group: &mut [Row], q: usize) -> &mut Tile {
     group[q * LANES..].first_chunk_mut().expect("a group reaches its diagonal")
 }
 
 /// Tiles q of a pair of groups lose what `columns` explain of them; `b` is group q.
 #[inline(always)]
-fn both<V: Lanes>(upper: &mut [Row], lower: &mut [Row], b: &[Row], q: usize, columns: (usize, usize)) {
+pub(super) fn both<V: Lanes>(
+    upper: &mut [Row],
+    lower: &mut [Row],
+    b: &[Row],
+    q: usize,
+    columns: (usize, usize),
+) {
     if lower.is_empty() {
         return one::<V>(upper, b, q, columns);
     }
@@ -178,7 +128,7 @@ fn both<V: Lanes>(upper: &mut [Row], lower: &mut [Row], b: &[Row], q: usize, col
 
 /// The same for one group.
 #[inline(always)]
-fn one<V: Lanes>(group: &mut [Row], b: &[Row], q: usize, columns: (usize, usize)) {
+pub(super) fn one<V: Lanes>(group: &mut [Row], b: &[Row], q: usize, columns: (usize, usize)) {
     let (x, c) = group.split_at_mut(q * LANES);
     take::<V>(c, &x[columns.0..columns.1], &b[columns.0..columns.1]);
 }
@@ -224,7 +174,7 @@ fn on_diagonal<V: Lanes>(
 
 /// X of X Lᵀ = C takes the place of C, L being the finished triangle.
 #[inline(always)]
-fn substitute<V: Lanes>(c: &mut Tile, l: &[Row]) {
+pub(super) fn substitute<V: Lanes>(c: &mut Tile, l: &[Row]) {
     let mut x: [V; LANES] = std::array::from_fn(|j| V::load(&c[j]));
     for k in 0..LANES {
         x[k] = x[k] / V::splat(l[k].0[k]);
@@ -237,12 +187,12 @@ fn substitute<V: Lanes>(c: &mut Tile, l: &[Row]) {
     }
 }
 
-/// The factor of a tile on the diagonal takes its place; none for a pivot that is not above 0.
+/// The factor of a tile on the diagonal takes its place; none for a pivot that is not above 0, or infinite.
 #[inline(always)]
 fn corner(c: &mut Tile) -> Option<()> {
     for j in 0..LANES {
         let pivot = c[j].0[j];
-        if pivot.is_nan() || pivot <= 0.0 {
+        if !(pivot > 0.0 && pivot < f64::INFINITY) {
             return None;
         }
         let root = pivot.sqrt();
@@ -265,7 +215,12 @@ fn corner(c: &mut Tile) -> Option<()> {
 mod tests {
     use super::*;
     use crate::numerics::lanes::Width;
-    use crate::numerics::linalg;
+    use crate::numerics::linalg::{self, LinalgError};
+    use crate::numerics::{Cholesky, Mat};
+
+    fn cholesky(a: &Mat) -> Result<Mat, LinalgError> {
+        Cholesky::new(a).map(|cholesky| cholesky.factor())
+    }
 
     /// A Gram matrix of numbers that look random, plus a multiple of the identity.
     fn spread(n: usize, least: f64) -> Mat {
