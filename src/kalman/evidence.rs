@@ -17,8 +17,14 @@ use crate::problem::observation::Noise;
 /// Rows of a panel: 768 × 100 doubles are 600 KiB, within a second-level cache.
 pub(super) const PANEL: usize = 768;
 
-/// So many panels are added up by themselves, whoever does it: the order of sums does not depend on threads.
+/// About so many panels are added up by themselves, whoever does it: the order of sums does not depend on threads.
 const PART: usize = 8;
+
+/// In how many parts so many panels are added up, all of nearly the same size: an even number of them, so that two
+/// threads are done at the same time.
+fn parts(panels: usize) -> usize {
+    if panels <= PART { 1 } else { 2 * panels.div_ceil(2 * PART) }
+}
 
 /// Above this sum of eigenvalues the small ones of a Gram matrix are known to worse than 1e-7 (eps × 1e9):
 /// the singular values of Y itself are used instead.
@@ -138,7 +144,9 @@ fn side_by_side(
     mut all: CentredProducts,
 ) -> (Evidence, Misfits) {
     let n = rows.members.len();
-    let parts: Vec<&[Range<usize>]> = panels.chunks(PART).collect();
+    let count = parts(panels.len());
+    let first = |part: usize| (part * panels.len()).div_ceil(count);
+    let parts: Vec<&[Range<usize>]> = (0..count).map(|k| &panels[first(k)..first(k + 1)]).collect();
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut own = Vec::new();
@@ -199,8 +207,11 @@ fn gather_by<'a, E>(
     let mut gram = Mat::default();
     let mut products = if keep == Keep::Gram { CentredProducts::new(n) } else { None };
     let mut panel = Mat::default();
-    for (k, range) in noise.panels(PANEL).into_iter().enumerate() {
-        if let Some(products) = products.as_mut().filter(|_| k > 0 && k % PART == 0) {
+    let panels = noise.panels(PANEL);
+    let (count, parts) = (panels.len(), parts(panels.len()));
+    for (k, range) in panels.into_iter().enumerate() {
+        let opens = k > 0 && k * parts / count > (k - 1) * parts / count;
+        if let Some(products) = products.as_mut().filter(|_| opens) {
             products.close();
         }
         let mut sum = vec![0.0; range.len()];
