@@ -122,7 +122,7 @@ impl Triangle {
     }
 
     /// Rows, n.
-    pub fn len(&self) -> usize {
+    pub fn order(&self) -> usize {
         self.n
     }
 
@@ -171,11 +171,6 @@ impl Triangle {
     /// The symmetric matrix, n × n.
     pub fn symmetric(&self) -> Mat {
         Mat::from_fn(self.n, self.n, |i, j| self.entry(i, j))
-    }
-
-    /// Numbers that it holds.
-    pub fn size(&self) -> usize {
-        self.rows.len() * LANES
     }
 }
 

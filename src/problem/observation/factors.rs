@@ -24,7 +24,7 @@ impl Dense {
     pub(super) fn new(matrix: Triangle) -> Result<Self, LinalgError> {
         let factor = Cholesky::of(&matrix)?;
         // A pivot of the size of rounding would be pure rounding: 10 n eps.
-        let least = 10.0 * f64::EPSILON * matrix.len() as f64;
+        let least = 10.0 * f64::EPSILON * matrix.order() as f64;
         if factor.least_pivot(matrix.diagonal()) <= least {
             return Err(LinalgError::NotPositiveDefinite);
         }
