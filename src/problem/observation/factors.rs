@@ -83,6 +83,7 @@ impl Spiked {
         self.d.iter().enumerate().map(|(i, d)| d + row(i)).collect()
     }
 
+    /// From the diagonal D (p variances, each above 0) and patterns V, p × r.
     pub(super) fn new(d: Vec<f64>, v: Mat) -> Result<Self, LinalgError> {
         let mut b = v.clone();
         scale_rows(&mut b, &d.iter().map(|d| 1.0 / d.sqrt()).collect::<Vec<_>>());
@@ -146,12 +147,14 @@ impl Spiked {
         scale_rows(x, &self.d.iter().map(|d| d.sqrt()).collect::<Vec<_>>());
     }
 
+    /// Γ itself, p × p.
     pub(super) fn to_dense(&self) -> Mat {
         let mut gamma = linalg::matmul_nt(&self.v, &self.v);
         (0..self.d.len()).for_each(|i| gamma[(i, i)] += self.d[i]);
         gamma
     }
 
+    /// Numbers that are kept.
     pub(super) fn size(&self) -> usize {
         self.d.len() + self.v.data().len() + self.q.data().len()
     }
@@ -178,6 +181,7 @@ impl Span {
         Self::new(Mat::from_fn(rows.len(), self.u.ncols(), |i, j| self.u[(rows[i], j)] * self.sigma[j]))
     }
 
+    /// From patterns V, p × r; V = 0 is `NotPositiveDefinite`.
     pub(super) fn new(v: Mat) -> Result<Self, LinalgError> {
         let Svd { u, s, .. } = linalg::thin_svd(&v)?;
         let least = s.first().copied().unwrap_or(0.0) * v.nrows().min(v.ncols()) as f64 * f64::EPSILON;
@@ -222,16 +226,19 @@ impl Span {
         Mat::from_fn(self.u.nrows(), self.sigma.len(), |i, j| self.u[(i, j)] * self.sigma[j])
     }
 
+    /// Γ itself, p × p; what was below the rank is left out.
     pub(super) fn to_dense(&self) -> Mat {
         let v = self.patterns();
         linalg::matmul_nt(&v, &v)
     }
 
+    /// Numbers that are kept.
     pub(super) fn size(&self) -> usize {
         self.u.data().len()
     }
 }
 
+/// Row i of X times `by[i]`.
 pub(super) fn scale_rows(x: &mut Mat, by: &[f64]) {
     for j in 0..x.ncols() {
         x.col_mut(j).iter_mut().zip(by).for_each(|(x, by)| *x *= by);
@@ -244,6 +251,7 @@ pub(super) mod shared {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+    /// Write what is shared.
     pub(in super::super) fn serialize<T: Serialize, S: Serializer>(
         value: &Arc<T>,
         to: S,
@@ -251,6 +259,7 @@ pub(super) mod shared {
         value.as_ref().serialize(to)
     }
 
+    /// Read it; nobody else shares it yet.
     pub(in super::super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Arc<T>, D::Error> {
