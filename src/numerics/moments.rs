@@ -10,6 +10,7 @@ pub(super) struct Moments {
     pub(super) max: f64,
 }
 
+/// Of no numbers.
 pub(super) const NONE: Moments =
     Moments { count: 0, mean: 0.0, squares: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY };
 

@@ -125,6 +125,7 @@ pub(super) fn stopped(worker: &Worker) -> Result<(), StepError> {
     if stop { Err(StepError::Interrupted) } else { Ok(()) }
 }
 
+/// Who has a lease, in words: host, process and number of the worker.
 pub(super) fn name(worker: &Worker) -> String {
     format!("{} {} worker {}", machine::host(), std::process::id(), worker.options.worker)
 }

@@ -13,6 +13,7 @@ use crate::models::llc::options::TargetOptions;
 /// Names that `builtin` of a stage may have.
 #[cfg(not(test))]
 pub(super) const NAMES: &[&str] = &llc::NAMES;
+/// The same, and one that tests alone have.
 #[cfg(test)]
 pub(super) const NAMES: &[&str] = &["llc-target", "llc-sample", "echo"];
 
