@@ -241,4 +241,5 @@ fn work_that_grows_with_the_workers_gives_gustafsons_fraction_in_the_table_of_la
     tool("ekp-report", study.folder.path()).args(["study"]).succeeds();
     let page = sweep.read("report/report.html");
     assert!(page.contains("six members each: Gustafson's serial part 25.00 % (25.00 to 25.00)"));
+    assert!(page.contains("six members each: the work is not the same") && !page.contains("Amdahl"));
 }
