@@ -51,6 +51,9 @@ impl Sink for Keep {
     }
 }
 
+/// What a set of a pass holds at the end of a run, mm.
+pub(super) type Held<'a> = &'a dyn Fn(usize) -> f64;
+
 /// Keeps everything, and a book of what leaves other than as flow.
 pub(super) struct Booked {
     flow: Keep,

@@ -95,9 +95,9 @@ impl<M: Runoff> Spread<M> {
         sum
     }
 
-    /// Water in delays and rivers after a run, mm over the whole area.
-    pub fn left_on_the_way(&self, whole: &Basin, steps: &Range<usize>, set: &[f64]) -> f64 {
-        self.block(1, whole, steps, &[set.to_vec()])[0].1
+    /// Flow at the outlet of a run, mm/step, and water in delays and rivers after it, mm over the whole area.
+    pub fn flow_and_rest(&self, whole: &Basin, steps: &Range<usize>, set: &[f64]) -> (Vec<f64>, f64) {
+        self.block(1, whole, steps, &[set.to_vec()]).remove(0)
     }
 
     /// The set of a class from the shared one.

@@ -21,7 +21,7 @@ use crate::files::human::Section;
 use crate::models::Forward;
 use crate::models::backend::Backend;
 use crate::models::hydro::basin::Basin;
-use crate::models::hydro::sink::{Booked, Keep, Reduce, Sink};
+use crate::models::hydro::sink::{Booked, Held, Keep, Reduce, Sink};
 use crate::models::hydro::{Book, Parameter, Runoff, Sums, Target, domain};
 use crate::numerics::lanes::{self, LANES, Width};
 
@@ -39,9 +39,6 @@ pub const PARAMETERS: [Parameter; 6] = [
 /// Those of GR4J alone.
 const WITHOUT_SNOW: usize = 4;
 const X4: usize = 3;
-
-/// What the how-manieth of some sets holds at the end of a run, mm.
-type Held<'a> = &'a dyn Fn(usize) -> f64;
 
 /// GR4J with its options.
 #[derive(Debug, Clone)]

@@ -41,7 +41,7 @@ const PER_SHARP: usize = 15;
 const ROWS: usize = 16;
 
 /// snow, snow_water, sm, suz, slz at the start, mm.
-const START: [f64; 5] = [0.0, 0.0, 150.0, 10.0, 10.0];
+pub(super) const START: [f64; 5] = [0.0, 0.0, 150.0, 10.0, 10.0];
 
 /// Eight sets: parameters, states, runoff on its way. `TAPS` is a power of two.
 pub(super) struct Group<const TAPS: usize> {
@@ -118,6 +118,19 @@ impl<const TAPS: usize> Group<TAPS> {
         self.taps.min(TAPS)
     }
 
+    /// What a lane holds after `steps` steps, mm: all stores of all bands, and runoff that is still on its way.
+    pub(super) fn held(&self, lane: usize, shares: &[f64], steps: usize) -> f64 {
+        let of_band =
+            |(states, share): (&[Row; 5], &f64)| share * states.iter().map(|x| x.0[lane]).sum::<f64>();
+        // Of the runoff of the last step all weights but the first are to come, of the one before all but two, …
+        let to_come = |age: usize| {
+            let rest = self.weights[age + 1..].iter().map(|w| w.0[lane]).sum::<f64>();
+            self.runoff[(steps - 1 - age) % TAPS].0[lane] * rest
+        };
+        let on_its_way: f64 = (0..TAPS.min(steps)).map(to_come).sum();
+        self.states.iter().zip(shares).map(of_band).sum::<f64>() + on_its_way
+    }
+
     /// Flow of step i: Σ wⱼ runoff(i − j).
     #[inline(always)]
     fn routed<V: Lanes>(&self, step: usize) -> V {
@@ -149,13 +162,16 @@ impl<S: Sink, const TAPS: usize, const SOFT: bool> Kernel for Run<'_, S, TAPS, S
         for (step, days) in self.days.chunks_exact(self.shares.len()).enumerate() {
             let wanted = self.sink.wants(step);
             for (k, group) in self.groups.iter_mut().enumerate() {
-                let mut runoff = V::splat(0.0);
+                let (mut runoff, mut evaporation) = (V::splat(0.0), V::splat(0.0));
                 let of_bands = group.states.iter_mut().zip(days).zip(self.shares);
                 for ((states, day), share) in of_bands {
                     let column = Column { parameters: &group.parameters, thresholds: group.thresholds };
-                    let part: V = if SOFT { soft(&column, states, day) } else { hard(&column, states, day) };
+                    let (part, air): (V, V) =
+                        if SOFT { soft(&column, states, day) } else { hard(&column, states, day) };
                     runoff = part.fma(V::splat(*share), runoff);
+                    evaporation = air.fma(V::splat(*share), evaporation);
                 }
+                self.sink.evaporated(k, evaporation);
                 runoff.store(&mut group.runoff[step % TAPS]);
                 if wanted {
                     let flow: V = group.routed(step);
@@ -180,9 +196,9 @@ pub(super) struct Day {
     pub(super) pet: f64,
 }
 
-/// One step of one band with hard thresholds: runoff before routing.
+/// One step of one band with hard thresholds: runoff before routing, and what evaporates, mm.
 #[inline(always)]
-fn hard<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> V {
+fn hard<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> (V, V) {
     let zero = V::splat(0.0);
     let parameters = column.parameters;
     let of = |k: usize| V::load(&parameters[k]);
@@ -225,7 +241,7 @@ fn hard<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> V {
         comes = true;
     }
     snow.store(&mut states[0]);
-    let mut suz = V::load(&states[3]);
+    let (mut suz, mut evaporation) = (V::load(&states[3]), zero);
     comes = comes && V::any(inflow.above(zero));
     if comes || day.pet > 0.0 {
         let mut sm = V::load(&states[2]);
@@ -234,7 +250,7 @@ fn hard<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> V {
             let recharge = inflow * power::pow(wet, of(BETA));
             (sm, suz) = (sm + (inflow - recharge), suz + recharge);
         }
-        let evaporation = (V::splat(day.pet) * (sm.min(of(LIMIT)) * of(PER_LIMIT))).min(sm);
+        evaporation = (V::splat(day.pet) * (sm.min(of(LIMIT)) * of(PER_LIMIT))).min(sm);
         (sm - evaporation).store(&mut states[2]);
     }
     let percolation = of(PERC).min(suz);
@@ -243,7 +259,7 @@ fn hard<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> V {
     let (q0, q1, q2) = (of(K0) * (suz - of(UZL)).max(zero), of(K1) * suz, of(K2) * slz);
     (suz - (q0 + q1)).max(zero).store(&mut states[3]);
     (slz - q2).max(zero).store(&mut states[4]);
-    q0 + q1 + q2
+    (q0 + q1 + q2, evaporation)
 }
 
 /// A threshold without its corner, s sharp. Methods and not closures: these are always put in place, and keep vectors wide.
@@ -269,7 +285,7 @@ impl<V: Lanes> Bend<V> {
 
 /// The same with smooth thresholds.
 #[inline(always)]
-fn soft<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> V {
+fn soft<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> (V, V) {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let parameters = column.parameters;
     let of = |k: usize| V::load(&parameters[k]);
@@ -301,5 +317,5 @@ fn soft<V: Lanes>(column: &Column<'_>, states: &mut [Row; 5], day: &Day) -> V {
     let (q0, q1, q2) = (of(K0) * bend.above_0(suz - of(UZL)), of(K1) * suz, of(K2) * slz);
     (suz - (q0 + q1)).max(zero).store(&mut states[3]);
     (slz - q2).max(zero).store(&mut states[4]);
-    q0 + q1 + q2
+    (q0 + q1 + q2, evaporation)
 }

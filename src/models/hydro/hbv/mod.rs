@@ -22,12 +22,12 @@ use crate::files::human::Section;
 use crate::models::Forward;
 use crate::models::backend::Backend;
 use crate::models::hydro::basin::Basin;
-use crate::models::hydro::sink::{Keep, Reduce, Sink};
-use crate::models::hydro::{Parameter, Runoff, Sums, Target, domain};
+use crate::models::hydro::sink::{Booked, Held, Keep, Reduce, Sink};
+use crate::models::hydro::{Book, Parameter, Runoff, Sums, Target, domain};
 use crate::numerics::lanes::{self, LANES, Width};
 
 use device::Batch;
-use kernel::{Day, GROUPS, Group, MOST_TAPS, Run};
+use kernel::{Day, GROUPS, Group, MOST_TAPS, Run, START};
 use routing::Routing;
 
 /// Parameters in the order of a set.
@@ -99,15 +99,15 @@ impl Hbv {
         Self { backend, ..self }
     }
 
-    /// Run all sets with as many taps as the longest routing needs; `each` gets the numbers of some sets and the sink
-    /// that has their flow.
+    /// Run all sets with as many taps as the longest routing needs; `each` gets the numbers of some sets, the
+    /// sink that has their flow, and what each of them holds at the end.
     fn run<S: Sink>(
         &self,
         basin: &Basin,
         steps: &Range<usize>,
         sets: &[Vec<f64>],
         sink: impl Fn(usize) -> S,
-        each: impl FnMut(&[usize], &S),
+        each: impl FnMut(&[usize], &S, Held<'_>),
     ) {
         let longest = sets.iter().map(|set| set[MAXBAS] * 24.0 / f64::from(self.step_h)).fold(1.0, f64::max);
         match (longest <= 8.0, self.smooth) {
@@ -136,7 +136,7 @@ impl Hbv {
         steps: &Range<usize>,
         sets: &[Vec<f64>],
         sink: impl Fn(usize) -> S,
-        mut each: impl FnMut(&[usize], &S),
+        mut each: impl FnMut(&[usize], &S, Held<'_>),
     ) {
         let (days, shares) = self.forcing(basin, steps);
         let mut order: Vec<usize> = (0..sets.len()).collect();
@@ -156,7 +156,7 @@ impl Hbv {
             } else {
                 self.width.unwrap_or_else(Width::widest).run(run);
             }
-            each(some, &sink);
+            each(some, &sink, &|at| groups[at / LANES].held(at % LANES, &shares, steps.len()));
         }
     }
 
@@ -174,7 +174,7 @@ impl Hbv {
             steps,
             sets,
             |groups| Reduce::<LOG>::new(groups, target),
-            |members, sink| {
+            |members, sink, _| {
                 for (at, k) in members.iter().enumerate() {
                     all[*k] = sink.sums(at, &observed);
                 }
@@ -186,6 +186,7 @@ impl Hbv {
 
 /// Places in a set.
 const TT: usize = 0;
+const SFCF: usize = 2;
 const MAXBAS: usize = 13;
 
 impl Runoff for Hbv {
@@ -266,13 +267,37 @@ impl Runoff for Hbv {
             &steps,
             sets,
             |groups| Keep::new(groups, steps.len()),
-            |members, sink| {
+            |members, sink, _| {
                 for (at, k) in members.iter().enumerate() {
                     flows[*k] = sink.series(at);
                 }
             },
         );
         flows
+    }
+
+    fn booked(&self, steps: Range<usize>, columns: &[(&Basin, &[f64])]) -> Option<Vec<(Vec<f64>, Book)>> {
+        if self.smooth {
+            // Thresholds without corners are clipped where a store would fall below 0: water from nothing.
+            return None;
+        }
+        let one = |(basin, set): &(&Basin, &[f64])| {
+            let (days, shares) = self.forcing(basin, &steps);
+            // Snowfall counts as corrected: so much of it lies
+            let fallen = |day: &Day| if day.t > set[TT] { day.p } else { set[SFCF] * day.p };
+            let input = days.iter().zip(shares.iter().cycle()).map(|(day, share)| share * fallen(day)).sum();
+            let start = START.iter().sum::<f64>() * shares.iter().sum::<f64>();
+            let mut kept = (Vec::new(), Book { input, ..Book::default() });
+            let sink = |groups| Booked::new(groups, steps.len());
+            self.run(basin, &steps, &[set.to_vec()], sink, |_, sink, held| {
+                let (flow, book) = &mut kept;
+                *flow = sink.series(0);
+                [book.evaporation, book.ground] = sink.sums(0);
+                book.stored = held(0) - start;
+            });
+            kept
+        };
+        Some(columns.iter().map(one).collect())
     }
 
     fn sums(&self, basin: &Basin, steps: Range<usize>, sets: &[Vec<f64>], target: &Target) -> Vec<Sums> {
