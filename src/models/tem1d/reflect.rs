@@ -57,13 +57,29 @@ impl Earth {
 
 /// r(λ, s), dimensionless; λ in 1/m, s in 1/s.
 pub fn reflection(earth: &Earth, lambda: f64, s: Complex) -> Complex {
-    let w: Vec<Complex> =
-        (0..earth.resistivity.len()).map(|i| earth.conductivity(i, s) * s.scale(MU0)).collect();
-    Wave::new(earth, &w, lambda).r
+    let one = Complex::real(1.0);
+    let mut gamma = Complex::default();
+    // The layer below: w = μ₀ s σ, u
+    let mut below: Option<(Complex, Complex)> = None;
+    for i in (0..earth.resistivity.len()).rev() {
+        let w = earth.conductivity(i, s) * s.scale(MU0);
+        let u = (Complex::real(lambda * lambda) + w).sqrt();
+        if let Some((under, v)) = below {
+            let between = (w - under) / ((u + v) * (u + v));
+            let x = u.scale(-2.0 * earth.thickness[i]);
+            let decay = Complex::new(x.re.max(-DEEP), x.im).exp();
+            gamma = decay * (between + gamma) / (one + between * gamma);
+        }
+        below = Some((w, u));
+    }
+    let (w, u) = below.unwrap_or_default();
+    let sum = Complex::real(lambda) + u;
+    let top = -w / (sum * sum);
+    (top + gamma) / (one + top * gamma)
 }
 
-/// Everything about one (λ, s).
-#[cfg_attr(not(test), allow(dead_code))]
+/// Everything about one (λ, s), for derivatives as in textbooks, which those along the chains are held against.
+#[cfg(test)]
 struct Wave {
     u: Vec<Complex>,
     /// Γ at the top of each layer below the first interface: Γ_i, i = 1 … L, with Γ_L = 0
@@ -76,6 +92,7 @@ struct Wave {
     r: Complex,
 }
 
+#[cfg(test)]
 impl Wave {
     fn new(earth: &Earth, w: &[Complex], lambda: f64) -> Self {
         let (n, one) = (w.len(), Complex::real(1.0));
