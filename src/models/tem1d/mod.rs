@@ -7,6 +7,8 @@
 //! Parameters are `rho1` … `rhoL` (Ω m) and `h1` … `h{L−1}` (m); with induced polarisation also `m1`, `tau1` (s), `c1`
 //! of any layer. Blocks are the moments of the system, in its order. A survey of many soundings is one model: names of
 //! parameters and blocks begin with `s001_`, `s002_`, … then.
+//! `doubling` has the loop over nodes; `alone` is it for an earth or two, `polarised` for conductivities that change with
+//! s, `slopes` with derivatives.
 //! Belongs here: parameters of an experiment as an earth. Not here: how the field comes about (`doubling`, `reflect`).
 
 mod alone;
