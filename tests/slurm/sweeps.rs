@@ -1,14 +1,23 @@
 //! A sweep as jobs: one for each case, one after the other.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::bed::Bed;
 use crate::study::small;
 use crate::support::{Folder, Study, TestRun, tool};
 
+/// One of these tests at a time: where a job waits for jobs that it submitted, and one between them in the queue for
+/// all nodes of the bed, none of the three would begin or end.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn the_cases_of_a_sweep_run_as_jobs_one_after_the_other_and_end_in_tables() {
     let Some(bed) = Bed::shared() else { return };
+    let _alone = alone();
     // Given two cases: a pool of workers in one job, and ranks on two nodes
     let study = Study::sinusoid("sweep_slurm").members(6).iterations(2);
     study.folder.write(
@@ -50,6 +59,7 @@ fn fit(settings: &mut toml::Table) -> bool {
 #[test]
 fn pools_ranks_and_searches_of_the_study_run_as_jobs_of_a_cluster() {
     let Some(bed) = Bed::shared() else { return };
+    let _alone = alone();
     // Given the first three parts as `--platform hpc` has them, no larger than the bed
     let folder = Folder::new("study_slurm");
     small(&folder, |name, sweep| {
