@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::numerics::columns;
 use crate::numerics::linalg;
-use crate::numerics::{CentredProducts, Mat, Products};
+use crate::numerics::{CentredProducts, Mat, Part, Products};
 use crate::problem::observation::Noise;
 
 /// Rows of a panel: 768 × 100 doubles are 600 KiB, within a second-level cache.
@@ -150,27 +150,28 @@ fn side_by_side(
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut own = Vec::new();
+        let Some(mut products) = CentredProducts::new(n) else { return own };
         loop {
             let k = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(part), Some(mut products)) = (parts.get(k), CentredProducts::new(n)) else { break };
+            let Some(part) = parts.get(k) else { break };
             for range in *part {
                 let (from, to) = (rows.rows[range.start], rows.rows[range.end - 1]);
                 let columns: Vec<&[f64]> = rows.members.iter().map(|&j| &rows.g.col(j)[from..=to]).collect();
                 let weights = rows.noise.weights(range).unwrap_or_default();
                 products.add(&columns, &rows.y[range.clone()], &weights);
             }
-            own.push((k, products));
+            own.push((k, products.take()));
         }
         own
     };
-    let mut done: Vec<(usize, CentredProducts)> = std::thread::scope(|scope| {
+    let mut done: Vec<(usize, Part)> = std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads.min(parts.len())).map(|_| scope.spawn(worker)).collect();
         let mut done = worker();
         done.extend(others.into_iter().flat_map(|other| other.join().expect("sums do not panic")));
         done
     });
     done.sort_by_key(|(k, _)| *k);
-    done.iter().for_each(|(_, products)| all.join(products));
+    done.iter().for_each(|(_, part)| all.join(part));
     let mut misfits = Misfits::none(rows.rows.len(), n);
     let products = all.finish();
     misfits.add(&products);

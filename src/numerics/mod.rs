@@ -32,6 +32,6 @@ pub mod tridiagonal;
 pub use linalg::LinalgError;
 pub use mat::Mat;
 pub use normals::standard_normals;
-pub use products::{CentredProducts, Products};
+pub use products::{CentredProducts, Part, Products};
 pub use streams::{Address, Purpose, Stream, Streams};
 pub use triangle::{Cholesky, Triangle};

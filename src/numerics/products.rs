@@ -48,6 +48,10 @@ impl Sums {
     }
 }
 
+/// What one part of the rows adds up to.
+#[derive(Debug)]
+pub struct Part(Sums);
+
 /// What all panels gave.
 #[derive(Debug, Clone)]
 pub struct Products {
@@ -117,15 +121,20 @@ impl CentredProducts {
         self.open.off[n].weighted += columns::dot(&off, &off);
     }
 
-    /// Close the open part.
-    pub fn close(&mut self) {
-        let open = std::mem::replace(&mut self.open, Sums::none(self.n));
-        self.closed.add(&open);
+    /// Take the open part away; another begins.
+    pub fn take(&mut self) -> Part {
+        Part(std::mem::replace(&mut self.open, Sums::none(self.n)))
     }
 
-    /// Add the open part of another, and close it.
-    pub fn join(&mut self, other: &Self) {
-        self.closed.add(&other.open);
+    /// Add a part to those that are closed.
+    pub fn join(&mut self, Part(part): &Part) {
+        self.closed.add(part);
+    }
+
+    /// Close the open part.
+    pub fn close(&mut self) {
+        let part = self.take();
+        self.join(&part);
     }
 
     /// All parts.
