@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use crate::numerics::columns;
 use crate::numerics::linalg;
@@ -165,7 +166,9 @@ fn side_by_side(
         own
     };
     let mut done: Vec<(usize, Part)> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(parts.len())).map(|_| scope.spawn(worker)).collect();
+        // A thread that the system refuses leaves its parts to the others.
+        let start = |_| Builder::new().spawn_scoped(scope, worker).ok();
+        let others: Vec<_> = (1..threads.min(parts.len())).filter_map(start).collect();
         let mut done = worker();
         done.extend(others.into_iter().flat_map(|other| other.join().expect("sums do not panic")));
         done

@@ -168,7 +168,9 @@ impl Forward for Shared {
             }
         };
         std::thread::scope(|scope| {
-            (1..threads.min(parts)).for_each(|_| drop(scope.spawn(worker)));
+            // A thread that the system refuses leaves its parts to the others.
+            (1..threads.min(parts))
+                .for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, worker)));
             worker();
         });
         results.into_iter().flatten().collect()

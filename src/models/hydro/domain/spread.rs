@@ -170,10 +170,12 @@ impl<M: Runoff> Spread<M> {
                 sum.add(task.start, task.end, piece, &domain.units);
             }
         };
-        match threads.min(domain.tasks.len()) {
-            0 | 1 => work(),
-            threads => std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work)))),
-        }
+        std::thread::scope(|scope| {
+            // A thread that the system refuses leaves its tasks to the others.
+            let start = |_| drop(std::thread::Builder::new().spawn_scoped(scope, work));
+            (1..threads.min(domain.tasks.len())).for_each(start);
+            work();
+        });
         let mut sums: Vec<Vec<Vec<f64>>> = sums
             .into_iter()
             .map(|sum| sum.into_inner().unwrap_or_else(PoisonError::into_inner).total)
