@@ -10,9 +10,14 @@ use crate::support::{Study, TestRun, same_science, tool};
 
 /// A model that sleeps for ten minutes with a child of its own, as long as the file `slow` is there.
 fn study(name: &str) -> Study {
+    sleeping(name, 600)
+}
+
+fn sleeping(name: &str, seconds: u32) -> Study {
     let study = Study::external(name);
     let model = fs::read_to_string(study.folder.path().join("model.sh")).unwrap();
-    let slow = format!("if [ -e '{}/slow' ]; then sleep 600 & wait; fi\n", study.folder.path().display());
+    let path = study.folder.path().join("slow");
+    let slow = format!("if [ -e '{}' ]; then sleep {seconds} & wait; fi\n", path.display());
     let study = study.model(&model.replacen('\n', &format!("\n{slow}"), 1)).members(4).iterations(2);
     study.folder.write("slow", "");
     study
@@ -102,7 +107,8 @@ fn ranks_under_mpirun_end_too() {
     if !crate::support::there("mpirun", asked.is_some()) {
         return;
     }
-    let study = study("signals-mpi");
+    // A busy mpirun kills its ranks before they have passed the signal on: their models sleep to their own end
+    let study = sleeping("signals-mpi", 60);
     let run = study.init("run");
     run.tool("ekp-init-ensemble").args(["-q"]).succeeds();
     let (child, family) = start(&run, "ekp-launch", &[".", "--on", "mpi", "--workers", "2"], 2);
@@ -111,8 +117,7 @@ fn ranks_under_mpirun_end_too() {
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("ekp-launch: error: stopped by a signal"), "{said}");
-    // A busy mpirun kills its ranks before they have passed the signal on: their models sleep to their own end
-    wait_for("nobody is left behind", 90, || !family.iter().any(|&pid| alive(pid)));
+    wait_for("nobody is left behind", 180, || !family.iter().any(|&pid| alive(pid)));
 }
 
 #[test]
