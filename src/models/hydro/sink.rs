@@ -2,7 +2,7 @@
 //!
 //! Belongs here: what happens to the flow of one step of some groups of eight sets. Not here: where it comes from.
 
-use crate::models::hydro::{Sums, Target};
+use crate::models::hydro::{Book, Sums, Target};
 use crate::models::score::Moments;
 use crate::numerics::lanes::{LANES, Lanes, Row, power};
 
@@ -67,14 +67,10 @@ impl Booked {
         Self { flow: Keep::new(groups, steps), sums: vec![[Row::default(); 2]; groups] }
     }
 
-    /// The series of one set.
-    pub(super) fn series(&self, set: usize) -> Vec<f64> {
-        self.flow.series(set)
-    }
-
-    /// Evaporation of a set and what came out of the ground, mm.
-    pub(super) fn sums(&self, set: usize) -> [f64; 2] {
-        self.sums[set / LANES].map(|row| row.0[set % LANES])
+    /// Flow and book of the first set, into which went `input` and in whose stores is so much more; mm.
+    pub(super) fn kept(&self, input: f64, stored: f64) -> (Vec<f64>, Book) {
+        let [evaporation, ground] = self.sums[0].map(|row| row.0[0]);
+        (self.flow.series(0), Book { input, evaporation, ground, stored })
     }
 
     #[inline(always)]

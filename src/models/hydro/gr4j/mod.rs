@@ -259,13 +259,10 @@ impl Runoff for Gr4j {
             let of_bands = days.iter().zip(layers.iter().cycle());
             let input = of_bands.map(|(day, layer)| layer.share * (day.liquid + day.solid)).sum();
             let start = START.0 * set[0] + START.1 * set[2];
-            let mut kept = (Vec::new(), Book { input, ..Book::default() });
+            let mut kept = Default::default();
             let sink = |groups| Booked::new(groups, steps.len());
             self.run(basin, &steps, &[set.to_vec()], sink, |_, sink, held| {
-                let (flow, book) = &mut kept;
-                *flow = sink.series(0);
-                [book.evaporation, book.ground] = sink.sums(0);
-                book.stored = held(0) - start;
+                kept = sink.kept(input, held(0) - start);
             });
             kept
         };

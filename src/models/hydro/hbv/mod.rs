@@ -287,13 +287,10 @@ impl Runoff for Hbv {
             let fallen = |day: &Day| if day.t > set[TT] { day.p } else { set[SFCF] * day.p };
             let input = days.iter().zip(shares.iter().cycle()).map(|(day, share)| share * fallen(day)).sum();
             let start = START.iter().sum::<f64>() * shares.iter().sum::<f64>();
-            let mut kept = (Vec::new(), Book { input, ..Book::default() });
+            let mut kept = Default::default();
             let sink = |groups| Booked::new(groups, steps.len());
             self.run(basin, &steps, &[set.to_vec()], sink, |_, sink, held| {
-                let (flow, book) = &mut kept;
-                *flow = sink.series(0);
-                [book.evaporation, book.ground] = sink.sums(0);
-                book.stored = held(0) - start;
+                kept = sink.kept(input, held(0) - start);
             });
             kept
         };
