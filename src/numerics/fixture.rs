@@ -1,8 +1,17 @@
-//! Reading the reference values of `tests/reference/kalman` (format: its `README.md`).
+//! What tests are fed: the reference values of `tests/reference/kalman` (format: its `README.md`), and rough numbers.
 
 use serde_json::Value;
 
 use crate::numerics::Mat;
+
+/// Entries that look random, below ½ in size, and are the same everywhere.
+pub(crate) fn rough(rows: usize, cols: usize) -> Mat {
+    let mut x = 0.37_f64;
+    Mat::from_fn(rows, cols, |_, _| {
+        x = 3.99 * x * (1.0 - x);
+        x - 0.5
+    })
+}
 
 /// One file of cases.
 pub(crate) struct Fixture {

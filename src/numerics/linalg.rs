@@ -283,15 +283,7 @@ pub fn symmetric_root(a: &Mat) -> Result<Mat, LinalgError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Entries that look random and are the same everywhere.
-    fn rough(rows: usize, cols: usize) -> Mat {
-        let mut x = 0.37_f64;
-        Mat::from_fn(rows, cols, |_, _| {
-            x = 3.99 * x * (1.0 - x);
-            x - 0.5
-        })
-    }
+    use crate::numerics::fixture::rough;
 
     fn assert_near(a: &Mat, b: &Mat, tolerance: f64) {
         assert_eq!((a.nrows(), a.ncols()), (b.nrows(), b.ncols()));

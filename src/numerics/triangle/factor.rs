@@ -214,6 +214,7 @@ fn corner(c: &mut Tile) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numerics::fixture::rough;
     use crate::numerics::lanes::Width;
     use crate::numerics::linalg::{self, LinalgError};
     use crate::numerics::{Cholesky, Mat};
@@ -224,12 +225,7 @@ mod tests {
 
     /// A Gram matrix of numbers that look random, plus a multiple of the identity.
     fn spread(n: usize, least: f64) -> Mat {
-        let mut x = 0.37_f64;
-        let b = Mat::from_fn(n.min(40), n, |_, _| {
-            x = 3.99 * x * (1.0 - x);
-            x - 0.5
-        });
-        let mut a = linalg::gram(&b);
+        let mut a = linalg::gram(&rough(n.min(40), n));
         (0..n).for_each(|i| a[(i, i)] += least);
         a
     }

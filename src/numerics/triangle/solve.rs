@@ -185,16 +185,9 @@ fn substitute_up<V: Lanes>(c: &mut Tile, l: &[Row]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numerics::fixture::rough;
     use crate::numerics::lanes::Width;
     use crate::numerics::{Cholesky, linalg};
-
-    fn rough(rows: usize, cols: usize) -> Mat {
-        let mut x = 0.37_f64;
-        Mat::from_fn(rows, cols, |_, _| {
-            x = 3.99 * x * (1.0 - x);
-            x - 0.5
-        })
-    }
 
     /// Ones on and below the diagonal: A is min(i, j) + 1.
     fn ones(n: usize) -> Cholesky {
